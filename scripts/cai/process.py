@@ -15,10 +15,10 @@ TAIL = 2**20  # bytes at the end of a log in which its last lines are looked for
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that nothing listens on now."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nothing listens on now, of the loopback interface or of ``host``'s."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return probe.getsockname()[1]
 
 

@@ -1,0 +1,49 @@
+#!/usr/bin/env python
+"""Start a NeMo program as a job's resources say: directly, by srun, in a container.
+
+    launch.py [--launch JSON] [--dry-run] -- PROGRAM ARGUMENT...
+
+NODES, DEVICES and RANKS as values of arguments (trainer.devices=DEVICES) are filled in.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+
+from cai.cli import json_option, run, split_commands
+from cai.errors import UserError, fail_if
+from cai.launch import Launch, Launcher
+
+
+def main() -> None:
+    """Read the command line and become the program."""
+    own, commands = split_commands(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--launch",
+        type=json_option(Launch),
+        default=Launch(),
+        metavar="JSON",
+        help="launcher, nodes, gres, container, mounts, environment ... (default: directly)",
+    )
+    parser.add_argument("--name", default="", help="name of the job step")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be run")
+    options = parser.parse_args(own)
+    fail_if(len(commands) != 1, "expected one command after --")
+    launcher = Launcher(options.launch)
+    command = launcher.command(commands[0], {}, options.name)
+    if options.dry_run:
+        variables = [f"{name}={value}" for name, value in launcher.environment({}).items()]
+        print(shlex.join([*variables, *command]))
+        return
+    try:
+        os.execvpe(command[0], command, {**os.environ, **launcher.environment({})})
+    except OSError as error:
+        raise UserError(f"{command[0]}: cannot be run: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    run(main)
