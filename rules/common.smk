@@ -10,6 +10,7 @@ shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from cai import nemo, preflight
+from cai.launch import launch_of, split
 from cai.errors import UserError
 
 try:
@@ -31,6 +32,24 @@ wildcard_constraints:
 def literal(text):
     """A param whose braces are not wildcards, such as JSON."""
     return lambda wildcards: text
+
+
+def launch(wildcards, resources):
+    """How NeMo's programs are started: the resources that the profile gives a job, as JSON.
+
+    As a function of resources it is no reason to run a job again.
+    """
+    return launch_of(resources).model_dump_json(exclude_defaults=True)
+
+
+def launch_critic(wildcards, resources):
+    """The critic's part of PPO's resources."""
+    return split(resources)[0].model_dump_json(exclude_defaults=True)
+
+
+def launch_actor(wildcards, resources):
+    """The actor's part of PPO's resources."""
+    return split(resources)[1].model_dump_json(exclude_defaults=True)
 
 
 # Names of parameters that several rules take. WORK is what jobs resume from: journals, checkpoints.

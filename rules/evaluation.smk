@@ -50,6 +50,7 @@ rule answers:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         journal=f"{WORK}/journal/answers-{{model}}.jsonl",
         template=branch(
             lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
@@ -66,7 +67,7 @@ rule answers:
         "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
         " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
         " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
         " 2>&1 | tee {log.job}"
 
 
@@ -88,6 +89,7 @@ rule rewards:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         journal=f"{WORK}/journal/rewards.jsonl",
         template=CHAT,
         length=settings.lengths.rl,
@@ -96,7 +98,7 @@ rule rewards:
         "python {input.program} --answers {input.answers} --output {output.data}"
         " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
         " --journal {params.journal} --log {log.nemo}"
-        " -- {params.server:q} rm_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
         " 2>&1 | tee {log.job}"
 
 
@@ -118,6 +120,7 @@ rule judged:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         principles=literal(principles["preference"]),
         judge=literal(settings.judge.model_dump_json()),
         journal=f"{WORK}/journal/judged-{{model}}.jsonl",
@@ -130,7 +133,7 @@ rule judged:
         " --output {output.data} --model {input.model} --judge {params.judge:q}"
         " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
         " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
         " 2>&1 | tee {log.job}"
 
 

@@ -34,6 +34,8 @@ rule convert_model:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         python=settings.nemo.python,
     shell:
-        "{params.python} scripts/convert_hf_to_nemo.py {input} {output.nemo} 2>&1 | tee {log}"
+        "python scripts/launch.py --launch {params.launch:q}"
+        " -- {params.python} scripts/convert_hf_to_nemo.py {input} {output.nemo} 2>&1 | tee {log}"

@@ -20,12 +20,15 @@ rule rl_cai:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch_actor,
+        critic_launch=launch_critic,
         work=f"{WORK}/rl_cai",
         critic=nemo.critic(settings),
         actor=nemo.actor(settings),
     shell:
         "python scripts/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work}"
         " --output {output.nemo} --log {log.nemo} --inputs {input}"
+        " --launch {params.launch:q} --critic-launch {params.critic_launch:q}"
         " -- {params.critic:q}"
         " pretrained_checkpoint.restore_from_path={input.reward_model}"
         " -- {params.actor:q}"

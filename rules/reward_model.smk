@@ -18,12 +18,13 @@ rule reward_model:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         work=f"{WORK}/reward_model",
         command=nemo.reward_model(settings),
     shell:
         "python scripts/train.py --what reward_model --name megatron_gpt --work {params.work}"
         " --output {output.nemo} --log {log.nemo} --inputs {input}"
-        " -- {params.command:q}"
+        " --launch {params.launch:q} -- {params.command:q}"
         " pretrained_checkpoint.restore_from_path={input.model}"
         " 'model.data.data_prefix={{train: [{input.train}], validation: [{input.test}],"
         " test: [{input.test}]}}'"

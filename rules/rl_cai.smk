@@ -17,6 +17,7 @@ rule candidates:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         shard=f"{{shard}}/{settings.shards}",
         journal=f"{WORK}/journal/candidates-{{shard}}.jsonl",
         template=CHAT,
@@ -30,7 +31,7 @@ rule candidates:
         " --shard {params.shard} --seed {params.seed} --template {params.template:q}"
         " --temperatures {params.temperatures} --sampling {params.sampling:q}"
         " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
         " 2>&1 | tee {log.job}"
 
 
@@ -51,6 +52,7 @@ rule preferences:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         principles=literal(principles["preference"]),
         judge=literal(settings.judge.model_dump_json()),
         journal=f"{WORK}/journal/preferences-{{shard}}.jsonl",
@@ -63,7 +65,7 @@ rule preferences:
         " --model {input.model} --judge {params.judge:q} --principles {params.principles:q}"
         " --seed {params.seed} --template {params.template:q} --client {params.client:q}"
         " --journal {params.journal} --log {log.nemo}"
-        " -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
         " 2>&1 | tee {log.job}"
 
 

@@ -17,6 +17,7 @@ rule responses:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         shard=f"{{shard}}/{settings.shards}",
         journal=f"{WORK}/journal/responses-{{shard}}.jsonl",
         template=INSTRUCT,
@@ -29,7 +30,7 @@ rule responses:
         " --shard {params.shard} --seed {params.seed} --template {params.template:q}"
         " --sampling {params.sampling:q} --client {params.client:q}"
         " --journal {params.journal} --log {log.nemo}"
-        " -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
         " 2>&1 | tee {log.job}"
 
 
@@ -49,6 +50,7 @@ rule revisions:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         principles=literal(principles["supervised"]),
         few_shot=literal(few_shot),
         rounds=settings.supervised.rounds,
@@ -67,7 +69,7 @@ rule revisions:
         " --critique-sampling {params.critique:q} --revision-sampling {params.revision:q}"
         " --tokenizer {input.model} --context {params.context} --client {params.client:q}"
         " --journal {params.journal} --log {log.nemo}"
-        " -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
         " 2>&1 | tee {log.job}"
 
 
@@ -118,12 +120,13 @@ rule sl_cai:
     conda:
         "../envs/controller.yaml"
     params:
+        launch=launch,
         work=f"{WORK}/sl_cai",
         command=nemo.sft(settings),
     shell:
         "python scripts/train.py --what sl_cai --name megatron_gpt_sft --work {params.work}"
         " --output {output.nemo} --log {log.nemo} --inputs {input}"
-        " -- {params.command:q}"
+        " --launch {params.launch:q} -- {params.command:q}"
         " model.restore_from_path={input.model}"
         " model.data.train_ds.file_path={input.train}"
         " model.data.validation_ds.file_path={input.validation}"

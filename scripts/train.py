@@ -4,15 +4,17 @@
     train.py [options] -- PROGRAM OVERRIDE...
     train.py [options] -- CRITIC OVERRIDE... -- ACTOR OVERRIDE...      (PPO)
 
-In the commands, LOG_DIR stands for the run's own folder and FREE_PORT for the critic's port.
+In the commands, LOG_DIR stands for the run's own folder, FREE_PORT for the critic's port and
+CRITIC_HOST for the node where it is reached; NODES, DEVICES and RANKS for the sizes of the launch.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from cai.cli import existing_file, run, split_commands
+from cai.cli import existing_file, json_option, run, split_commands
 from cai.errors import fail_if
+from cai.launch import Launch
 from cai.training import Training
 
 
@@ -28,6 +30,11 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help=".nemo file to publish")
     parser.add_argument("--log", required=True, type=Path, help="log of the programs")
     parser.add_argument("--inputs", required=True, nargs="+", type=existing_file)
+    for flag, whose in (("--launch", "the program"), ("--critic-launch", "the critic")):
+        parser.add_argument(
+            flag, type=json_option(Launch), default=Launch(), metavar="JSON",
+            help=f"how {whose} is started (default: directly)",
+        )  # fmt: skip
     options = parser.parse_args(own)
     fail_if(len(commands) not in (1, 2), "expected one command, or two for PPO, each after --")
     *critic, command = commands

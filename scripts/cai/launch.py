@@ -58,7 +58,7 @@ class Launch(BaseModel):
     nodes: int = Field(1, ge=1)
     first_node: int = Field(0, ge=0, description="of the job's nodes, the first that is used")
     gres: str | None = Field(None, description="GPUs of a node, such as gpu:8 or gpu:h100:8")
-    tasks: int = Field(1, ge=1, description="processes a node, where there is no GPU")
+    processes: int = Field(1, ge=1, description="of a node, where there is no GPU")
     cpus_per_task: int | None = Field(None, ge=1)
     mem_mb: int | None = Field(None, ge=1, description="memory of a node; None: all of the job's")
     container: str | None = Field(None, description="image, as pyxis or apptainer name it")
@@ -88,7 +88,7 @@ class Launch(BaseModel):
     def devices(self) -> int:
         """Processes a node: one for each GPU."""
         if self.gres is None:
-            return self.tasks
+            return self.processes
         return int(GRES.fullmatch(self.gres)["count"] or 1)
 
     @property
@@ -113,6 +113,7 @@ RESOURCES = {  # the names under which a profile gives them
     "launcher": "launcher",
     "nodes": "nodes",
     "gres": "gres",
+    "processes": "processes",
     "cpus_per_task": "cpus_per_task",
     "container": "container",
     "mounts": "mounts",
@@ -133,16 +134,9 @@ def launch_of(resources: Mapping[str, Any], rule: str = "") -> Launch:
         UserError: the resource, what was found and what is accepted.
     """
     given = {field: resources[name] for field, name in RESOURCES.items() if resources.get(name)}
-    given["tasks"] = tasks_of_a_node(resources)
     if given.get("cpus_per_task", 1) < 0:  # the executor's way to ask for none
         del given["cpus_per_task"]
     return _checked(given, rule)
-
-
-def tasks_of_a_node(resources: Mapping[str, Any]) -> int:
-    """Slurm's tasks of each node."""
-    nodes = resources.get("nodes") or 1
-    return resources.get("tasks_per_node") or max(1, (resources.get("tasks") or 1) // nodes)
 
 
 def split(resources: Mapping[str, Any], rule: str = "") -> tuple[Launch, Launch]:
@@ -249,7 +243,7 @@ class Launcher:
         if self.launch.first_node == 0:
             return str(process.free_port(""))
         place = self.launch.model_copy(
-            update={"nodes": 1, "gres": None, "tasks": 1, "cpus_per_task": 1, "mem_mb": None}
+            update={"nodes": 1, "gres": None, "processes": 1, "cpus_per_task": 1, "mem_mb": None}
         )
         srun = Launcher(place.model_copy(update={"launcher": "srun"}))
         asked = srun.command([sys.executable, "-c", PORT], {}, "port")

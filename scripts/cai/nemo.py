@@ -3,8 +3,9 @@
 Values are the tutorial's where it gives any ("Constitutional AI: Harmlessness from AI Feedback",
 NeMo-Aligner documentation); the README lists where they are corrected. What depends on the size of
 the model and of the machine stands in the configuration (``nemo.overrides``) and is put last, so
-that it wins. Paths of data and models are added by the rules. FREE_PORT and LOG_DIR are filled in
-when a program starts.
+that it wins. Paths of data and models are added by the rules. FREE_PORT, LOG_DIR, CRITIC_HOST and,
+by the launcher, NODES, DEVICES and RANKS are filled in when a program starts: a job's sizes are
+the resources that its profile gives it.
 """
 
 from typing import Literal
@@ -37,6 +38,7 @@ def server(settings: Settings, model: Literal["instruct", "chat"]) -> list[str]:
         "server": True,
         "port": "FREE_PORT",
         "web_server": False,
+        "tensor_model_parallel_size": "RANKS",
         "pipeline_model_parallel_split_rank": 0,
     }
     extra = settings.nemo.overrides.instruct_server if model == "instruct" else {}
@@ -109,7 +111,7 @@ def actor(settings: Settings) -> list[str]:
         "model.ppo.sampling_params.end_strings": ["<|endoftext|>", *template.stop],
         "remote_critic_rm.pad_to_length": length,
         "remote_critic_rm.combine_rm_and_critic_server": True,
-        "remote_critic_rm.critic.ip": "127.0.0.1",
+        "remote_critic_rm.critic.ip": "CRITIC_HOST",
         "remote_critic_rm.critic.port": "FREE_PORT",
         **_experiment("megatron_gpt_ppo_actor"),
     }
@@ -117,7 +119,8 @@ def actor(settings: Settings) -> list[str]:
 
 
 def _command(settings: Settings, name: Program, own: Overrides, site: Overrides) -> list[str]:
-    return [*program(settings, name), *overrides({**own, **site})]
+    sizes: Overrides = {"trainer.num_nodes": "NODES", "trainer.devices": "DEVICES"}
+    return [*program(settings, name), *overrides({**sizes, **own, **site})]
 
 
 def _experiment(name: str) -> Overrides:

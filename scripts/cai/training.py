@@ -3,12 +3,12 @@
 Training happens in a work folder that Snakemake does not know, named after a fingerprint of all
 that determines the result: the command and the content of its inputs. The same settings resume
 there; other settings never do. What decides success is a whole ``.nemo`` file, not the exit code:
-NeMo-Aligner ends with 0 on a time limit, too. The file is published atomically.
+NeMo-Aligner ends with 0 on a time limit, too. The file is published atomically. The number of nodes
+and GPUs is no setting: a run goes on with others.
 """
 
 import fcntl
 import os
-import platform
 import re
 import shutil
 import time
@@ -20,17 +20,21 @@ from types import MappingProxyType
 
 import requests
 
+from cai.attempts import Attempts
 from cai.checkpoints import Pairs, is_whole, link, newest, settle, step
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation.http import direct_session
+from cai.launch import LOOPBACK, Launch, Launcher
 from cai.manifest import identity, write_manifest
 from cai.metrics import export_metrics
-from cai.process import Program, end_of, free_port
+from cai.process import Program, end_of
 
 POLL = 0.5  # seconds
 HANG_LIMIT = 30.0  # seconds that a program may take to end after it has said that it failed
 FAILED = "Error executing job with overrides"  # Hydra, of an exception in a program
+TERMINATED = (-15, 143)  # exit codes of a program that was told to end
+SHORTEST = 60  # seconds: with less until the time limit, a start is not worth it
 FULL = 2**20  # bytes; a disk with less is full
 LINE_EVERY = 10.0  # seconds between two progress lines
 CRITIC_START_LIMIT = 3600.0  # seconds; a large model takes long to load
@@ -50,8 +54,11 @@ class Training:
         output: where the ``.nemo`` is published.
         log: where the programs' output goes.
         inputs: files whose content determines the result.
-        command: the training program. ``LOG_DIR`` and ``FREE_PORT`` in it are filled in.
+        command: the training program. ``LOG_DIR``, ``FREE_PORT`` and ``CRITIC_HOST`` in it, and
+            the launcher's words, are filled in.
         critic: for PPO, the critic server that has to run beside it.
+        launch: how it is started.
+        critic_launch: how the critic is started; the first of its nodes must be this one.
     """
 
     what: str
@@ -62,6 +69,8 @@ class Training:
     inputs: Sequence[Path]
     command: Sequence[str]
     critic: Sequence[str] | None = None
+    launch: Launch = field(default_factory=Launch)
+    critic_launch: Launch = field(default_factory=Launch)
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -71,6 +80,8 @@ class Training:
         self.folder = self.work / self.fingerprint[:16]
         self.trained = self.folder / "train" / "checkpoints" / f"{self.name}.nemo"
         self.pairs = Pairs(self.folder, ("train", "critic"))
+        gpus = self.launch.gpus + (self.critic_launch.gpus if self.critic else 0)
+        self.attempts = Attempts(self.folder / "attempts.json", self.launch.attempt, gpus)
 
     def run(self) -> None:
         """Train, or resume, or find it done; then publish.
@@ -95,43 +106,68 @@ class Training:
             settle(self.folder / "train")
         else:
             self.pairs.restore()
+        self.attempts.check(self.what)
         resumed = newest(self.folder / "train")
         print(f"{self.what}: {_from(resumed)} in {self.folder}", flush=True)
-        self._run_programs(self.command)
-        if resumed and not is_whole(self.trained):
+        with self.attempts.running(step(resumed) if resumed else 0):
+            self._run_programs([*self.command, *self._time_limit()])
+        reached = newest(self.folder / "train")
+        if resumed == reached and not is_whole(self.trained):
             # Killed between its last checkpoint and the .nemo: resumed, it finds no step to do.
             print(f"{self.what}: no step is left, writes {self.trained.name}", flush=True)
             python, program, *overrides = self.command
-            self._run_programs([python, str(FINISH), *overrides], TRAINING_PROGRAM=program)
+            with self.attempts.running(step(resumed)):
+                self._run_programs([python, str(FINISH), *overrides], TRAINING_PROGRAM=program)
         fail_if(
             not is_whole(self.trained),
-            f"{self.what}: ended without {self.trained.name} (a time limit?); run the same command "
-            f"again to go on from its last checkpoint; log: {self.log}",
+            f"{self.what}: stopped {_at(reached)} without {self.trained.name} (its time limit?); "
+            f"the next run goes on from there; log: {self.log}",
         )
 
+    def _time_limit(self) -> list[str]:
+        """The override that ends the program, with a checkpoint, before the job's time limit."""
+        if self.launch.seconds is None:
+            return []
+        left = round(self.launch.seconds - (time.time() - self.started))
+        fail_if(
+            left < SHORTEST,
+            f"{self.what}: {left} s are left of the job's {self.launch.minutes} minutes, less "
+            f"{self.launch.margin} for the last checkpoint; give it more (resource runtime)",
+        )
+        return [f"++exp_manager.max_time_per_run={_clock(left)}"]
+
     def _run_programs(self, command: Sequence[str], **environment: str) -> None:
-        port = str(free_port())
+        trainer = Launcher(self.launch)
+        fills = {"LOG_DIR": str((self.folder / "train").resolve())}
         if self.critic is None:
-            with self._program(command, "train", port, self.log, environment) as trainer:
-                self._watch([trainer])
+            with self._program(trainer, command, fills, "train", self.log, environment) as program:
+                self._watch([program])
             return
+        critic = Launcher(self.critic_launch)
+        apart = self.launch.first_node != self.critic_launch.first_node
+        fills["FREE_PORT"] = critic.free_port()
+        fills["CRITIC_HOST"] = critic.host() if apart else LOOPBACK
+        serving = fills | {"LOG_DIR": str((self.folder / "critic").resolve())}
         critic_log = self.log.with_name(f"{self.log.stem}.critic.log")
-        with self._program(self.critic, "critic", port, critic_log) as critic:
-            wait_for_critic(critic, int(port))
-            with self._program(command, "train", port, self.log, environment) as trainer:
-                self._watch([trainer, critic])
+        with self._program(critic, self.critic, serving, "critic", critic_log) as server:
+            wait_for_critic(server, int(fills["FREE_PORT"]))
+            with self._program(trainer, command, fills, "train", self.log, environment) as program:
+                self._watch([program, server])
 
     def _program(
         self,
+        launcher: Launcher,
         command: Sequence[str],
+        fills: Mapping[str, str],
         role: str,
-        port: str,
         log: Path,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Program:
-        fills = {"LOG_DIR": str((self.folder / role).resolve()), "FREE_PORT": port}
-        own = {"MASTER_PORT": str(free_port()), "NCCL_ALGO": "Tree"}
-        return Program([_fill(argument, fills) for argument in command], log, own | environment)
+        own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
+        own |= {"NCCL_ALGO": "Tree", **environment}
+        filled = [_fill(argument, fills) for argument in command]
+        started = launcher.command(filled, own, f"{self.what}-{role}")
+        return Program(started, log, launcher.environment(own))
 
     def _watch(self, programs: Sequence[Program]) -> None:
         """Wait for the first program; the others must outlive it."""
@@ -145,10 +181,13 @@ class Training:
             if hang.failed():
                 raise _failure(f"{self.what}: the program failed", trainer)
             progress.show()
+            self.attempts.tick()
             if servers:
                 self.pairs.look()
             time.sleep(POLL)
         progress.show(last=True)
+        if trainer.poll() in TERMINATED:
+            raise SystemExit(143)  # with this job: its end is on its way to us, too
         if trainer.poll() != 0 and not is_whole(self.trained):
             raise _failure(f"{self.what}: the program ended with code {trainer.poll()}", trainer)
 
@@ -163,8 +202,9 @@ class Training:
             inputs=self.input_digests,
             command=list(self.command),
             critic=list(self.critic or []),
-            seconds=round(time.time() - self.started, 1),
-            host=platform.node(),
+            **self.attempts.cost(),
+            attempts=self.attempts.entries,
+            container=self.launch.container,
         )
         for other in self.work.iterdir():
             if other.is_dir() and other != self.folder:
@@ -266,7 +306,7 @@ def _is_ready(session: requests.Session, port: int, model: str) -> bool:
     return answer.ok
 
 
-def _fill(argument: str, fills: dict[str, str]) -> str:
+def _fill(argument: str, fills: Mapping[str, str]) -> str:
     for token, text in fills.items():
         argument = argument.replace(token, text)
     return argument
@@ -274,6 +314,17 @@ def _fill(argument: str, fills: dict[str, str]) -> str:
 
 def _from(checkpoint: Path | None) -> str:
     return "starts" if checkpoint is None else f"resumes at step {step(checkpoint)}"
+
+
+def _at(checkpoint: Path | None) -> str:
+    return "before its first checkpoint" if checkpoint is None else f"at step {step(checkpoint)}"
+
+
+def _clock(seconds: int) -> str:
+    """As NeMo reads a duration: days, hours, minutes, seconds."""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24:02}:{hours % 24:02}:{minutes:02}:{seconds:02}"
 
 
 def _failure(reason: str, program: Program) -> UserError:

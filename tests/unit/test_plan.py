@@ -46,9 +46,9 @@ TUTORIAL = {
         model.ppo.rollout_micro_batch_size=8 model.ppo.length_params.max_length=1024
         trainer.ppo.initial_policy_kl_penalty=0.02""",
     "megatron_gpt_eval.py": """
-        pipeline_model_parallel_split_rank=0 server=true tensor_model_parallel_size=8
-        pipeline_model_parallel_size=1 trainer.precision=bf16 trainer.devices=8
-        trainer.num_nodes=1 web_server=false""",
+        pipeline_model_parallel_split_rank=0 server=true tensor_model_parallel_size=RANKS
+        pipeline_model_parallel_size=1 trainer.precision=bf16 trainer.devices=DEVICES
+        trainer.num_nodes=NODES web_server=false""",
 }
 STEPS = (
     "fetch_model convert_model red_team helpful_sft helpful_preferences responses revisions "

@@ -18,6 +18,7 @@ TRAINER = """
 import io, json, os, sys, tarfile, time
 from pathlib import Path
 options = dict(argument.split("=", 1) for argument in sys.argv[1:])
+print(sys.argv, flush=True)
 folder = Path(options["log_dir"]) / "checkpoints"
 folder.mkdir(parents=True, exist_ok=True)
 done = max([int(p.name.split("=")[1][:-5]) for p in folder.glob("*-last")], default=0)
@@ -28,7 +29,7 @@ for step in range(done + 1, steps + 1):
     for former in folder.glob(f"step={step - 1}-last"):
         former.rmdir()
     print(f"{step}/{steps} [00:01<00:02]", flush=True)
-    if step == int(options.get("stop_after", -1)):
+    if step == int(os.environ.get("STOP_AFTER", options.get("stop_after", -1))):
         sys.exit(0)
 if options.get("fails"):
     print("Error executing job with overrides: ...", flush=True)
@@ -58,18 +59,22 @@ class Bench:
         self.output = folder / "tiny.nemo"
         self.log = folder / "tiny.log"
 
-    def command(self, **options):
+    def command(self, *own, **options):
         overrides = {"log_dir": "LOG_DIR", "data": "data.jsonl", "steps": 3} | options
         return [
             *(sys.executable, str(ROOT / "scripts/train.py"), "--what", "tiny", "--name", "tiny"),
             *("--work", str(self.folder / "work"), "--output", str(self.output)),
-            *("--log", str(self.log), "--inputs", str(self.data), "--", sys.executable),
+            *("--log", str(self.log), "--inputs", str(self.data), *own, "--", sys.executable),
             str(self.program),
             *(f"{key}={value}" for key, value in overrides.items()),
         ]
 
-    def train(self, **options):
-        return subprocess.run(self.command(**options), capture_output=True, text=True)
+    def train(self, *own, **options):
+        return subprocess.run(self.command(*own, **options), capture_output=True, text=True)
+
+    def submitted(self, attempt, **options):
+        """A training as one of several submissions of a job."""
+        return self.train("--launch", json.dumps({"attempt": attempt}), **options)
 
     @property
     def result(self):
@@ -138,7 +143,7 @@ def test_two_trainings_do_not_share_a_work_folder(bench):
 def test_an_exit_code_of_zero_without_a_checkpoint_is_no_success(bench):
     done = bench.train(stop_after=1)
     assert done.returncode == 2
-    assert "ended without tiny.nemo" in done.stderr
+    assert "stopped at step 1 without tiny.nemo" in done.stderr
     assert not bench.output.exists()
 
 
@@ -178,3 +183,43 @@ def test_the_end_of_the_log_is_shown_when_the_program_fails(bench):
     assert "the program ended with code 1; log:" in done.stderr
     assert "Error executing job" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_job_that_fails_at_the_same_step_is_not_submitted_for_ever(bench):
+    for attempt in (1, 2):
+        assert "ended with code 1" in bench.submitted(attempt, fails=0.1, steps=3).stderr
+        for checkpoint in bench.folder.glob("work/*/train/checkpoints/*-last"):
+            checkpoint.rmdir()
+    third = bench.submitted(3, fails=0.1, steps=3)
+    assert third.stderr == (
+        "error: tiny: ended 2 times without getting beyond step 0: not tried again; "
+        "start snakemake anew to try all the same\n"
+    )
+    assert "ended with code 1" in bench.submitted(1, fails=0.1, steps=3).stderr
+
+
+def test_a_job_that_gets_on_is_submitted_again(bench, monkeypatch):
+    for attempt in (1, 2, 3):
+        monkeypatch.setenv("STOP_AFTER", str(attempt))
+        assert f"stopped at step {attempt}" in bench.submitted(attempt, steps=9).stderr
+    monkeypatch.delenv("STOP_AFTER")
+    assert bench.submitted(4, steps=9).returncode == 0
+    attempts = json.loads((bench.folder / "tiny.manifest.json").read_text())["attempts"]
+    assert [attempt["step"] for attempt in attempts] == [0, 1, 2, 3]
+
+
+def test_a_training_is_told_to_stop_before_its_jobs_time_limit(bench):
+    told = json.dumps({"minutes": 240, "margin": 15})
+    done = bench.train("--launch", told, stop_after=1)
+    assert done.returncode == 2
+    assert "++exp_manager.max_time_per_run=00:03:4" in bench.log.read_text()
+
+
+def test_the_number_of_nodes_and_gpus_is_no_other_training(bench):
+    first = bench.train("--launch", json.dumps({"gres": "gpu:8"}), gpus="DEVICES", stop_after=1)
+    assert first.returncode == 2
+    done = bench.train("--launch", json.dumps({"gres": "gpu:4"}), gpus="DEVICES", stop_after=1)
+    assert "resumes at step 1" in done.stdout
+    manifest = json.loads((bench.folder / "tiny.manifest.json").read_text())
+    assert [attempt["gpus"] for attempt in manifest["attempts"]] == [8, 4]
+    assert manifest["gpu_hours"] > 0

@@ -22,6 +22,7 @@ from cai.generation.chat_model import ChatModel
 from cai.generation.client import Client, ClientSettings
 from cai.generation.journal import Journal
 from cai.generation.serving import Served
+from cai.launch import Launch, Launcher
 from cai.manifest import identity
 from cai.records import Ledger, Record, in_shard, ledger_path, read_jsonl, write_jsonl
 from cai.sampling import Sampling
@@ -129,6 +130,13 @@ def add_server_options(parser: argparse._ActionsContainer, required: bool = True
     parser.add_argument(
         "--log", type=Path, metavar="FILE", help="the server's output (default: beside the journal)"
     )
+    parser.add_argument(
+        "--launch",
+        type=json_option(Launch),
+        default=Launch(),
+        metavar="JSON",
+        help="how the server is started: launcher, nodes, gres ... (default: directly)",
+    )
 
 
 def add_sampling_option(
@@ -185,7 +193,9 @@ def opened_server(options: argparse.Namespace) -> Iterator[tuple[Served, Journal
         + ("neither" if options.url is None else "both"),
     )
     log = options.log or options.journal.with_suffix(".server.log")
-    with Journal(options.journal) as journal, Served(options.server, options.url, log) as served:
+    launcher = Launcher(options.launch)
+    served = Served(options.server, options.url, log, launcher=launcher)
+    with Journal(options.journal) as journal, served:
         yield served, journal
 
 

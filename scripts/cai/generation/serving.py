@@ -8,7 +8,8 @@ import requests
 
 from cai.errors import UserError, fail_if
 from cai.generation.http import direct_session
-from cai.process import Program, free_port
+from cai.launch import Launcher
+from cai.process import Program
 
 FREE_PORT = "FREE_PORT"  # stands for the port in a server's command
 POLL = 0.25  # seconds between two looks at a server that starts
@@ -33,6 +34,7 @@ class Served:
         url: a server that runs already, in place of a command.
         log: the file that the server's output goes to.
         start_timeout: seconds in which the server must answer.
+        launcher: how the server is started; the first of its nodes must be this one.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Served:
         url: str | None,
         log: Path | str,
         start_timeout: float = 1800.0,
+        launcher: Launcher | None = None,
     ) -> None:
         fail_if((command is None) == (url is None), "give either a server's command or --url")
         fail_if(
@@ -51,6 +54,7 @@ class Served:
         self._command = command
         self._given_url = url
         self._start_timeout = start_timeout
+        self._launcher = launcher or Launcher()
         self._url: str | None = None
         self._program: Program | None = None
 
@@ -94,10 +98,13 @@ class Served:
             program.stop()
 
     def _start(self) -> str:
-        port = free_port()
-        argv = [argument.replace(FREE_PORT, str(port)) for argument in self._command]
+        launcher = self._launcher
+        port = launcher.free_port()
+        filled = [argument.replace(FREE_PORT, port) for argument in self._command]
         # torch's rendezvous has a fixed port by default: two servers on a node would collide
-        self._program = Program(argv, self.log, env={"MASTER_PORT": str(free_port())})
+        own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
+        command = launcher.command(filled, own, "server")
+        self._program = Program(command, self.log, launcher.environment(own))
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + self._start_timeout
         while not _answers(url):
@@ -108,7 +115,7 @@ class Served:
             time.sleep(POLL)
         return url
 
-    def _check_port(self, port: int) -> None:
+    def _check_port(self, port: str) -> None:
         if self._program.poll() is not None and IN_USE in self._program.tail(TAIL):
             raise ServerFailed(f"port {port} was taken by another program; run the command again")
 
