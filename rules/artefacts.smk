@@ -30,6 +30,7 @@ rule training_curves:
         others=multiext("<results>/figures/training_curves", ".png", ".csv"),
     log:
         "<results>/logs/training_curves.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     shell:
@@ -50,6 +51,7 @@ rule ppo_curves:
         others=multiext("<results>/figures/ppo_curves", ".png", ".csv"),
     log:
         "<results>/logs/ppo_curves.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     shell:
@@ -69,6 +71,7 @@ rule harmlessness:
         others=multiext("<results>/figures/harmlessness", ".png", ".csv"),
     log:
         "<results>/logs/harmlessness.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     shell:
@@ -105,6 +108,7 @@ rule report:
         ),
     log:
         "<results>/logs/report.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     params:

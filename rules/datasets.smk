@@ -12,6 +12,7 @@ rule red_team:
         ledger="<results>/data/red_team/train.ledger.json",
     log:
         "<results>/logs/red_team.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     params:
@@ -35,6 +36,7 @@ rule helpful_sft:
         ledger="<results>/data/helpful_sft.ledger.json",
     log:
         "<results>/logs/helpful_sft.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     params:
@@ -58,6 +60,7 @@ rule helpful_preferences:
         ledger="<results>/data/helpful_preferences/train.comparisons.ledger.json",
     log:
         "<results>/logs/helpful_preferences.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     params:

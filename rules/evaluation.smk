@@ -20,6 +20,7 @@ rule evaluation_prompts:
         ledger="<results>/evaluation/prompts.ledger.json",
     log:
         "<results>/logs/evaluation_prompts.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     params:
@@ -147,6 +148,7 @@ rule truth:
         ledger="<results>/evaluation/truth/{model}.ledger.json",
     log:
         "<results>/logs/truth/{model}.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     shell:
@@ -170,6 +172,7 @@ rule summary:
         md="<results>/evaluation/summary.md",
     log:
         "<results>/logs/summary.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     params:

@@ -13,6 +13,7 @@ rule fetch_model:
         directory("<results>/models/{pretrained}_hf"),
     log:
         "<results>/logs/fetch_model/{pretrained}.log",
+    localrule: True
     conda:
         "../envs/controller.yaml"
     params:
