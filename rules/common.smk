@@ -3,20 +3,35 @@
 # A program is an input of the jobs that run it, so a mended one runs again. Not those that convert
 # and train: an edit of them must not cost a training.
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 # Jobs use the Python that runs Snakemake, and a pipe into a log does not hide a failure.
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import nemo, preflight
+from cai import cluster, nemo, preflight
 from cai.launch import launch_of, split
 from cai.errors import UserError
 
-try:
+
+def stop(problems):
+    """Ends with one line for each problem, if there is any."""
+    if problems:
+        sys.exit("\n".join(f"error: {problem}" for problem in problems))
+
+
+@contextmanager
+def told():
+    """A user's mistake is told in one line."""
+    try:
+        yield
+    except UserError as error:
+        stop([error])
+
+
+with told():
     settings, principles, few_shot = preflight.check(config)
-except UserError as error:
-    sys.exit(f"error: {error}")
 
 
 pathvars:
@@ -59,14 +74,6 @@ SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_frac
 CHAT = literal(settings.models.base.template.model_dump_json())
 INSTRUCT = literal(settings.models.instruct.template.model_dump_json())
 CLIENT = literal(settings.client.model_dump_json())
-
-
-onstart:
-    try:
-        jobs = workflow.persistence.dag.needrun_jobs()
-        preflight.check_surroundings(settings, {job.rule.name for job in jobs})
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 onsuccess:

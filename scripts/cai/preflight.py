@@ -59,8 +59,16 @@ def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], li
     return settings, principles, few_shot
 
 
-def check_surroundings(settings: Settings, rules: Collection[str]) -> None:
+def check_surroundings(
+    settings: Settings, rules: Collection[str], here: Collection[str] | None = None
+) -> None:
     """Check what only a real run of these rules needs: the judge's key, and NeMo.
+
+    Args:
+        settings: of the run.
+        rules: that are to run.
+        here: those of them that find NeMo on this host, by default all; in a container, a job
+            looks for it (rule check_nemo).
 
     Raises:
         UserError: naming the environment variable, or the field of the configuration.
@@ -71,8 +79,9 @@ def check_surroundings(settings: Settings, rules: Collection[str]) -> None:
         f"the judge at {getattr(settings.judge, 'url', '')} needs a key: set the environment "
         f"variable {variable}",
     )
-    needed = [NEMO_PROGRAMS[rule] for rule in rules if rule in NEMO_PROGRAMS]
-    if settings.preferences.judge == "logprob" and JUDGING.intersection(rules):
+    here = rules if here is None else here
+    needed = [NEMO_PROGRAMS[rule] for rule in here if rule in NEMO_PROGRAMS]
+    if settings.preferences.judge == "logprob" and JUDGING.intersection(here):
         needed.append(("server",))
     if needed:
         check_nemo(settings, {name for names in needed for name in names})

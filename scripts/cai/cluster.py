@@ -1,0 +1,138 @@
+"""What a profile gives the jobs, against what they need: checked before anything is submitted."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cai.data.sources import Source
+from cai.launch import Launch, launch_of, split
+from cai.preflight import check_surroundings
+from cai.settings import Model, Settings
+
+SERVED = ("responses", "revisions", "candidates", "answers", "rewards")
+JUDGED = ("preferences", "judged")  # served here by a judge that reads log-probabilities only
+TRAINED = ("sl_cai", "reward_model", "rl_cai")
+Resources = Mapping[str, Any]
+
+
+def check_jobs(
+    settings: Settings, resources: Mapping[str, Resources]
+) -> tuple[list[str], list[str]]:
+    """Check all that is known before a run, without a network, a GPU or NeMo.
+
+    Args:
+        settings: of the run.
+        resources: of each rule, as a profile gives them.
+
+    Returns:
+        What cannot work, and what is worth a warning; a line each.
+
+    Raises:
+        UserError: a resource that cannot be read.
+    """
+    found = launches(settings, resources)
+    problems = [*placement_problems(settings, resources)]
+    warnings = [*unseen(settings, found)]
+    return problems, warnings
+
+
+def check_start(
+    settings: Settings, resources: Mapping[str, Resources], rules: Collection[str]
+) -> list[str]:
+    """Check what only a real run of these rules needs; a line for each thing that is missing.
+
+    Raises:
+        UserError: NeMo is not there, or the judge's key.
+    """
+    found = launches(settings, resources)
+    here = {rule for rule in rules if launch_of(resources[rule]).launcher == "direct"}
+    check_surroundings(settings, rules, here)
+    return [*unseen(settings, found)]
+
+
+def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str, Launch]:
+    """How each NeMo program of a run is started, by rule; PPO's by its parts, critic and actor.
+
+    Args:
+        settings: of the run.
+        resources: of each rule, as a profile gives them.
+
+    Raises:
+        UserError: the resource, what was found and what is accepted.
+    """
+    judging = JUDGED if settings.preferences.judge == "logprob" else ()
+    rules = ("convert_model", *SERVED, *judging, "sl_cai", "reward_model")
+    found = {rule: launch_of(resources[rule], rule) for rule in rules}
+    found["critic"], found["actor"] = split(resources["rl_cai"], "rl_cai")
+    return found
+
+
+def placement_problems(settings: Settings, resources: Mapping[str, Resources]) -> Iterator[str]:
+    """Rules that lack GPUs, or have them for nothing; and those that could not call srun."""
+    on_cpu = is_cpu(settings)
+    judging = JUDGED if settings.preferences.judge == "logprob" else ()
+    for rule in (*SERVED, *JUDGED, *TRAINED):
+        launch = launch_of(resources[rule], rule)
+        needs = rule in (*SERVED, *judging, *TRAINED)
+        if launch.launcher == "direct":
+            continue
+        if needs and not launch.gres and not on_cpu:
+            yield f"profile: rule {rule}: runs NeMo, so it needs gres, such as gpu:8; found none"
+        if not needs and launch.gres:
+            yield (
+                f"profile: rule {rule}: found gres {launch.gres}, but the judge is "
+                f"{settings.preferences.judge}, which needs no GPU here"
+            )
+        if needs and not resources[rule].get("mpi"):
+            yield f"profile: rule {rule}: needs mpi: srun, since its program calls srun itself"
+
+
+def is_cpu(settings: Settings) -> bool:
+    """Whether NeMo runs on CPUs, as in the demo."""
+    return settings.nemo.overrides.sft.get("trainer.accelerator") == "cpu"
+
+
+def unseen(settings: Settings, found: Mapping[str, Launch]) -> Iterator[str]:
+    """What this host does not see, but the jobs need: container, mounts, a cache without a hub.
+
+    On a login node that may be no mistake, so a dry run warns of it and a run refuses.
+    """
+    for container in sorted({launch.container for launch in found.values()} - {None}):
+        if container.startswith(("/", "./", "../")) and not Path(container).exists():
+            yield f"profile: container: {container}: no such file on this host"
+    for mount in sorted({mount for launch in found.values() for mount in launch.mounts}):
+        if not Path(mount.partition(":")[0]).exists():
+            yield f"profile: mounts: {mount}: no such folder on this host"
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        yield from _not_cached(settings)
+
+
+def _not_cached(settings: Settings) -> Iterator[str]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    for field, name, revision, kind in _hub_sources(settings):
+        try:
+            snapshot_download(name, revision=revision, repo_type=kind, local_files_only=True)
+        except LocalEntryNotFoundError:
+            yield (
+                f"{field}: {name}@{revision} is not in the cache, and HF_HUB_OFFLINE is set: fill "
+                "the cache on a host with a network (HF_HOME), or give local files"
+            )
+
+
+def _hub_sources(settings: Settings) -> Iterator[tuple[str, str, str | None, str]]:
+    models: dict[str, Model] = {"base": settings.models.base, "instruct": settings.models.instruct}
+    for name, model in models.items():
+        if not model.is_local:
+            yield f"models.{name}.source", model.source, model.revision, "model"
+    datasets = settings.datasets
+    sources: Iterable[tuple[str, Source]] = [
+        ("red_team", datasets.red_team),
+        ("helpful_sft", datasets.helpful_sft),
+        *(("helpful_preferences", source) for source in datasets.helpful_preferences),
+    ]
+    for name, source in sources:
+        if not source.is_local:
+            yield f"datasets.{name}.source", source.source, source.revision, "dataset"
