@@ -58,6 +58,9 @@ class Launch(BaseModel):
     nodes: int = Field(1, ge=1)
     first_node: int = Field(0, ge=0, description="of the job's nodes, the first that is used")
     gres: str | None = Field(None, description="GPUs of a node, such as gpu:8 or gpu:h100:8")
+    first_device: int | None = Field(
+        None, ge=0, description="of the node's GPUs, the first of a part; None: all are used"
+    )
     processes: int = Field(1, ge=1, description="of a node, where there is no GPU")
     cpus_per_task: int | None = Field(None, ge=1)
     mem_mb: int | None = Field(None, ge=1, description="memory of a node; None: all of the job's")
@@ -166,14 +169,14 @@ def split(resources: Mapping[str, Any], rule: str = "") -> tuple[Launch, Launch]
         not 0 < critic < gpus,
         f"{where}critic_gpus: must be from 1 to {gpus - 1} of {gpus} GPUs, found {critic}",
     )
-    parts = [_share(whole, count, resources.get("mem_mb")) for count in (critic, gpus - critic)]
-    return parts[0], parts[1]
+    memory = resources.get("mem_mb")
+    return _share(whole, 0, critic, memory), _share(whole, critic, gpus - critic, memory)
 
 
-def _share(whole: Launch, gpus: int, mem_mb: Any) -> Launch:
+def _share(whole: Launch, first: int, gpus: int, mem_mb: Any) -> Launch:
     gres = f"{whole.gres.removesuffix(f':{whole.devices}')}:{gpus}"
     memory = int(mem_mb) * gpus // whole.devices if mem_mb else None
-    return whole.model_copy(update={"gres": gres, "mem_mb": memory})
+    return whole.model_copy(update={"gres": gres, "mem_mb": memory, "first_device": first})
 
 
 def _checked(given: Mapping[str, Any], rule: str) -> Launch:
@@ -224,7 +227,16 @@ class Launcher:
 
     def environment(self, own: Mapping[str, str]) -> dict[str, str]:
         """The variables that a program is started with, beside those of this process."""
-        return {**self.launch.environment, **own}
+        return {**self.launch.environment, **self._devices(), **own}
+
+    def _devices(self) -> dict[str, str]:
+        """A part of this machine's GPUs; with srun, Slurm gives each step its own."""
+        first, count = self.launch.first_device, self.launch.devices
+        if first is None or not self.is_direct:
+            return {}
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        all_of_them = given.split(",") if given else [str(i) for i in range(first + count)]
+        return {"CUDA_VISIBLE_DEVICES": ",".join(all_of_them[first : first + count])}
 
     def host(self) -> str:
         """Where the first of the launch's nodes is reached from all of them.
