@@ -1,11 +1,12 @@
 # Checked before any job is submitted: what the profile gives the jobs, against what they need.
 # What this host may not see, such as a container on the nodes' own disks, is a warning in a dry run;
 # a run is refused.
+from snakemake.iocontainers import InputFiles
 
 
 def resources_of(rule):
     """What the profile gives a rule's jobs, whatever their wildcards."""
-    return workflow.get_rule(rule).expand_resources({}, [], attempt=1)
+    return workflow.get_rule(rule).expand_resources({}, InputFiles(), attempt=1)
 
 
 GIVEN = {rule.name: resources_of(rule.name) for rule in workflow.rules}
