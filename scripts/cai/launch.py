@@ -164,6 +164,10 @@ def split(resources: Mapping[str, Any], rule: str = "") -> tuple[Launch, Launch]
         return whole.model_copy(update={"nodes": critic}), whole.model_copy(update=actor)
     if not whole.gres:
         return whole, whole
+    fail_if(
+        whole.devices < 2,
+        f"{where}critic_gpus: PPO on one node needs 2 GPUs or more, found {whole.gres}",
+    )
     gpus, critic = whole.devices, resources.get("critic_gpus") or whole.devices // 2
     fail_if(
         not 0 < critic < gpus,
