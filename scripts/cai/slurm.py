@@ -5,7 +5,6 @@ Where a command of Slurm is absent or does not answer, that is unknown, which is
 
 import math
 import os
-import pwd
 import re
 import subprocess
 from collections import Counter
@@ -89,8 +88,8 @@ def leftovers(rules: Collection[str], workdir: Path | str) -> list[str]:
     one. They are known by the comment that Snakemake's executor gives a job: ``rule_NAME``, or
     ``rule_NAME_wildcards_VALUES``.
     """
-    user = pwd.getpwuid(os.getuid()).pw_name
-    found = _ask("squeue", "--noheader", f"--user={user}", "--format=%i|%T|%Z|%k") or []
+    own = f"--user={os.getuid()}"
+    found = _ask("squeue", "--noheader", own, "--format=%i|%T|%Z|%k") or []
     here = os.path.realpath(workdir)
     lines = []
     for job, state, folder, comment in (row for row in found if len(row) == 4):
