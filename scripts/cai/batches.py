@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from cai.settings import Overrides, Settings
+from cai.settings import Settings
+from cai.values import Values
 
 
 class Batches(NamedTuple):
@@ -16,19 +17,13 @@ class Batches(NamedTuple):
 
 
 def batches(settings: Settings) -> Batches:
-    """The batch sizes of a configuration, with the defaults of NeMo-Aligner 0.7.0's YAML files."""
-    programs = settings.nemo.overrides
-    sft_train = _size(programs.sft, "model.data.train_ds.global_batch_size", 128)
-    rollouts = _size(programs.actor, "model.ppo.num_rollout_samples", 512)
+    """The batch sizes of a configuration; 1 where it gives no whole number (see ``sizing``)."""
+    sft, actor = Values(settings, "sft"), Values(settings, "actor")
+    reward_model = Values(settings, "reward_model")
     return Batches(
-        sft_train,
-        _size(programs.sft, "model.data.validation_ds.global_batch_size", sft_train),
-        _size(programs.reward_model, "model.global_batch_size", 64),
-        rollouts,
-        _size(programs.actor, "model.ppo.num_val_samples", rollouts),
+        sft.whole("model.data.train_ds.global_batch_size") or 1,
+        sft.whole("model.data.validation_ds.global_batch_size") or 1,
+        reward_model.whole("model.global_batch_size") or 1,
+        actor.whole("model.ppo.num_rollout_samples") or 1,
+        actor.whole("model.ppo.num_val_samples") or 1,
     )
-
-
-def _size(overrides: Overrides, name: str, default: int) -> int:
-    given = {key.lstrip("+"): value for key, value in overrides.items()}.get(name)
-    return given if isinstance(given, int) else default

@@ -61,6 +61,7 @@ class Launch(BaseModel):
     first_device: int | None = Field(
         None, ge=0, description="of the node's GPUs, the first of a part; None: all are used"
     )
+    gpu_memory: int = Field(80, ge=1, description="GB of a GPU")
     processes: int = Field(1, ge=1, description="of a node, where there is no GPU")
     cpus_per_task: int | None = Field(None, ge=1)
     mem_mb: int | None = Field(None, ge=1, description="memory of a node; None: all of the job's")
@@ -116,6 +117,7 @@ RESOURCES = {  # the names under which a profile gives them
     "launcher": "launcher",
     "nodes": "nodes",
     "gres": "gres",
+    "gpu_memory": "gpu_memory_gb",
     "processes": "processes",
     "cpus_per_task": "cpus_per_task",
     "container": "container",

@@ -16,6 +16,7 @@ from cai.data.sources import Source
 from cai.errors import UserError
 from cai.generation.client import ClientSettings
 from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
+from cai.model_shape import ModelShape
 from cai.sampling import Sampling
 from cai.templates import Template
 
@@ -82,6 +83,11 @@ class Model(Section):
         None, description="Commit of the hub repository; required for one."
     )
     template: Template
+    shape: ModelShape | None = Field(
+        None,
+        description="Its sizes, so that GPUs and memory are checked before it is downloaded; its "
+        "own files win. Null: they are checked when it is here.",
+    )
 
     @model_validator(mode="after")
     def _pinned(self) -> "Model":

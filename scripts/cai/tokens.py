@@ -23,6 +23,11 @@ class Tokenizer:
         except RuntimeError:
             raise UserError(f"{path}: not a sentencepiece model") from None
 
+    @property
+    def size(self) -> int:
+        """The number of its tokens."""
+        return self._model.get_piece_size()
+
     def count(self, text: str, *, add_bos: bool = False) -> int:
         """The number of tokens of a text, as NeMo encodes it."""
         return len(self._model.encode(text)) + add_bos

@@ -1,0 +1,108 @@
+"""The values that NeMo's programs run with: what their command lines say, else upstream's defaults.
+
+Defaults are those of the YAML files of NeMo 2.1.0 and NeMo-Aligner 0.7.0, kept in
+``envs/nemo-cpu/keys.json``. What neither gives, a program takes from the checkpoint that it starts
+from, which has it from the program that wrote it.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from cai import nemo
+from cai.launch import Launch, Launcher
+from cai.settings import Settings, typed
+
+KEYS = Path(__file__).parent.parent.parent / "envs/nemo-cpu/keys.json"
+REFERENCE = re.compile(r"\$\{(?P<up>\.*)(?P<key>[\w.]+)\}")
+Program = Literal[
+    "sft", "reward_model", "critic", "actor", "server", "instruct_server", "reward_server"
+]
+COMMANDS: dict[Program, Callable[[Settings], list[str]]] = {
+    "sft": nemo.sft,
+    "reward_model": nemo.reward_model,
+    "critic": nemo.critic,
+    "actor": nemo.actor,
+    "server": lambda settings: nemo.server(settings, "chat"),
+    "instruct_server": lambda settings: nemo.server(settings, "instruct"),
+    "reward_server": nemo.reward_server,
+}
+UPSTREAM: dict[Program, str] = {
+    "sft": "gpt_sft",
+    "reward_model": "training_rm",
+    "critic": "gpt_ppo_critic",
+    "actor": "gpt_ppo_actor",
+    "server": "megatron_gpt_inference",
+    "instruct_server": "megatron_gpt_inference",
+    "reward_server": "inference_rm",
+}
+CHECKPOINT_OF: dict[Program, Program] = {  # which program wrote what a program starts from
+    "reward_model": "sft",
+    "actor": "sft",
+    "critic": "reward_model",
+    "reward_server": "reward_model",
+}
+
+
+class Values:
+    """The values of one program, by their dotted keys.
+
+    Args:
+        settings: of the run.
+        program: which of NeMo's programs.
+        launch: fills in the words NODES, DEVICES and RANKS; without it they stay.
+    """
+
+    def __init__(self, settings: Settings, program: Program, launch: Launch | None = None) -> None:
+        arguments = COMMANDS[program](settings)[2:]
+        words = Launcher(launch).sized(arguments) if launch else arguments
+        pairs = [word.partition("=") for word in words]
+        self.given = {key.lstrip("+"): _read(text) for key, equals, text in pairs if equals}
+        deleted = {key[1:] for key, _, _ in pairs if key.startswith("~")}
+        defaults = _defaults()[UPSTREAM[program]]
+        self._defaults = {key: value for key, value in defaults.items() if key not in deleted}
+        before = CHECKPOINT_OF.get(program)
+        self._checkpoint = Values(settings, before) if before else None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a dotted key; ``default`` if nothing gives one."""
+        if key in self.given:
+            return self.given[key]
+        if key in self._defaults:
+            return self._resolved(key)
+        if self._checkpoint and key.startswith("model."):
+            return self._checkpoint.get(key, default)
+        return default
+
+    def whole(self, key: str, default: int | None = None) -> int | None:
+        """The value of a key if it is a whole number above 0, else None."""
+        value = self.get(key, default)
+        accepted = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return value if accepted else None
+
+    def _resolved(self, key: str) -> Any:
+        """A default in which one reference to another key is followed: ``${a.b}`` or ``${.b}``."""
+        value = self._defaults[key]
+        match = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        if not match:
+            return value
+        above = key.split(".")[: -len(match["up"])] if match["up"] else []
+        return self.get(".".join([*above, match["key"]]))
+
+
+@cache
+def _defaults() -> dict[str, dict[str, Any]]:
+    return json.loads(KEYS.read_text("utf-8"))
+
+
+def _read(text: str) -> Any:
+    """A value of a command line; Hydra's grammar is near enough to YAML's for numbers and lists."""
+    try:
+        return typed(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return text
