@@ -11,8 +11,9 @@ shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from cai import cluster, nemo, preflight
-from cai.launch import launch_of, split
 from cai.errors import UserError
+from cai.failures import Failures
+from cai.launch import launch_of, split
 
 
 def stop(problems):
@@ -80,7 +81,10 @@ onsuccess:
     print(f"Finished. All that was made is in {settings.results}/.")
 
 
+failed = Failures()
+if workflow.is_main_process:
+    failed.watch()
+
+
 onerror:
-    print(
-        f"A job failed: what it said stands above, all of it in {settings.results}/logs/."
-    )
+    print(f"\n{failed.report()}", file=sys.stderr)

@@ -4,12 +4,13 @@
 from snakemake.iocontainers import InputFiles
 
 
-def resources_of(rule):
+def resources_of(name):
     """What the profile gives a rule's jobs, whatever their wildcards."""
-    return workflow.get_rule(rule).expand_resources({}, InputFiles(), attempt=1)
+    return workflow.get_rule(name).expand_resources({}, InputFiles(), attempt=1)
 
 
-GIVEN = {rule.name: resources_of(rule.name) for rule in workflow.rules}
+SUBMITTED = {each.name for each in workflow.rules} - workflow._localrules
+GIVEN = {name: resources_of(name) for name in sorted(SUBMITTED)}
 
 if workflow.is_main_process:
     with told():

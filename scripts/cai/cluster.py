@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cai import slurm
 from cai.data.sources import Source
 from cai.launch import Launch, launch_of, split
 from cai.preflight import check_surroundings
@@ -32,7 +33,12 @@ def check_jobs(
         UserError: a resource that cannot be read.
     """
     found = launches(settings, resources)
-    problems = [*placement_problems(settings, resources)]
+    requests = {
+        rule: slurm.request_of(given)
+        for rule, given in resources.items()
+        if launch_of(given, rule).launcher != "direct"
+    }
+    problems = [*placement_problems(settings, resources), *slurm.problems(requests)]
     warnings = [*unseen(settings, found)]
     return problems, warnings
 
@@ -46,9 +52,9 @@ def check_start(
         UserError: NeMo is not there, or the judge's key.
     """
     found = launches(settings, resources)
-    here = {rule for rule in rules if launch_of(resources[rule]).launcher == "direct"}
+    here = {rule for rule in rules if launch_of(resources.get(rule, {})).launcher == "direct"}
     check_surroundings(settings, rules, here)
-    return [*unseen(settings, found)]
+    return [*unseen(settings, found), *slurm.leftovers(rules, os.getcwd())]
 
 
 def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str, Launch]:

@@ -89,6 +89,18 @@ class Site:
         self.folder = folder
         self.profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
         self.profile["default-resources"]["container"] = str(folder / "nemo.sqsh")
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        for name in ("sbatch", "squeue", "sacct", "sinfo", "scontrol", "sacctmgr"):
+            text = RECORDER.format(python=sys.executable) if name == "sbatch" else "#!/bin/sh\n"
+            (self.bin / name).write_text(text)
+            (self.bin / name).chmod(0o755)
+
+    @property
+    def environment(self):
+        """In which Slurm's commands are the recorder, and others that say nothing."""
+        path = f"{self.bin}:{os.environ['PATH']}"
+        return os.environ | {"RECORD": str(self.folder / "calls"), "PATH": path}
 
     def write(self, **resources):
         """Write the profile, with these resources of rules."""
@@ -109,7 +121,9 @@ class Site:
     def launched(self, rule):
         """The command lines that the launcher makes of a job's programs, in their order."""
         plan = self.snakemake(rule, "-n", "-p")
-        done = subprocess.run(plan, cwd=self.folder, capture_output=True, text=True)
+        done = subprocess.run(
+            plan, cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         (line,) = (line for line in done.stdout.splitlines() if "Shell command: " in line)
         words = shlex.split(line.partition("Shell command: ")[2].partition(" 2>&1")[0])
@@ -135,20 +149,11 @@ class Site:
 
     def submitted(self, rule):
         """The sbatch line of a job."""
-        calls, bin = self.folder / "calls", self.folder / "bin"
-        bin.mkdir()
-        for name in ("sbatch", "squeue", "sacct", "sinfo", "scontrol", "sacctmgr"):
-            text = RECORDER.format(python=sys.executable) if name == "sbatch" else "#!/bin/sh\n"
-            (bin / name).write_text(text)
-            (bin / name).chmod(0o755)
-        environment = os.environ | {
-            "RECORD": str(calls),
-            "PATH": f"{bin}:{os.environ['PATH']}",
-        }
+        calls = self.folder / "calls"
         running = subprocess.Popen(
             self.snakemake(rule),
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
