@@ -1,0 +1,182 @@
+#!/usr/bin/env python
+"""Check NeMo where the jobs will find it, before the first of them waits for a GPU.
+
+    check_nemo.py --commands JSON --output REPORT [--image NAME]
+
+Runs with the Python of NeMo, such as the container's, and needs no GPU: it imports Hydra, never
+NeMo. The programs must exist, and their own Hydra configurations must take the overrides that the
+jobs give them. Other versions than those that this project is written for are a warning.
+"""
+
+import argparse
+import ast
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cai.composition import check, filled, flat
+from cai.errors import UserError, fail_if
+
+PACKAGES = {  # distribution: (folder of package_info.py in a checkout, the version that is meant)
+    "nemo_toolkit": ("nemo", "2.1.0"),
+    "nemo_aligner": ("nemo_aligner", "0.7.0"),
+    "megatron_core": ("megatron/core", None),
+    "torch": ("torch", None),
+}
+VERSION = re.compile(r"^(?:MAJOR|MINOR|PATCH|PRE_RELEASE)\s*=\s*['\"]?(\w*)", re.MULTILINE)
+RESOLVERS = (
+    "multiply",
+    "int_div",
+    "subtract",
+    "sum",
+    "gpu_name",
+)  # NeMo and its programs have them
+RUNNERS = ("hydra_runner", "entry_point")  # decorators that name a program's configuration
+ALWAYS = ["hydra.output_subdir=null", "hydra/job_logging=stdout", "hydra.run.dir=."]
+
+
+def installed(package: str) -> str | None:
+    """The version of a package, without importing it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return _version_in_folder(PACKAGES[package][0])
+
+
+def _version_in_folder(folder: str) -> str | None:
+    """The version of a package that is on the path, but was never installed."""
+    top, *rest = folder.split("/")
+    found = importlib.util.find_spec(top)
+    for place in (found and found.submodule_search_locations) or []:
+        info = Path(place, *rest, "package_info.py")
+        if info.is_file():
+            major, minor, patch, *pre = VERSION.findall(info.read_text("utf-8"))
+            return f"{major}.{minor}.{patch}{''.join(pre)}"
+    return None
+
+
+def unexpected(versions: dict[str, str | None]) -> Iterator[str]:
+    """A line for each package that has another version than the one that is meant."""
+    for package, (_, meant) in PACKAGES.items():
+        found = versions[package]
+        if meant and found != meant:
+            yield f"{package}: this project is written for {meant}, found {found or 'none'}"
+
+
+def configuration(program: Path) -> Path | None:
+    """The file that a program's decorator names; None if it names none."""
+    for node in ast.walk(ast.parse(program.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in RUNNERS:
+            given = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
+            name = given.get("config_name") or ast.literal_eval(node.args[-1])
+            return program.parent / given.get("config_path", "conf") / f"{name}.yaml"
+    return None
+
+
+def compose(path: Path, overrides: Sequence[str]) -> Any:
+    """What Hydra makes of a configuration, as NeMo's programs call it."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    for name in RESOLVERS:
+        if not OmegaConf.has_resolver(name):
+            OmegaConf.register_new_resolver(name, lambda *_: 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with hydra.initialize_config_dir(str(path.parent.resolve()), version_base="1.1"):
+            return hydra.compose(path.stem, overrides=[*ALWAYS, *overrides])
+
+
+def problems(program: Path, overrides: Sequence[str]) -> Iterator[str]:
+    """A line for each reason why a program could not start with these overrides."""
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not program.is_file():
+        yield f"{program}: no such file here"
+        return
+    path = configuration(program)
+    if path is None or not path.is_file():
+        yield f"{program}: found no configuration that it names ({path})"
+        return
+    try:
+        defaults = OmegaConf.to_container(compose(path, []))
+        refused = check(defaults, overrides, path.name)
+        yield from (f"{program.name}: {problem}" for problem in refused)
+        if not refused:
+            composed = OmegaConf.to_container(compose(path, overrides))
+            missing = [key for key, value in flat(composed) if value == "???"]
+            yield from (f"{program.name}: {key}: must be given, is not" for key in missing)
+    except (HydraException, OmegaConfBaseException) as error:
+        yield f"{program.name}: {' '.join(str(error).split())}"
+
+
+def read_commands(text: str) -> list[list[str]]:
+    """The commands of ``--commands``: JSON, or the path of a file with JSON."""
+    try:
+        commands = json.loads(text if text.lstrip().startswith("[") else Path(text).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"option commands: {error}") from None
+    whole = isinstance(commands, list) and all(
+        isinstance(command, list) and len(command) > 1 and all(isinstance(a, str) for a in command)
+        for command in commands
+    )
+    fail_if(not whole, "option commands: expected a JSON list of [PYTHON, PROGRAM, OVERRIDE, ...]")
+    return commands
+
+
+def main() -> None:
+    """Read the command line, check, write the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--commands",
+        required=True,
+        metavar="JSON",
+        help="[[PYTHON, PROGRAM, OVERRIDE, ...], ...] or a file with it; words that the launcher "
+        "fills in, such as FREE_PORT, may stand in it",
+    )
+    parser.add_argument("--output", required=True, type=Path, help="report to write (JSON)")
+    parser.add_argument("--image", help="name of the container's image, for the report")
+    options = parser.parse_args()
+    commands = read_commands(options.commands)
+    fail_if(
+        not importlib.util.find_spec("hydra"), f"{sys.executable}: hydra is not installed there"
+    )
+    versions = {package: installed(package) for package in PACKAGES}
+    warned = list(unexpected(versions))
+    for line in warned:
+        print(f"warning: {line}", file=sys.stderr)
+    found: dict[str, None] = {}  # without repetition: one program stands in several commands
+    for _, program, *overrides in map(filled, commands):
+        found |= dict.fromkeys(problems(Path(program), overrides))
+    fail_if(found, "\nerror: ".join(found))
+    report = {
+        "image": options.image,
+        "python": sys.executable,
+        "versions": versions,
+        "programs": sorted({program for _, program, *_ in commands}),
+        "warnings": warned,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    partial = options.output.with_name(f".{options.output.name}.partial")
+    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, options.output)
+    print(f"{len(report['programs'])} programs of NeMo take their overrides: {options.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
