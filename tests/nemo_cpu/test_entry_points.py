@@ -47,7 +47,11 @@ def test_an_unknown_override_is_refused(run, program):
     ("program", "overrides", "message"),
     [
         (PROGRAMS[0], [], "trainer.accelerator=gpu: on a CPU it must be cpu"),
-        (PROGRAMS[1], [*ON_CPU, "trainer.devices=2"], "trainer.devices=2: on a CPU it must be 1"),
+        (
+            PROGRAMS[1],
+            [*ON_CPU, "trainer.num_nodes=2"],
+            "trainer.num_nodes=2: without srun it must be 1",
+        ),
         (
             PROGRAMS[1],
             [

@@ -61,11 +61,65 @@ def refuse(condition: bool, message: str) -> None:
         sys.exit(f"error: {message}")
 
 
-def require_one_process(trainer: DictConfig) -> None:
-    """These programs run in one process; refuses `trainer.devices` and `num_nodes` above 1."""
-    for name in ("devices", "num_nodes"):
-        refuse(trainer[name] != 1, f"trainer.{name}={trainer[name]}: on a CPU it must be 1")
+def require_processes(trainer: DictConfig, model: DictConfig | None = None) -> int:
+    """Refuses a device that is no CPU, other processes than those which are started, and ways to
+    split a model that were never tried on a CPU. `model` holds the sizes of the split, if any are
+    given. Returns how many processes share the batches, the data-parallel size.
+
+    Without `srun`, Lightning starts the other processes of this node itself, but none elsewhere.
+    """
     refuse(
         trainer.accelerator != "cpu",
         f"trainer.accelerator={trainer.accelerator}: on a CPU it must be cpu",
     )
+    for name in ("devices", "num_nodes"):
+        count = trainer[name]
+        refuse(
+            not isinstance(count, int) or count < 1,
+            f"trainer.{name}={count}: on a CPU it must be a number from 1 on",
+        )
+    devices, nodes = trainer.devices, trainer.num_nodes
+    processes = devices * nodes
+    if _started_by_srun():
+        started = int(os.environ["SLURM_NTASKS"])
+        on_each = int(os.environ.get("SLURM_NTASKS_PER_NODE", devices))
+        refuse(
+            devices != on_each or processes != started,
+            f"trainer.devices={devices} trainer.num_nodes={nodes}: must be {on_each} and "
+            f"{started // on_each}, as srun starts {started} processes, {on_each} on each node",
+        )
+    else:
+        refuse(nodes > 1, f"trainer.num_nodes={nodes}: without srun it must be 1")
+    for name in ("pipeline_model_parallel_size", "context_parallel_size"):
+        size = _size(model, name)
+        refuse(size != 1, f"{name}={size}: on a CPU it must be 1")
+    split = _size(model, "tensor_model_parallel_size")
+    refuse(
+        processes % split != 0,
+        f"tensor_model_parallel_size={split}: must divide the number of processes, {processes}",
+    )
+    return processes // split
+
+
+def require_batches(sharing: int, **batches: DictConfig) -> None:
+    """Refuses global batches that cannot be dealt out in whole micro batches to the processes that
+    share them. `batches` are the sections that hold both sizes."""
+    for section, sizes in batches.items():
+        whole, micro = sizes.global_batch_size, sizes.micro_batch_size
+        refuse(
+            whole % (micro * sharing) != 0,
+            f"{section}.global_batch_size={whole}: must be a multiple of micro_batch_size x "
+            f"processes that share the batch = {micro} x {sharing}",
+        )
+
+
+def _size(model: DictConfig | None, name: str) -> int:
+    """A size of the split; 1 where none is given or the checkpoint's is asked for (-1)."""
+    size = model.get(name) if model is not None else None
+    return 1 if size in (None, -1) else size
+
+
+def _started_by_srun() -> bool:
+    """Whether Slurm started the processes. Lightning decides in the same way."""
+    interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return "SLURM_NTASKS" in os.environ and not interactive

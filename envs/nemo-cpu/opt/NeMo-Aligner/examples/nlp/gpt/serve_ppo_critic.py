@@ -3,13 +3,13 @@
 Stands for NeMo-Aligner's program of this name and takes its overrides (conf/gpt_ppo_critic.yaml).
 """
 
-from nemo_cpu.programs.config import entry_point, require_one_process
+from nemo_cpu.programs.config import entry_point, require_batches, require_processes
 
 
 @entry_point("gpt_ppo_critic")
 def main(cfg):
     """Serves critic_infer, critic_train and critic_save on `trainer.ppo.port` until stopped."""
-    require_one_process(cfg.trainer)
+    require_batches(require_processes(cfg.trainer, cfg.model), model=cfg.model)
     from nemo_aligner.algorithms.critic_server_trainer import CriticServerTrainer
     from nemo_aligner.models.nlp.gpt.megatron_gpt_critic import MegatronGPTCriticModel
     from nemo_aligner.utils.utils import copy_model_states_to_cpu, set_autocast_gpu_dtype

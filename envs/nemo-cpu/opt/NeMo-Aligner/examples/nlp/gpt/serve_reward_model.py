@@ -3,13 +3,13 @@
 Stands for NeMo-Aligner's program of this name and takes its overrides (conf/inference_rm.yaml).
 """
 
-from nemo_cpu.programs.config import entry_point, require_one_process
+from nemo_cpu.programs.config import entry_point, require_processes
 
 
 @entry_point("inference_rm")
 def main(cfg):
     """Serves `inference.model_name` on `inference.port` until it is stopped."""
-    require_one_process(cfg.trainer)
+    require_processes(cfg.trainer, cfg.get("model"))
     import torch
     from lightning.pytorch.trainer.trainer import Trainer
     from nemo.collections.nlp.parts.nlp_overrides import NLPDDPStrategy

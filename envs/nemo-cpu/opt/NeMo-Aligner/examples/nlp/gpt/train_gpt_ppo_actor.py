@@ -5,13 +5,13 @@ Stands for NeMo-Aligner's program of this name and takes its overrides (conf/gpt
 
 from functools import partial
 
-from nemo_cpu.programs.config import entry_point, refuse, require_one_process
+from nemo_cpu.programs.config import entry_point, refuse, require_batches, require_processes
 
 
 @entry_point("gpt_ppo_actor")
 def main(cfg):
     """Trains, and writes checkpoints and the final `.nemo` below `exp_manager.explicit_log_dir`."""
-    require_one_process(cfg.trainer)
+    require_batches(require_processes(cfg.trainer, cfg.model), model=cfg.model)
     refuse(
         cfg.trainer.ppo.trt_llm.enable,
         "trainer.ppo.trt_llm.enable=True: TensorRT-LLM needs a GPU; on a CPU it must be False",

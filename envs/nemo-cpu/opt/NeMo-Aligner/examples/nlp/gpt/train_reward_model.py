@@ -3,7 +3,7 @@
 Stands for NeMo-Aligner's program of this name and takes its overrides (conf/training_rm.yaml).
 """
 
-from nemo_cpu.programs.config import entry_point, refuse, require_one_process
+from nemo_cpu.programs.config import entry_point, refuse, require_batches, require_processes
 
 BRADLEY_TERRY = ("regular_bt", "margin_bt", "scaled_bt")
 
@@ -11,7 +11,7 @@ BRADLEY_TERRY = ("regular_bt", "margin_bt", "scaled_bt")
 @entry_point("training_rm")
 def main(cfg):
     """Trains, and writes checkpoints and the final `.nemo` below `exp_manager.explicit_log_dir`."""
-    require_one_process(cfg.trainer)
+    require_batches(require_processes(cfg.trainer, cfg.model), model=cfg.model)
     refuse(
         cfg.model.reward_model_type == "regression"
         and cfg.model.regression.loss_func in BRADLEY_TERRY

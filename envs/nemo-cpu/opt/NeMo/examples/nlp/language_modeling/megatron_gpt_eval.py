@@ -6,13 +6,21 @@ NeMo's answers the prompts of its configuration twice before it serves; this one
 
 import json
 
-from nemo_cpu.programs.config import entry_point, refuse, require_one_process
+from nemo_cpu.programs.config import entry_point, refuse, require_processes
+
+GENERATE = 0  # what NeMo's server broadcasts with each request
+IDLE_HOURS = 5  # after which the other processes give up waiting for one; NeMo's value
 
 
 @entry_point("megatron_gpt_inference")
 def main(cfg):
     """With `server=True` serves on `port` until it is stopped; otherwise answers `prompts`."""
-    require_one_process(cfg.trainer)
+    sharing = require_processes(cfg.trainer, cfg)
+    refuse(
+        sharing != 1,
+        f"tensor_model_parallel_size={cfg.tensor_model_parallel_size}: must be the number of "
+        f"processes, {cfg.trainer.devices * cfg.trainer.num_nodes}",
+    )
     for option in ("web_server", "share", "chat"):
         refuse(cfg[option], f"{option}=True: not on a CPU; it must be False")
     refuse(cfg.gpt_model_file is None, "gpt_model_file: missing; a .nemo file is needed")
@@ -22,13 +30,28 @@ def main(cfg):
     if not cfg.server:
         print(json.dumps(answer(model, cfg), indent=2, default=str))
         return
-    from nemo.collections.nlp.modules.common.text_generation_server import MegatronServer
+    serve(model, cfg.port)
 
-    MegatronServer(model).run("0.0.0.0", port=cfg.port)  # the patch layer keeps it on loopback
+
+def serve(model, port):
+    """The first process serves; any others compute their part of what it is asked for."""
+    import torch
+    from nemo.collections.nlp.modules.common.text_generation_server import MegatronServer
+    from nemo.collections.nlp.modules.common.text_generation_utils import generate
+
+    if torch.distributed.get_rank() == 0:
+        MegatronServer(model).run("0.0.0.0", port=port)  # the patch layer keeps it on loopback
+        return
+    request = torch.zeros(1, dtype=torch.int64)
+    while True:
+        torch.distributed.broadcast(request, 0)
+        if request.item() == GENERATE:
+            generate(model)
 
 
 def load(cfg):
     """Restores the model for inference in the precision of the trainer."""
+    import datetime
     import os
 
     from lightning.pytorch.trainer.trainer import Trainer
@@ -37,7 +60,8 @@ def load(cfg):
     from nemo_aligner.utils.train_script_utils import init_distributed
     from omegaconf import open_dict
 
-    trainer = Trainer(strategy=NLPDDPStrategy(), **cfg.trainer)
+    idle = datetime.timedelta(hours=IDLE_HOURS)
+    trainer = Trainer(strategy=NLPDDPStrategy(timeout=idle), **cfg.trainer)
     connector = NLPSaveRestoreConnector()
     if os.path.isdir(cfg.gpt_model_file):
         connector.model_extracted_dir = cfg.gpt_model_file
@@ -50,7 +74,7 @@ def load(cfg):
     with open_dict(settings):
         settings.update(
             precision=trainer.precision,
-            tensor_model_parallel_size=1,
+            tensor_model_parallel_size=trainer.world_size,
             pipeline_model_parallel_size=1,
             expert_model_parallel_size=1,
             micro_batch_size=1,
