@@ -1,0 +1,187 @@
+"""What a user reads when jobs fail in a real Slurm, and when an earlier run left jobs there."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cai import slurm
+from cai.process import Program
+
+ROOT = Path(__file__).parent.parent.parent
+HOOKS = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+from cai import slurm
+from cai.failures import Failures
+failures = Failures()
+onstart:
+    failures.watch()
+    jobs = workflow.persistence.dag.needrun_jobs()
+    left = slurm.leftovers({{job.rule.name for job in jobs}}, workflow.workdir_init)
+    if left:
+        sys.exit("\\n".join(f"error: {{line}}" for line in left))
+onerror:
+    print(failures.report(), file=sys.stderr)
+"""
+RULES = """
+rule all:
+    localrule: True
+    input: "mistake", "slow", "cancelled", "lost", "healed", "refused"
+rule mistake:
+    output: "mistake"
+    log: "logs/mistake.log"
+    shell: "(echo works; echo 'error: config.yaml: seed: expected a number'; exit 2) | tee {log}"
+rule slow:
+    output: "slow"
+    log: "logs/slow.log"
+    resources: runtime=7
+    shell: "echo step 3 > {log}; sleep 600"
+rule cancelled:
+    output: "cancelled"
+    log: "logs/cancelled.log"
+    shell: "sleep 600"
+rule lost:
+    output: "lost"
+    log: "logs/lost.log"
+    resources: slurm_partition="gpu"
+    shell: "echo on a node > {log}; sleep 600"
+rule healed:
+    output: "healed"
+    log: "logs/healed.log"
+    retries: 1
+    shell: "[ -e once ] || {{ touch once; echo 'error: not yet' > {log}; exit 1; }}; touch {output}"
+rule refused:
+    output: "refused"
+    resources: mem_mb=999000000
+    shell: "touch {output}"
+"""
+SLEEPS = 'rule sleeps:\n    output: "out"\n    shell: "sleep 600"\n'
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--executor", "slurm", "--jobs", "10"]
+SNAKEMAKE += ["--default-resources", "slurm_partition=cpu", "mem_mb=100", "runtime=10"]
+SNAKEMAKE += ["--slurm-init-seconds-before-status-checks", "1", "--slurm-status-command", "squeue"]
+SNAKEMAKE += ["--latency-wait", "5", "--keep-going", "--slurm-no-requeue"]
+
+
+def project(folder: Path, rules: str) -> list[str]:
+    """The command that runs Snakemake with these rules in a folder."""
+    (folder / "Snakefile").write_text(HOOKS + rules)
+    return [*SNAKEMAKE, "--directory", str(folder), "--snakefile", str(folder / "Snakefile")]
+
+
+def wait_for(ask: Callable[[], str], seconds: float = 120) -> str:
+    """The first answer that is not empty."""
+    deadline = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return answer
+
+
+def running(cluster, rule: str) -> str:
+    """The id of a rule's Slurm job, once it runs."""
+    lines = cluster.slurm("squeue", "--noheader", "--states=running", "--format=%i %k").split("\n")
+    return next((line.split()[0] for line in lines if line.endswith(f" rule_{rule}")), "")
+
+
+@pytest.fixture(scope="module")
+def said(cluster, tmp_path_factory) -> Iterator[str]:
+    """What Snakemake writes in a run whose jobs meet all that Slurm does to jobs."""
+    folder = tmp_path_factory.mktemp("run")
+    log = folder / "said"
+    with Program(project(folder, RULES), log) as program:
+        slow = wait_for(lambda: running(cluster, "slow"))
+        wait_for((folder / "logs/slow.log").exists)
+        cluster.slurm("scontrol", "update", f"jobid={slow}", "timelimit=1")
+        cluster.slurm("scancel", wait_for(lambda: running(cluster, "cancelled")))
+        lost = wait_for(lambda: running(cluster, "lost"))
+        wait_for((folder / "logs/lost.log").exists)
+        node = cluster.slurm("squeue", "--noheader", f"--jobs={lost}", "--format=%N")
+        cluster.end_node(node)
+        wait_for(lambda: program.poll() is not None, 300)
+    yield log.read_text().replace(f"({node})", "(NODE)")
+    cluster.clear()
+
+
+def block(said: str, rule: str) -> str:
+    """The block of a rule in the report, with the Slurm job's id replaced."""
+    told = said.partition("jobs failed:\n\n")[2]
+    found = re.search(rf"^rule {rule} .*(?:\n  .*)*", told, re.MULTILINE)
+    assert found, said
+    return re.sub(r"Slurm job \d+", "Slurm job N", found[0])
+
+
+AGAIN = "next: the same command goes on from what is done"
+MEANT = {
+    "mistake": """rule mistake (Slurm job N) failed
+  logs/mistake.log:
+    error: config.yaml: seed: expected a number""",
+    "slow": f"""rule slow (Slurm job N) reached its time limit of 1 min
+  logs/slow.log:
+    step 3
+  {AGAIN}; for more time: runtime of rule slow in the profile""",
+    "cancelled": f"""rule cancelled (Slurm job N) was cancelled
+  nothing is in logs/cancelled.log
+  {AGAIN}""",
+    "lost": f"""rule lost (Slurm job N) lost a node (NODE)
+  logs/lost.log:
+    on a node
+  {AGAIN}""",
+}
+
+
+@pytest.mark.parametrize("rule", MEANT)
+def test_a_failed_job_is_told_in_words(said, rule):
+    assert block(said, rule) == MEANT[rule]
+
+
+def test_what_sbatch_refuses_is_told_in_slurms_words(said):
+    expected = "rule refused was refused by Slurm: Batch job submission failed: "
+    assert block(said, "refused").startswith(expected)
+
+
+def test_a_failure_that_a_retry_healed_is_a_line_but_no_failure(said):
+    assert re.search(r"rule healed: submission 1 \(Slurm job \d+\) failed: not yet; it is", said)
+    assert "rule healed" not in said.partition("jobs failed:")[2]
+
+
+def test_the_report_is_the_last_word_but_for_snakemakes_own_closing(said):
+    after = said.rpartition("next: ")[2].splitlines()
+    assert len(after) < 10
+
+
+def test_a_job_that_an_earlier_snakemake_left_is_not_submitted_twice(cluster, tmp_path):
+    command = project(tmp_path, SLEEPS)
+    with Program(command, tmp_path / "said") as program:
+        job = wait_for(lambda: running(cluster, "sleeps"))
+        os.killpg(program.pid, signal.SIGKILL)
+    subprocess.run([*command, "--unlock"], check=True, capture_output=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    left = (
+        f"error: rule sleeps: Slurm job {job} of an earlier snakemake is still running: "
+        f"wait for it, or scancel {job}"
+    )
+    assert left in done.stderr.splitlines()
+    assert done.returncode == 1
+    assert cluster.slurm("squeue", "--noheader", "--format=%i").split() == [job]
+    cluster.clear()
+
+
+def test_the_partitions_of_the_cluster_are_seen(cluster):
+    week = 7 * 24 * 60
+    assert slurm.partition_limits() == {"gpu": week, "cpu": week, "high": week, "low": week}
+    requests = {
+        "fits": slurm.Request("gpu", week, nodes=3, gres="gpu:8", cpus=64),
+        "long": slurm.Request("cpu", week + 1),
+        "wide": slurm.Request("gpu", gres="gpu:16"),
+    }
+    assert slurm.problems(requests) == [
+        f"profile: rule long: runtime {week + 1} min is over partition cpu's limit of {week} min",
+        "profile: rule wide: no node of partition gpu has gpu:16, most have gpu:h100:8",
+    ]
