@@ -28,6 +28,7 @@ REFERENCE = re.compile(r"\$\{(\w[\w.]*)\}")
 TOKEN = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\$\{[^{}]*\}|[{}\[\],:]|[^{}\[\],:'"]+""", re.S
 )
+MIXED = ("precision",)  # keys that take numbers and texts: 16, bf16-mixed
 CLOSE = 0.85  # likeness of two whole keys, above which one may be meant with the other
 
 
@@ -72,7 +73,8 @@ def check(defaults: Mapping[str, Any], arguments: Sequence[str], name: str) -> l
             if match["key"] in seen:
                 raise _Refused("given twice")
             seen.add(match["key"])
-            tree.apply(match["prefix"], match["key"], read_value(match["value"] or ""))
+            value = None if match["value"] is None else read_value(match["value"])
+            tree.apply(match["prefix"], match["key"], value)
         except _Refused as error:
             problems.append(Problem(written, str(error)))
     return problems
@@ -117,7 +119,7 @@ class _Tree:
         parts = key.split(".")
         current = self._get(parts)
         if prefix == "~":
-            self._delete(key, current)
+            self._delete(key, current, value)
         elif prefix == "+" and current is not None and not isinstance(value, dict | list):
             raise _Refused(f"a key of {self.name} already, so it is set without + (or with ++)")
         else:
@@ -139,9 +141,11 @@ class _Tree:
         target = self._get(reference[1].split(".")) if reference else None
         return target if isinstance(target, dict | list) else value
 
-    def _delete(self, key: str, current: Any) -> None:
+    def _delete(self, key: str, current: Any, expected: Any) -> None:
         if current is None:
             raise _Refused(f"no key of {self.name} that could be deleted{self._meant(key)}")
+        if expected is not None and expected != current:
+            raise _Refused(f"its value is {current!r}, not {expected!r}, so it is not deleted")
         *sections, last = key.split(".")
         del self._section(key, sections, adds=False)[last]
 
@@ -167,17 +171,21 @@ class _Tree:
         if last not in node and not adds:
             raise self._unknown(key)
         default = self._child(node, last)
-        _check_kind(default, value)
+        _check_kind(key, default, value)
         if isinstance(default, dict) and isinstance(value, dict):
-            for name, item in value.items():
-                self._set(f"{key}.{name}", item, adds)
+            self._set_each(key, value, adds)
         else:
             node[last] = value
 
+    def _set_each(self, key: str, items: Mapping[str, Any], adds: bool) -> None:
+        for name, item in items.items():
+            try:
+                self._set(f"{key}.{name}", item, adds)
+            except _Refused as error:
+                raise _Refused(f"{name}: {error}") from None
+
     def _unknown(self, key: str) -> _Refused:
-        return _Refused(
-            f"no key of {self.name}{self._meant(key) or '; a new key is added with ++'}"
-        )
+        return _Refused(f"no key of {self.name} (++ adds one){self._meant(key)}")
 
     def _meant(self, key: str) -> str:
         """The key that was probably meant: a neighbour, one of this name elsewhere, or alike."""
@@ -202,25 +210,28 @@ def _groups(defaults: Sequence[Any]) -> set[str]:
     return {name.removeprefix("optional ") for entry in entries for name in entry}
 
 
-def _check_kind(default: Any, value: Any) -> None:
-    if value is None or (isinstance(value, str) and "${" in value):
+def _check_kind(key: str, default: Any, value: Any) -> None:
+    """Refuse what is of another kind than a default that has a plain one."""
+    if value is None or _is_open(default) or _is_open(value) or key.endswith(MIXED):
         return
     kinds: list[tuple[Any, Any, str]] = [  # what may stand in the place of what
         (bool, bool | int, "true or false"),
         (int | float, int | float, "a number"),
-        (dict, dict, "a mapping"),
         (str, str | int | float, "a text"),
+        (dict, dict, "a mapping"),
     ]
     for kind, accepted, name in kinds:
         if isinstance(default, kind):
-            # an interpolated default says nothing of its kind
-            if not isinstance(value, accepted) and "${" not in str(default) and default != "???":
-                raise _Refused(f"must be {name} (by default {_short(default)}), found {value!r}")
+            flag_for_number = isinstance(value, bool) and kind == int | float
+            if not isinstance(value, accepted) or flag_for_number:
+                usual = "" if kind is dict else f" (by default {default!r})"
+                raise _Refused(f"must be {name}{usual}, found {value!r}")
             return
 
 
-def _short(default: Any) -> str:
-    return "a section" if isinstance(default, dict) else repr(default)
+def _is_open(value: Any) -> bool:
+    """Whether a value is still to be worked out or given."""
+    return isinstance(value, str) and ("${" in value or value == "???")
 
 
 def read_value(text: str) -> Any:

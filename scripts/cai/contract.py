@@ -1,0 +1,115 @@
+"""The contract with upstream: every override is of a key that NeMo's own configuration has.
+
+The keys are those of NeMo 2.1.0 and NeMo-Aligner 0.7.0 (``envs/nemo-cpu/list_keys.py`` lists them).
+One that is mistyped in ``nemo.overrides`` is told before anything starts, not by a job that has
+waited for its GPUs.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cai import nemo
+from cai.composition import Problem, check, filled, nested
+from cai.hydra import value
+from cai.settings import Overrides, Settings
+
+KEYS = Path(__file__).parents[2] / "envs/nemo-cpu/keys.json"
+CONFIGURATIONS: dict[nemo.Program, str] = {
+    "server": "megatron_gpt_inference",
+    "reward_server": "inference_rm",
+    "sft": "gpt_sft",
+    "reward_model": "training_rm",
+    "critic": "gpt_ppo_critic",
+    "actor": "gpt_ppo_actor",
+}
+TIME_LIMIT = "++exp_manager.max_time_per_run=00:00:30:00"
+DATA = "model.data.data_prefix={train: [1.jsonl], validation: [2.jsonl], test: [2.jsonl]}"
+ADDED: dict[nemo.Program, list[str]] = {  # by the rules and by train.py, with other values
+    "server": ["gpt_model_file=model.nemo"],
+    "reward_server": ["rm_model_file=model.nemo"],
+    "sft": [
+        "model.restore_from_path=model.nemo",
+        "model.data.train_ds.file_path=1.jsonl",
+        "model.data.validation_ds.file_path=2.jsonl",
+        TIME_LIMIT,
+    ],
+    "reward_model": ["pretrained_checkpoint.restore_from_path=model.nemo", DATA, TIME_LIMIT],
+    "critic": ["pretrained_checkpoint.restore_from_path=model.nemo"],
+    "actor": ["pretrained_checkpoint.restore_from_path=model.nemo", DATA, TIME_LIMIT],
+}
+
+
+class _Use(NamedTuple):
+    """One use of a program: how its command is made, and the sections of nemo.overrides in it."""
+
+    program: nemo.Program
+    command: Callable[[Settings], list[str]]
+    sections: tuple[str, ...]
+
+
+USES = (
+    _Use("server", functools.partial(nemo.server, model="chat"), ("server",)),
+    _Use("server", functools.partial(nemo.server, model="instruct"), ("instruct_server", "server")),
+    _Use("sft", nemo.sft, ("sft",)),
+    _Use("reward_model", nemo.reward_model, ("reward_model",)),
+    _Use("critic", nemo.critic, ("critic",)),
+    _Use("actor", nemo.actor, ("actor",)),
+    _Use("reward_server", nemo.reward_server, ("reward_server",)),
+)
+
+
+def commands(settings: Settings) -> list[list[str]]:
+    """Every command of NeMo that a run gives, with all its overrides; for ``check_nemo.py``.
+
+    Paths are stand-ins, and words such as FREE_PORT are not filled in.
+    """
+    return [[*use.command(settings), *ADDED[use.program]] for use in USES]
+
+
+def refused(program: nemo.Program, overrides: Sequence[str]) -> list[Problem]:
+    """The overrides that upstream's configuration of a program would not take, and why."""
+    name = CONFIGURATIONS[program]
+    return check(nested(upstream()[name]), filled(overrides), f"{name}.yaml")
+
+
+def problems(settings: Settings) -> list[str]:
+    """What is wrong with the overrides of a configuration, a line each.
+
+    A line names ``nemo.overrides``, the program and the key.
+    """
+    unwritable = list(_unwritable(settings))
+    if unwritable:
+        return unwritable
+    lines = [
+        f"{_origin(settings, use, problem)}: {problem}"
+        for use, (_, _, *overrides) in zip(USES, commands(settings), strict=True)
+        for problem in refused(use.program, overrides)
+    ]
+    return list(dict.fromkeys(lines))
+
+
+@functools.cache
+def upstream() -> Mapping[str, Mapping[str, Any]]:
+    """``{configuration: {dotted key: default}}`` of NeMo 2.1.0 and NeMo-Aligner 0.7.0."""
+    return json.loads(KEYS.read_text("utf-8"))
+
+
+def _unwritable(settings: Settings) -> Iterator[str]:
+    for section, overrides in settings.nemo.overrides:
+        for key, item in overrides.items():
+            try:
+                value(item)
+            except TypeError as error:
+                yield f"nemo.overrides.{section}: {key}: {error}"
+
+
+def _origin(settings: Settings, use: _Use, problem: Problem) -> str:
+    """The section of the configuration that has a key; the program, if it is none of a user's."""
+    for section in use.sections:
+        overrides: Overrides = getattr(settings.nemo.overrides, section)
+        if problem.key.lstrip("+~") in {key.lstrip("+~") for key in overrides}:
+            return f"nemo.overrides.{section}"
+    return nemo.PROGRAMS[use.program].rpartition("/")[2]
