@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cai import memory
 from cai.errors import UserError
 from cai.launch import Launch
 from cai.model_shape import ModelShape, differences, shape_in_files
@@ -143,6 +144,11 @@ class Sizing:
         return "instruct" if self.program == "instruct_server" else "base"
 
     @property
+    def field(self) -> str:
+        """The field of the configuration that its values come from."""
+        return f"nemo.overrides.{'server' if self.program in SERVERS else self.program}"
+
+    @property
     def place(self) -> str:
         """Where its ranks come from, for a message."""
         rules = ["rl_cai" if name in ("critic", "actor") else name for name in self.stages]
@@ -153,12 +159,7 @@ class Sizing:
 
     def line(self, key: str, found: Any, accepted: str) -> str:
         """What is wrong with a value, and what would be right."""
-        return f"{section(self.program)}: {key}: found {found}; accepted: {accepted}"
-
-
-def section(program: Program) -> str:
-    """The field of the configuration that a program's values come from."""
-    return f"nemo.overrides.{'server' if program in SERVERS else program}"
+        return f"{self.field}: {key}: found {found}; accepted: {accepted}"
 
 
 def sizings(settings: Settings, launches: Launches) -> list[Sizing]:
@@ -193,6 +194,11 @@ def problems(settings: Settings, launches: Launches) -> list[str]:
         lines += [*_ranks(sizing), *_options(sizing), *_batches(settings, sizing, launches)]
         if shapes[sizing.model]:
             lines += _divisions(sizing, shapes[sizing.model])
+    lines += [
+        line
+        for sizing, estimate in _estimates(settings, launches).values()
+        if (line := memory.problem(estimate, sizing))
+    ]
     for name, shape in shapes.items():
         lines += _contexts(settings, name, shape) if shape else []
     if not any(unreadable.values()):
@@ -213,7 +219,54 @@ def warnings(settings: Settings, launches: Launches) -> list[str]:
     for sizing in found:
         lines += _wasteful(sizing)
     lines += _waits(found)
+    for (stage, _), (sizing, estimate) in _estimates(settings, launches).items():
+        lines += memory.warning(estimate, sizing, stage)
     return lines
+
+
+def _estimates(
+    settings: Settings, launches: Launches
+) -> dict[tuple[str, Program], tuple[Sizing, memory.Estimate]]:
+    """The memory of each stage that has GPUs and sizes that are known and fit."""
+    shapes, _ = shapes_of(settings)
+    return {
+        (stage, sizing.program): (sizing, memory.estimate(settings, sizing, shape, stage))
+        for sizing in sizings(settings, launches)
+        if sizing.launch.gres and (shape := shapes[sizing.model])
+        if not any(_unreadable(sizing)) and not any(_ranks(sizing))
+        for stage in sizing.stages
+    }
+
+
+def table(settings: Settings, launches: Launches) -> str:
+    """What each stage gets and takes, a row each, for a dry run."""
+    estimates = _estimates(settings, launches)
+    rows = [("stage", "GPUs", "tensor", "pipeline", "data", "batch", "GB a GPU")]
+    for sizing in sizings(settings, launches):
+        for stage in sizing.stages:
+            found = estimates.get((stage, sizing.program))
+            needs = f"{memory.gigabytes(found[1].total)} of " if found else ""
+            size = f"{needs}{sizing.launch.gpu_memory}" if sizing.launch.gres else "-"
+            sizes = (sizing.launch.gpus, sizing.tensor, sizing.pipeline, sizing.data)
+            rows.append((stage, *map(str, sizes), _batch(settings, sizing), size))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in dict.fromkeys(rows)
+    )
+
+
+def _batch(settings: Settings, sizing: Sizing) -> str:
+    """Micro and global batch; of a server, the prompts of a request."""
+    if sizing.program in SERVERS:
+        return str(settings.client.batch_size)
+    if sizing.program == "reward_server":
+        return str(sizing.size("model.forward_micro_batch_size"))
+    part = "model.data.train_ds." if sizing.program == "sft" else "model."
+    sizes = [sizing.size(f"{part}{key}_batch_size") for key in ("micro", "global")]
+    rollouts = "model.ppo.num_rollout_samples"
+    more = [sizing.size(rollouts)] if sizing.program == "actor" else []
+    return " / ".join(map(str, [*sizes, *more]))
 
 
 def shapes_of(settings: Settings) -> tuple[dict[str, ModelShape | None], list[str]]:
@@ -279,7 +332,7 @@ def _ranks(sizing: Sizing) -> Iterator[str]:
     sizes = [sizing.tensor, sizing.pipeline, *([sizing.context] if sizing.context > 1 else [])]
     keys = [sizing.prefix + key for key in (*PARALLEL, CONTEXT)[: len(sizes)]]
     product = " x ".join(f"{key} {n}" for key, n in zip(keys, sizes, strict=True))
-    told = f"{section(sizing.program)}: {product} = {model_ranks}; accepted:"
+    told = f"{sizing.field}: {product} = {model_ranks}; accepted:"
     # megatron_gpt_eval.py: one copy of the model, on all of the job's ranks
     if sizing.program in SERVERS and ranks != model_ranks:
         yield f"{told} {ranks}, all that the job has ({sizing.place})"
@@ -596,7 +649,7 @@ def _templates(settings: Settings) -> Iterator[str]:
     ends = actor.get(key)
     if not (isinstance(ends, list) and _stops(ends, template)):
         yield (
-            f"{section('actor')}: {key}: found {ends}; accepted: a list with {template.close!r}, "
+            f"nemo.overrides.actor: {key}: found {ends}; accepted: a list with {template.close!r}, "
             "in which a turn ends (models.base.template.close)"
         )
 
@@ -611,7 +664,7 @@ def _stops(stop: Iterable[object], template: Template) -> bool:
 def _wasteful(sizing: Sizing) -> Iterator[str]:
     if sizing.tensor > sizing.launch.devices and sizing.launch.nodes > 1:
         yield (
-            f"{section(sizing.program)}: {sizing.prefix}tensor_model_parallel_size "
+            f"{sizing.field}: {sizing.prefix}tensor_model_parallel_size "
             f"{sizing.tensor} spans nodes of {sizing.launch.devices} GPUs, which is slow: more "
             "pipeline parallelism keeps it within one"
         )
