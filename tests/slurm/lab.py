@@ -144,7 +144,7 @@ class Lab:
         for name in ("log", "munge", "state", "dev", *(f"spool-{node}" for node in NODES)):
             (self.folder / name).mkdir()
         for gpu in range(GPUS):
-            (self.folder / f"dev/gpu{gpu}").touch()
+            (self.folder / f"dev/gpu{gpu}").symlink_to("/dev/null")
         names = ("slurmctld", *NODES)
         fills = {f"port_{name}": port for name, port in zip(names, free_ports(), strict=False)}
         fills |= {"folder": self.folder, "host": socket.gethostname().partition(".")[0]}

@@ -1,0 +1,69 @@
+"""A copy of the project, in which the real Snakemake runs the demo at a small size."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "demo"]
+SMALL = ROOT / "tests/end_to_end/small.yaml"
+TARGETS = ["results/demo/report.html", "results/demo/rl_cai.nemo"]
+
+
+class Project:
+    """A copy of the project's files, with its own results and its own Snakemake state.
+
+    Attributes:
+        profile: the profile that Snakemake runs with.
+        configs: the configurations that lie over config/config.yaml.
+    """
+
+    profile = "profiles/demo"
+    configs = ("config/demo.yaml", str(SMALL))
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            source = ROOT / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, folder / part)
+        (folder / ".envs").symlink_to(ROOT / ".envs")
+
+    @property
+    def results(self) -> Path:
+        """Where the demo's results are."""
+        return self.folder / "results/demo"
+
+    def command(self, *arguments: str) -> list[str]:
+        """Snakemake's command line for the demo at its small size."""
+        snakemake = [sys.executable, "-m", "snakemake", "--profile", self.profile]
+        return [*snakemake, "--configfile", *self.configs, *arguments]
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        """Run Snakemake; returns all that it said."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout[-6000:]
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start Snakemake in the background, in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def planned(self, *arguments: str) -> set[str]:
+        """The rules that a dry run would run."""
+        plan = self.snakemake("-n", *arguments, "--", *TARGETS)
+        return set(re.findall(r"^(?:local)?rule (\w+):", plan, re.MULTILINE)) - {"all"}
