@@ -3,6 +3,7 @@
 
 rule candidates:
     input:
+        nemo=NEMO,
         program="scripts/sample_candidates.py",
         prompts=rules.red_team.output.train,
         model=rules.sl_cai.output.nemo,
@@ -37,6 +38,7 @@ rule candidates:
 
 rule preferences:
     input:
+        nemo=NEMO,
         program="scripts/judge.py",
         candidates=rules.candidates.output.data,
         model="<results>/models/instruct.nemo",

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cai import slurm
+from cai import contract, sizing, slurm
 from cai.data.sources import Source
 from cai.launch import Launch, launch_of, split
 from cai.preflight import check_surroundings
@@ -38,9 +38,13 @@ def check_jobs(
         for rule, given in resources.items()
         if launch_of(given, rule).launcher != "direct"
     }
-    problems = [*placement_problems(settings, resources), *slurm.problems(requests)]
-    warnings = [*unseen(settings, found)]
-    return problems, warnings
+    problems = [
+        *contract.problems(settings),
+        *placement_problems(settings, resources),
+        *sizing.problems(settings, found),
+        *slurm.problems(requests),
+    ]
+    return problems, [*sizing.warnings(settings, found), *unseen(settings, found)]
 
 
 def check_start(
