@@ -32,6 +32,11 @@ JOBS = {  # a target of each, and what its job reads
         "sl_cai.nemo reward_model.nemo rl_cai/train.prompts.jsonl rl_cai/test.prompts.jsonl",
     ),
 }
+MISTRAL = {
+    **{"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
+    **{"num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 32000},
+    **{"max_position_embeddings": 32768, "sliding_window": 4096},
+}
 GPU_JOB = "--requeue --ntasks-per-node=8 --cpus-per-task=8 -D HERE --gres=gpu:8"
 
 
@@ -69,10 +74,12 @@ SRUN = {  # the critic's line, the actor's line
         f"{VARIABLES} {srun(1, 8, first=1)} --overlap {CONTAINER}",
     ],
     8: [
-        f"{VARIABLES} {srun(2, 8)} --overlap {CONTAINER}",
-        f"{VARIABLES} {srun(6, 8, first=2)} --overlap {CONTAINER}",
+        f"{VARIABLES} {srun(4, 8)} --overlap {CONTAINER}",
+        f"{VARIABLES} {srun(4, 8, first=4)} --overlap {CONTAINER}",
     ],
 }
+
+CRITIC_NODES = {1: 1, 2: 1, 8: 4}
 
 
 @pytest.fixture
@@ -81,6 +88,9 @@ def project(tmp_path):
     for part in ("Snakefile", "rules", "scripts", "config", "envs", "demo"):
         (tmp_path / part).symlink_to(ROOT / part)
     (tmp_path / "nemo.sqsh").touch()
+    for name in ("base", "instruct"):  # else the sizes would be looked for in an empty .nemo
+        (tmp_path / f"results/models/{name}_hf").mkdir(parents=True)
+        (tmp_path / f"results/models/{name}_hf/config.json").write_text(json.dumps(MISTRAL))
     return Site(tmp_path)
 
 
@@ -185,13 +195,13 @@ def test_the_sbatch_line_of_a_job(project, rule):
 
 @pytest.mark.parametrize("nodes", [1, 8])
 def test_the_sbatch_line_of_ppo_on_other_numbers_of_nodes(project, nodes):
-    project.write(rl_cai={"nodes": nodes})
+    project.write(rl_cai={"nodes": nodes, "critic_nodes": CRITIC_NODES[nodes]})
     assert project.sbatch_line("rl_cai") == SBATCH["rl_cai"].replace("=2", f"={nodes}")
 
 
 @pytest.mark.parametrize("nodes", SRUN)
 def test_the_srun_lines_of_ppo_on_one_two_and_eight_nodes(project, nodes):
-    project.write(rl_cai={"nodes": nodes, "critic_nodes": 2 if nodes == 8 else 1})
+    project.write(rl_cai={"nodes": nodes, "critic_nodes": CRITIC_NODES[nodes]})
     assert project.launched("rl_cai") == SRUN[nodes]
 
 
