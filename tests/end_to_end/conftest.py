@@ -1,7 +1,6 @@
 """A copy of the project in which the whole workflow has run once, at a small size."""
 
 import pytest
-
 from tests.project import TARGETS, Project
 
 

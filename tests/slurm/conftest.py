@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from tests.project import ROOT, TARGETS, Project
+from tests.project import TARGETS, Project
 from tests.slurm.lab import Lab, LabError
 
 HERE = Path(__file__).parent

@@ -96,7 +96,7 @@ class Lab:
     def states(self) -> dict[str, str]:
         """The state of each node, as sinfo shows it."""
         lines = self.slurm("sinfo", "--noheader", "--Node", "--format", "%N %T").splitlines()
-        return {name: state for name, state in (line.split() for line in lines)}
+        return dict(line.split() for line in lines)
 
     def end_node(self, node: str) -> None:
         """What a power cut does to a node: all of its processes are killed."""
@@ -106,9 +106,7 @@ class Lab:
             for process in filter(None, found):
                 _quietly(process.kill)
             time.sleep(0.1)
-        self.slurm(
-            "scontrol", "update", f"nodename={node}", "state=down", "reason=no power"
-        )
+        self.slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=no power")
 
     def start_node(self, node: str) -> None:
         """Bring an ended node back; nothing happens to one that is up."""
