@@ -333,7 +333,7 @@ def gigabytes(size: int) -> str:
 
 
 def _node_memory(launch: Launch) -> int:
-    return (launch.mem_mb or 0) * 10**6
+    return (launch.mem_mb or 0) * 2**20
 
 
 def _cure(sizing: "Sizing", parts: Parts) -> str:
