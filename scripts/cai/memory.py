@@ -35,14 +35,11 @@ TensorRT-LLM. So a stage is refused only by what is exact.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cai.launch import Launch
 from cai.model_shape import ModelShape
 from cai.settings import Settings
-
-if TYPE_CHECKING:
-    from cai.sizing import Sizing
+from cai.stages import Sizing
 
 GB = 2**30
 FULL = 0.9  # of a GPU's memory: an estimate above it is told
@@ -77,7 +74,7 @@ class Estimate:
         return sum(self.peak[1].values())
 
 
-def estimate(settings: Settings, sizing: "Sizing", shape: ModelShape, stage: str) -> Estimate:
+def estimate(settings: Settings, sizing: Sizing, shape: ModelShape, stage: str) -> Estimate:
     """The memory that a stage takes with these sizes (formulas: see the module)."""
     given = sizing.launch.gpu_memory * GB
     if sizing.program in ("server", "instruct_server"):
@@ -108,7 +105,7 @@ def estimate(settings: Settings, sizing: "Sizing", shape: ModelShape, stage: str
 OFFLOAD = {"actor": "model.ppo.offload_adam_states", "critic": "model.offload_adam_states"}
 
 
-def parameters(sizing: "Sizing", shape: ModelShape) -> int:
+def parameters(sizing: Sizing, shape: ModelShape) -> int:
     """N: the parameters of the largest pipeline stage on one GPU."""
     query, keys = _widths(shape)
     layer = (2 * query + 2 * keys + 3 * shape.ffn) * shape.hidden // sizing.tensor
@@ -130,35 +127,35 @@ def _widths(shape: ModelShape) -> tuple[int, int]:
 # --------------------------------------------------------------------------- exact
 
 
-def _weight_bytes(sizing: "Sizing") -> int:
+def _weight_bytes(sizing: Sizing) -> int:
     """Bytes of a weight on the GPU; servers heed O2 only with bf16."""
     serves = sizing.program in ("server", "instruct_server", "reward_server")
     half = _is_bf16(sizing) if serves else _is_half(sizing)
     return 2 if half and sizing.values.get(f"{sizing.prefix}megatron_amp_O2") else 4
 
 
-def _is_bf16(sizing: "Sizing") -> bool:
+def _is_bf16(sizing: Sizing) -> bool:
     return str(sizing.values.get("trainer.precision")).startswith("bf16")
 
 
-def _is_half(sizing: "Sizing") -> bool:
+def _is_half(sizing: Sizing) -> bool:
     return _is_bf16(sizing) or str(sizing.values.get("trainer.precision")).startswith("16")
 
 
-def _is_distributed(sizing: "Sizing") -> bool:
+def _is_distributed(sizing: Sizing) -> bool:
     name = sizing.values.get("model.optim.name")
     return name in ("distributed_fused_adam", "mcore_distributed_optim")
 
 
-def _trains_all(sizing: "Sizing") -> bool:
+def _trains_all(sizing: Sizing) -> bool:
     return sizing.values.get("model.peft.peft_scheme") in (None, "none")
 
 
-def _weights(sizing: "Sizing", shape: ModelShape) -> int:
+def _weights(sizing: Sizing, shape: ModelShape) -> int:
     return _weight_bytes(sizing) * parameters(sizing, shape)
 
 
-def _gradients(sizing: "Sizing", shape: ModelShape) -> int:
+def _gradients(sizing: Sizing, shape: ModelShape) -> int:
     if not _trains_all(sizing):
         return 0
     reduced = str(sizing.values.get("model.optim.grad_sync_dtype")) in ("bf16", "bfloat16", "16")
@@ -166,7 +163,7 @@ def _gradients(sizing: "Sizing", shape: ModelShape) -> int:
     return (own + (2 if reduced else 4)) * parameters(sizing, shape)
 
 
-def _optimizer(sizing: "Sizing", shape: ModelShape) -> int:
+def _optimizer(sizing: Sizing, shape: ModelShape) -> int:
     name = str(sizing.values.get("model.optim.name"))
     if not _trains_all(sizing) or not ("adam" in name or _is_distributed(sizing)):
         return 0  # others than Adam are not counted
@@ -179,7 +176,7 @@ def _optimizer(sizing: "Sizing", shape: ModelShape) -> int:
 # --------------------------------------------------------------------------- estimates
 
 
-def _length(sizing: "Sizing") -> int:
+def _length(sizing: Sizing) -> int:
     """s: tokens of the longest sequence, on one GPU; of the actor, of a prompt and its answer."""
     longest = sizing.size("model.encoder_seq_length")
     if sizing.program == "actor":
@@ -188,12 +185,12 @@ def _length(sizing: "Sizing") -> int:
     return -(-longest // sizing.context)
 
 
-def _prompt(sizing: "Sizing") -> int:
+def _prompt(sizing: Sizing) -> int:
     """Tokens of the longest prompt that the actor takes."""
     return max(1, sizing.size("model.data.seq_length") // 2)
 
 
-def _training(sizing: "Sizing", shape: ModelShape) -> Parts:
+def _training(sizing: Sizing, shape: ModelShape) -> Parts:
     """Activations and logits of the pipeline stage that has most of both."""
     batch, full = _micro_batches(sizing)
     tokens = batch * _length(sizing)
@@ -210,7 +207,7 @@ def _training(sizing: "Sizing", shape: ModelShape) -> Parts:
 LOGITS = {"sft": 2 + 4, "actor": 2 + 4 + 4}  # bytes of each; the others have no output layer
 
 
-def _micro_batches(sizing: "Sizing") -> tuple[int, int]:
+def _micro_batches(sizing: Sizing) -> tuple[int, int]:
     """b, and the micro batches of a global batch on one GPU."""
     part = "model.data.train_ds." if sizing.program == "sft" else "model."
     micro, batch = (sizing.size(f"{part}{key}_batch_size") for key in ("micro", "global"))
@@ -218,7 +215,7 @@ def _micro_batches(sizing: "Sizing") -> tuple[int, int]:
     return pair * micro, max(1, batch // (micro * sizing.data))
 
 
-def _kept(sizing: "Sizing", shape: ModelShape, layers: int) -> tuple[int, int]:
+def _kept(sizing: Sizing, shape: ModelShape, layers: int) -> tuple[int, int]:
     """Bytes a token: kept until the backward pass, and beside them while it runs."""
     query, keys = _widths(shape)
     parallel = sizing.tensor if sizing.values.get("model.sequence_parallel") else 1
@@ -234,20 +231,20 @@ def _kept(sizing: "Sizing", shape: ModelShape, layers: int) -> tuple[int, int]:
     return -(-layers // chunk) * inputs, chunk * whole
 
 
-def _inference(sizing: "Sizing", shape: ModelShape) -> int:
+def _inference(sizing: Sizing, shape: ModelShape) -> int:
     """Bytes a token of a forward pass without gradients."""
     size = 4 * shape.hidden + 6 * shape.ffn // sizing.tensor
     return size if _is_half(sizing) else 2 * size
 
 
-def _cache(sizing: "Sizing", shape: ModelShape) -> int:
+def _cache(sizing: Sizing, shape: ModelShape) -> int:
     """Bytes a token of the cache of keys and values."""
     element = 2 if _is_half(sizing) else 4
     layers = -(-shape.layers // sizing.pipeline)
     return 2 * element * layers * _widths(shape)[1] // sizing.tensor
 
 
-def _served(settings: Settings, sizing: "Sizing", shape: ModelShape, *, judged: bool) -> Parts:
+def _served(settings: Settings, sizing: Sizing, shape: ModelShape, *, judged: bool) -> Parts:
     """The generation server with a full batch of the longest prompts."""
     lengths, batch = settings.lengths, settings.client.batch_size
     longest = lengths.context if sizing.program == "instruct_server" else lengths.sft
@@ -261,7 +258,7 @@ def _served(settings: Settings, sizing: "Sizing", shape: ModelShape, *, judged: 
     }
 
 
-def _rollouts(sizing: "Sizing", shape: ModelShape) -> dict[str, Parts]:
+def _rollouts(sizing: Sizing, shape: ModelShape) -> dict[str, Parts]:
     """What the actor has on the GPU beside its weights when it does not train."""
     prompt, longest = _prompt(sizing), _length(sizing)
     micro = sizing.size("model.ppo.rollout_micro_batch_size")
@@ -281,7 +278,7 @@ def _rollouts(sizing: "Sizing", shape: ModelShape) -> dict[str, Parts]:
     return {"rollouts": rolling, "log-probabilities": scoring}
 
 
-def _host(sizing: "Sizing", exact: Parts, offloaded: bool) -> Parts:
+def _host(sizing: Sizing, exact: Parts, offloaded: bool) -> Parts:
     """What PPO's programs keep in a node's memory, for all of its GPUs."""
     devices = sizing.launch.devices
     if sizing.program not in OFFLOAD:
@@ -297,7 +294,7 @@ def _host(sizing: "Sizing", exact: Parts, offloaded: bool) -> Parts:
 # --------------------------------------------------------------------------- lines
 
 
-def problem(found: Estimate, sizing: "Sizing") -> str | None:
+def problem(found: Estimate, sizing: Sizing) -> str | None:
     """The line for a stage whose weights, gradients and optimizer do not fit."""
     needed = sum(found.exact.values())
     if needed <= found.given:
@@ -309,7 +306,7 @@ def problem(found: Estimate, sizing: "Sizing") -> str | None:
     )
 
 
-def warning(found: Estimate, sizing: "Sizing", stage: str) -> list[str]:
+def warning(found: Estimate, sizing: Sizing, stage: str) -> list[str]:
     """Lines for a stage that is estimated to fill its GPUs, or its nodes."""
     lines = []
     phase, parts = found.peak
@@ -336,7 +333,7 @@ def _node_memory(launch: Launch) -> int:
     return (launch.mem_mb or 0) * 2**20
 
 
-def _cure(sizing: "Sizing", parts: Parts) -> str:
+def _cure(sizing: Sizing, parts: Parts) -> str:
     if sizing.program in ("server", "instruct_server"):
         return "a smaller client.batch_size takes less"
     if parts.get("activations", 0) > parts.get("logits", 0) + parts.get("optimizer", 0):

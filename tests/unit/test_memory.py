@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cai import memory, sizing
+from cai import memory, sizing, stages
 from cai.launch import launch_of, split
 from cai.memory import GB
 from cai.model_shape import ModelShape, read_hf
@@ -26,7 +26,7 @@ def sized(program, overrides=None, nodes=1, gpus=8, **resources):
     settings = parse_settings(merge(CONFIG, told))
     launch = launch_of({"launcher": "srun", "nodes": nodes, "gres": f"gpu:{gpus}", **resources})
     stage = STAGE.get(program, "responses")
-    (found, *_) = sizing.sizings(settings, {stage: launch})
+    (found, *_) = stages.sizings(settings, {stage: launch})
     return found, settings
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cai import sizing
+from cai import arithmetic, sizing, stages
 from cai.launch import launch_of, split
 from cai.settings import load_settings, merge, parse_settings
 
@@ -55,7 +55,7 @@ def test_the_mistral_configuration_fits_the_nodes_that_it_is_meant_for(nodes, cr
 
 
 def test_the_demo_on_one_process_without_gpus_passes_and_has_no_memory_to_check():
-    given = dict.fromkeys(sizing.STAGES, launch_of({}))
+    given = dict.fromkeys(stages.STAGES, launch_of({}))
     assert sizing.problems(DEMO, given) == []
     assert sizing.warnings(DEMO, given) == []
     assert all(row.endswith("-") for row in sizing.table(DEMO, given).splitlines()[1:])
@@ -173,7 +173,7 @@ def test_rollouts_that_the_actors_gpus_cannot_share_are_told_with_a_share_that_d
     assert "model.ppo.num_rollout_samples: found 512; accepted: multiples of 384 = " in lines[1]
     assert "rollout_micro_batch_size 8 x data parallel 48 (profile: rule rl_cai: 6 x 8" in lines[1]
     assert lines[1].endswith("; or critic_nodes 4")
-    assert sizing.fitting_shares(MISTRAL, launches(8, 2)) == [4]
+    assert arithmetic.fitting_shares(MISTRAL, launches(8, 2)) == [4]
 
 
 def test_on_one_node_the_share_is_of_gpus():
