@@ -11,7 +11,7 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, contract, nemo, preflight
+from cai import cluster, contract, nemo, preflight, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split

@@ -18,6 +18,10 @@ if workflow.is_main_process:
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     stop(problems)
+    if any("gres" in given for given in GIVEN.values()):
+        print(
+            sizing.table(settings, cluster.launches(settings, GIVEN)), file=sys.stderr
+        )
 
 
 onstart:
