@@ -105,7 +105,7 @@ def problems(program: Path, overrides: Sequence[str]) -> Iterator[str]:
         return
     path = configuration(program)
     if path is None or not path.is_file():
-        yield f"{program}: found no configuration that it names ({path})"
+        yield f"{program}: found no configuration {path.name if path else 'that it names'}"
         return
     try:
         defaults = OmegaConf.to_container(compose(path, []))

@@ -147,7 +147,10 @@ class _Tree:
         if expected is not None and expected != current:
             raise _Refused(f"its value is {current!r}, not {expected!r}, so it is not deleted")
         *sections, last = key.split(".")
-        del self._section(key, sections, adds=False)[last]
+        section = self._section(key, sections, adds=False)
+        if isinstance(section, list):
+            raise _Refused("an item of a list cannot be deleted; give the whole list")
+        del section[last]
 
     def _section(self, key: str, sections: Sequence[str], adds: bool) -> Any:
         node: Any = self.root
@@ -218,6 +221,7 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
         (bool, bool | int, "true or false"),
         (int | float, int | float, "a number"),
         (str, str | int | float, "a text"),
+        (list, list | str | int | float, "a list"),
         (dict, dict, "a mapping"),
     ]
     for kind, accepted, name in kinds:

@@ -1,0 +1,127 @@
+"""Every override that a job gives is of a key that NeMo 2.1.0 or NeMo-Aligner 0.7.0 has."""
+
+import datetime
+import json
+
+import pytest
+
+from cai import nemo
+from cai.contract import ADDED, CONFIGURATIONS, TIME_LIMIT, commands, problems, refused
+from cai.launch import Launch
+from cai.settings import Settings, load_settings
+from cai.training import Training
+
+FILES = ["config/config.yaml", "config/demo.yaml"]
+UNKNOWN, MEANT = "no key of {}.yaml (++ adds one)", "; did you mean {}?"
+TRAINED = ("sft", "reward_model", "actor")
+
+
+def own(section, **overrides):
+    """The settings of the cluster with overrides of a user's own."""
+    settings = load_settings(FILES[:1]).model_dump()
+    settings["nemo"]["overrides"][section] |= overrides
+    return Settings.model_validate(settings)
+
+
+@pytest.fixture
+def time_limit(tmp_path):
+    """What train.py adds for a job of four hours."""
+    training = Training(
+        what="x", work=tmp_path, name="x", output=tmp_path, log=tmp_path, inputs=[], command=[],
+        launch=Launch(minutes=240),
+    )  # fmt: skip
+    return training._time_limit()
+
+
+def test_a_run_starts_each_of_nemos_programs(planned):
+    assert {program for program, _ in planned} == set(nemo.PROGRAMS) == set(CONFIGURATIONS)
+
+
+def test_every_override_of_every_job_is_upstreams(planned, time_limit):
+    wrong = [
+        f"{program}: {problem}"
+        for program, overrides in planned
+        for problem in refused(program, [*overrides, *(time_limit if program in TRAINED else [])])
+    ]
+    assert not wrong
+
+
+def test_the_container_is_asked_about_the_overrides_of_the_jobs(planned, time_limit):
+    """check_nemo.py gets them from contract.commands, with stand-ins for the paths."""
+    (given,) = time_limit
+    assert given.partition("=")[0] == TIME_LIMIT.partition("=")[0]
+    demo = any("trainer.accelerator=cpu" in overrides for _, overrides in planned)
+    asked = commands(load_settings(FILES if demo else FILES[:1]))
+    names = {path.rpartition("/")[2]: name for name, path in nemo.PROGRAMS.items()}
+    assert {
+        comparable(program, [*overrides, *([TIME_LIMIT] if program in TRAINED else [])])
+        for program, overrides in planned
+    } == {
+        comparable(names[program.rpartition("/")[2]], overrides) for _, program, *overrides in asked
+    }
+
+
+def comparable(program, overrides):
+    """A program and its overrides, those that the rules add without their values."""
+    paths = {added.partition("=")[0] for added in ADDED[program]}
+    keys = ((override.partition("=")[0], override) for override in overrides)
+    return program, frozenset(key if key in paths else whole for key, whole in keys)
+
+
+def test_the_programs_own_configurations_take_them(
+    planned, roots, time_limit, check_nemo, tmp_path
+):
+    whole = [
+        ["python", f"{roots[program != 'server']}/{nemo.PROGRAMS[program]}", *overrides]
+        + (time_limit if program in TRAINED else [])
+        for program, overrides in planned
+    ]
+    given = tmp_path / "commands.json"
+    given.write_text(json.dumps(whole))
+    done = check_nemo("--commands", given, "--output", tmp_path / "report.json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert len(report["programs"]) == len(nemo.PROGRAMS)
+
+
+@pytest.mark.parametrize("files", [FILES[:1], FILES])
+def test_the_configurations_that_are_shipped_have_no_problem(files):
+    assert problems(load_settings(files)) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "told"),
+    [
+        ("sft", "model.optim.lrr", 1, UNKNOWN.format("gpt_sft") + MEANT.format("model.optim.lr")),
+        ("sft", "optim.lr", 1, UNKNOWN.format("gpt_sft") + MEANT.format("model.optim.lr")),
+        ("critic", "model.activations_checkpoint_granularity", "full",
+         UNKNOWN.format("gpt_ppo_critic")),
+        ("server", "~greedy", True, "no key of megatron_gpt_inference.yaml that could be deleted"
+         + MEANT.format("inference.greedy")),
+        ("critic", "+model.micro_batch_size", 2, "given twice"),
+        ("actor", "+model.ppo.num_val_samples", 2,
+         "a key of gpt_ppo_actor.yaml already, so it is set without + (or with ++)"),
+        ("actor", "++pretrained_checkpoint.restore_from_path", "my.nemo", "given twice"),
+        ("actor", "model.optim", {"sched": {"min": 0}}, "sched: min: "
+         + UNKNOWN.format("gpt_ppo_actor") + MEANT.format("model.optim.sched.min_lr")),
+        ("sft", "model.data.chat", "yes", "must be true or false (by default False), found 'yes'"),
+        ("sft", "model.optim.lr", "small", "must be a number (by default 3e-05), found 'small'"),
+        ("sft", "model.data.train_ds", "a.jsonl", "must be a mapping, found 'a.jsonl'"),
+        ("reward_server", "trainer", {}, None),
+        ("sft", "++model.new.section", 1, None),
+        ("sft", "trainer.max_time", "00:01:00:00", None),
+    ],
+)  # fmt: skip
+def test_a_users_override_is_told_in_one_line(section, key, value, told):
+    found = problems(own(section, **{key: value}))
+    if told is None:
+        assert found == []
+    else:
+        assert f"nemo.overrides.{section}: " in found[-1]
+        assert found[-1].endswith(told)
+        assert len(found) == 1
+
+
+def test_what_no_override_can_hold_is_told():
+    (line,) = problems(own("sft", **{"model.seed": datetime.date(2024, 1, 1)}))
+    assert line == "nemo.overrides.sft: model.seed: a Hydra override cannot hold a date"
