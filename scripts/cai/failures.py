@@ -26,11 +26,14 @@ WIDTH = 300  # characters of a line that are shown
 RULES_ERROR = re.compile(r"^error: ")  # of our programs: one line, for a user
 LAST_OF_A_TRACE = re.compile(r"^(?:\[?(?:rank)?\d+\]?: ?)?(?:[a-z_]\w*\.)*\w*(?:Error|Exception)\b")
 HYDRA = re.compile(r"^(?:\[?(?:rank)?\d+\]?: ?)?Error executing job with overrides")
-SYSTEMS_ERROR = re.compile(r"^(?:srun|slurmstepd|\S*bash|/bin/sh|FATAL)\b.*: |: command not found$")
+SYSTEMS_ERROR = re.compile(
+    r"^(?:srun|slurmstepd\S*): error: (?!.*Exited with exit code)|^\S*\b(?:ba)?sh: |^FATAL: "
+)
 KILLED_FOR_MEMORY = re.compile(r"oom.kill|OOM Killed|Exceeded job memory limit", re.IGNORECASE)
 GPU_MEMORY = re.compile(r"CUDA out of memory")
 STATE = re.compile(r"SLURM status is: '(\w+)'")
 REFUSED = re.compile(r"sbatch failed. The error message was '(.*?)'\.?\n", re.DOTALL)
+SBATCH = re.compile(r"^sbatch: (?:error: )?(?:Batch job submission failed: )?", re.MULTILINE)
 CODE = re.compile(r"non-zero exit status (\d+)|died with <Signals\.(\w+)")
 WITHOUT_OUTPUT = re.compile(
     r"Job (\d+)\s+completed successfully, but some output files are missing"
@@ -46,6 +49,7 @@ ENDS = {  # Slurm's states, in words that follow a job's name
     "PREEMPTED": "gave way to another job (preempted)",
     "DEADLINE": "reached its deadline",
 }
+Excerpt = tuple[Path, list[str]]  # of a log, the lines that are shown
 AGAIN = "the same command goes on from what is done"
 
 
@@ -191,17 +195,23 @@ class Failures(logging.Handler):
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a job failed, in words that follow its name, the lines that show it, and what to do."""
+    """Why a job failed.
+
+    Attributes:
+        reason: words that follow the job's name.
+        excerpts: lines of the logs; None where they have nothing to do with it.
+        hint: what to do.
+    """
 
     reason: str
-    excerpts: Sequence[tuple[Path, Sequence[str]]] = ()
+    excerpts: list[Excerpt] | None = None
     hint: str = ""
 
 
 def _again(job: Job) -> str:
     """One line about a submission that failed, by what Snakemake said of it and the logs."""
     cause = _cause(job, None)
-    own = [line for _, lines in cause.excerpts for line in lines if RULES_ERROR.match(line)]
+    own = [line for _, lines in cause.excerpts or [] for line in lines if RULES_ERROR.match(line)]
     why = f": {own[0].removeprefix('error: ')[:WIDTH]}" if own else ""
     which = f" ({job.which})" if job.which else ""
     submission = f"rule {job.rule}: submission {job.submission}{which}"
@@ -211,17 +221,17 @@ def _again(job: Job) -> str:
 def _cause(job: Job, end: slurm.Ended | None) -> Cause:
     refused = REFUSED.search(job.said)
     if refused:
-        said = refused[1].strip().splitlines()[-1].removeprefix("sbatch: error: ")
-        hint = f"resources of rule {job.rule} in the profile"
+        said = "; ".join(SBATCH.sub("", refused[1]).strip().splitlines())
+        hint = f"other resources for rule {job.rule} in the profile"
         return Cause(f"was refused by Slurm: {said}", hint=hint)
     if WITHOUT_OUTPUT.search(job.said):
         missing = ", ".join(MISSING.findall(job.said))
         hint = "where files of other nodes show up late: latency-wait in the profile"
         return Cause(f"ended well, but its output is not there: {missing}", hint=hint)
-    excerpts = _excerpts(job)
     state = _state(job, end)
     if state in ENDS:
-        return Cause(_words(state, job, end), excerpts, _hint(state, job))
+        return Cause(_words(state, job, end), _own_excerpts(job), _hint(state, job))
+    excerpts = _own_excerpts(job) or _slurms_excerpts(job)
     if any(GPU_MEMORY.search(line) for _, lines in excerpts for line in lines):
         hint = f"more GPUs for rule {job.rule} in the profile, or smaller micro batches"
         return Cause("failed: the memory of a GPU is too small", excerpts, hint)
@@ -246,7 +256,7 @@ def _words(state: str, job: Job, end: slurm.Ended | None) -> str:
     limit = (end and end.limit) or job.resources.get("runtime")
     memory = job.resources.get("mem_mb")
     details = {
-        "TIMEOUT": limit and f" of {limit} minutes",
+        "TIMEOUT": limit and f" of {limit} min",
         "OUT_OF_MEMORY": memory and f" ({memory} MB a node)",
         "NODE_FAIL": end and end.nodes and f" ({end.nodes})",
     }
@@ -282,15 +292,18 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _excerpts(job: Job) -> list[tuple[Path, list[str]]]:
-    """The telling lines: of the rule's own log, of NeMo's that name an error, else of Slurm's."""
+def _own_excerpts(job: Job) -> list[Excerpt]:
+    """The telling lines of the rule's own log, and of NeMo's logs that name an error."""
     written = [(log.path, lines) for log in job.logs if (lines := log.lines())]
     telling = [(path, _marked(lines)) for path, lines in written]
     if written and not telling[0][1]:
         telling[0] = written[0][0], written[0][1][-SHOWN:]
-    if not written:
-        telling = [(log.path, _systems(log.lines())) for log in job.slurm_logs]
     return [(path, lines) for path, lines in telling if lines]
+
+
+def _slurms_excerpts(job: Job) -> list[Excerpt]:
+    """What the shell or Slurm says in Slurm's log, which is Snakemake's for the rest."""
+    return [(log.path, lines) for log in job.slurm_logs if (lines := _systems(log.lines()))]
 
 
 def _marked(lines: Sequence[str]) -> list[str]:
@@ -309,7 +322,7 @@ def _marked(lines: Sequence[str]) -> list[str]:
         return _paragraph(lines[after[0] :]) if after else list(lines[-SHOWN:])
     if traces:
         return _paragraph(lines[traces[-1] :])
-    return [line for line in lines if SYSTEMS_ERROR.search(line)][-SHOWN:]
+    return _systems(lines)
 
 
 def _paragraph(lines: Sequence[str]) -> list[str]:
@@ -318,20 +331,25 @@ def _paragraph(lines: Sequence[str]) -> list[str]:
 
 
 def _systems(lines: Sequence[str]) -> list[str]:
-    """What the shell or Slurm says in a log that is Snakemake's for the rest."""
-    return [line for line in lines if SYSTEMS_ERROR.search(line)][-SHOWN:] or list(lines[-SHOWN:])
+    return [line for line in lines if SYSTEMS_ERROR.search(line)][-SHOWN:]
 
 
 def _block(job: Job, cause: Cause) -> str:
     lines = [f"{job.name} {cause.reason}"]
-    for log, telling in cause.excerpts:
-        lines.append(f"  {log}:")
+    for log, telling in cause.excerpts or []:
+        lines.append(f"  {_here(log)}:")
         lines += [f"    {line[:WIDTH]}" for line in telling]
-    if not cause.excerpts and job.logs:
-        lines.append(f"  nothing is in {job.logs[0].path}")
+    if cause.excerpts == []:
+        lines += [f"  nothing is in {_here(log.path)}" for log in job.logs[:1]]
+        lines += [f"  Slurm's log: {_here(log.path)}" for log in job.slurm_logs]
     if cause.hint:
         lines.append(f"  next: {cause.hint}")
     return "\n".join(lines)
+
+
+def _here(path: Path) -> Path:
+    """A path as seen from the working directory, if it is in there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _others(jobs: Sequence[Job]) -> str:

@@ -212,18 +212,22 @@ def test_the_log_of_an_earlier_run_is_not_shown(tmp_path):
 @pytest.mark.usefixtures("_no_slurm")
 def test_what_sbatch_refuses_is_told_in_slurms_words(tmp_path):
     message = (
-        "SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: "
-        "Requested node configuration is not available'.\n    sbatch call:\n        sbatch\n"
+        "SLURM sbatch failed. The error message was 'sbatch: error: Memory specification can not "
+        "be satisfied\nsbatch: error: Batch job submission failed: Requested node configuration is "
+        "not available'.\n    sbatch call:\n        sbatch --parsable\n"
     )
     told = of_a_slurm_job(tmp_path, "", message)
-    assert "refused by Slurm: Batch job submission failed: Requested node config" in told
+    assert told.endswith(
+        "was refused by Slurm: Memory specification can not be satisfied; Requested node "
+        "configuration is not available\n  next: other resources for rule sl_cai in the profile"
+    )
 
 
 @pytest.mark.usefixtures("_no_slurm")
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("TIMEOUT", "reached its time limit of 30 minutes"),
+        ("TIMEOUT", "reached its time limit of 30 min"),
         ("CANCELLED", "was cancelled"),
         ("NODE_FAIL", "lost a node"),
         ("PREEMPTED", "gave way to another job (preempted)"),
