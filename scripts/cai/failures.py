@@ -309,12 +309,12 @@ def _slurms_excerpts(job: Job) -> list[Excerpt]:
 def _marked(lines: Sequence[str]) -> list[str]:
     """The lines that name an error.
 
-    Those of our programs are one line. Of many ranks' traces after Hydra's word, the first is the
+    Those of our programs are one line; the log that some end with stands beside. Of many ranks' traces after Hydra's word, the first is the
     cause; without it, the last exception is.
     """
     ours = [line for line in lines if RULES_ERROR.match(line)]
     if ours:
-        return ours[-1:]
+        return [ours[-1].removesuffix(", which ends:")]
     hydra = next((at for at, line in enumerate(lines) if HYDRA.match(line)), None)
     traces = [at for at, line in enumerate(lines) if LAST_OF_A_TRACE.match(line)]
     if hydra is not None:

@@ -154,6 +154,7 @@ Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.
 [rank3]: torch.distributed.DistBackendError: NCCL communicator was aborted on rank 3.
 srun: error: node1: task 3: Exited with exit code 1
 """
+OURS = "sl_cai: starts\nerror: sl_cai: ended with code 1; log: nemo.log, which ends:\n"
 OOM_STEP = """\
 [NeMo I 2026-01-01 00:00:00 nemo_logging] starts
 slurmstepd: error: Detected 1 oom_kill event in StepId=12.0. Some of the step tasks have been OOM \
@@ -169,7 +170,7 @@ def of_a_slurm_job(folder: Path, nemo: str | None, message: str, **resources: ob
     failures = Failures()
     told = {**common, "event": "job_info", "wildcards": {}, "resources": resources}
     failures.emit(logging.makeLogRecord(told))
-    job_log.write_text("sl_cai: starts\n")
+    job_log.write_text(OURS + nemo if nemo else "sl_cai: starts\n")
     if nemo is not None:
         nemo_log.write_text(nemo)
     error = {"event": "job_error", "rule_msg": message, "aux": {"external_jobid": "12"}}
@@ -192,7 +193,8 @@ def _no_slurm(monkeypatch, tmp_path):
 def test_of_many_traces_the_first_is_shown_and_a_gpus_memory_is_named(tmp_path):
     told = of_a_slurm_job(tmp_path, NEMO, FAILED)
     assert "rule sl_cai (Slurm job 12) failed: the memory of a GPU is too small" in told
-    assert "    torch.OutOfMemoryError: CUDA out of memory." in told
+    assert "    error: sl_cai: ended with code 1; log: nemo.log\n" in told
+    assert told.count("    torch.OutOfMemoryError: CUDA out of memory.") == 1
     assert "NCCL" not in told
 
 
