@@ -38,7 +38,7 @@ def _patch_rendezvous(torch):
 
     def store(hostname, port, rank, world_size, timeout, use_libuv=True):
         options = {"is_master": rank == 0, "timeout": timeout, "use_libuv": use_libuv}
-        if rank == 0 and hostname.startswith("127."):
+        if rank == 0 and (hostname == "localhost" or hostname.startswith("127.")):
             # torch listens on every interface, unless it is given a socket that listens already.
             listener = socket.create_server((hostname, port))
             options["master_listen_fd"] = listener.detach()

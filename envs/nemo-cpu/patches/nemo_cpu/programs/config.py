@@ -101,15 +101,15 @@ def require_processes(trainer: DictConfig, model: DictConfig | None = None) -> i
     return processes // split
 
 
-def require_batches(sharing: int, **batches: DictConfig) -> None:
-    """Refuses global batches that cannot be dealt out in whole micro batches to the processes that
-    share them. `batches` are the sections that hold both sizes."""
-    for section, sizes in batches.items():
-        whole, micro = sizes.global_batch_size, sizes.micro_batch_size
+def require_batches(cfg: DictConfig, sharing: int, batches: dict[str, str]) -> None:
+    """Refuses batches that cannot be dealt out in whole micro batches to the processes that share
+    them. `batches` names the field of a batch's size and beside it that of its micro batch's."""
+    for field, part in batches.items():
+        whole, micro = OmegaConf.select(cfg, field), OmegaConf.select(cfg, part)
         refuse(
             whole % (micro * sharing) != 0,
-            f"{section}.global_batch_size={whole}: must be a multiple of micro_batch_size x "
-            f"processes that share the batch = {micro} x {sharing}",
+            f"{field}={whole}: must be a multiple of {micro * sharing}, which is {part}={micro} "
+            f"for each of {sharing} processes",
         )
 
 

@@ -9,7 +9,8 @@ from nemo_cpu.programs.config import entry_point, require_batches, require_proce
 @entry_point("gpt_ppo_critic")
 def main(cfg):
     """Serves critic_infer, critic_train and critic_save on `trainer.ppo.port` until stopped."""
-    require_batches(require_processes(cfg.trainer, cfg.model), model=cfg.model)
+    sharing = require_processes(cfg.trainer, cfg.model)
+    require_batches(cfg, sharing, {"model.global_batch_size": "model.micro_batch_size"})
     from nemo_aligner.algorithms.critic_server_trainer import CriticServerTrainer
     from nemo_aligner.models.nlp.gpt.megatron_gpt_critic import MegatronGPTCriticModel
     from nemo_aligner.utils.utils import copy_model_states_to_cpu, set_autocast_gpu_dtype

@@ -7,11 +7,18 @@ from functools import partial
 
 from nemo_cpu.programs.config import entry_point, refuse, require_batches, require_processes
 
+BATCHES = {
+    "model.global_batch_size": "model.micro_batch_size",
+    "model.ppo.num_rollout_samples": "model.ppo.rollout_micro_batch_size",
+    "model.ppo.num_val_samples": "model.ppo.val_rollout_micro_batch_size",
+}
+
 
 @entry_point("gpt_ppo_actor")
 def main(cfg):
     """Trains, and writes checkpoints and the final `.nemo` below `exp_manager.explicit_log_dir`."""
-    require_batches(require_processes(cfg.trainer, cfg.model), model=cfg.model)
+    sharing = require_processes(cfg.trainer, cfg.model)
+    require_batches(cfg, sharing, BATCHES)
     refuse(
         cfg.trainer.ppo.trt_llm.enable,
         "trainer.ppo.trt_llm.enable=True: TensorRT-LLM needs a GPU; on a CPU it must be False",

@@ -1,17 +1,21 @@
-"""Supervised fine-tuning of a `.nemo` model, on CPUs.
+"""Supervised fine-tuning of a `.nemo` model, on a CPU.
 
 Stands for NeMo-Aligner's program of this name and takes its overrides (conf/gpt_sft.yaml).
 """
 
 from nemo_cpu.programs.config import entry_point, require_batches, require_processes
 
+BATCHES = {
+    f"model.data.{part}.global_batch_size": f"model.data.{part}.micro_batch_size"
+    for part in ("train_ds", "validation_ds")
+}
+
 
 @entry_point("gpt_sft")
 def main(cfg):
     """Trains, and writes checkpoints and the final `.nemo` below `exp_manager.explicit_log_dir`."""
     sharing = require_processes(cfg.trainer, cfg.model)
-    data = cfg.model.data
-    require_batches(sharing, train_ds=data.train_ds, validation_ds=data.validation_ds)
+    require_batches(cfg, sharing, BATCHES)
     from nemo_aligner.algorithms.supervised import SupervisedTrainer
     from nemo_aligner.models.nlp.gpt.gpt_sft_model import GPTSFTModel
     from nemo_aligner.utils.train_script_utils import init_peft
@@ -23,6 +27,7 @@ def main(cfg):
     init_peft(model, cfg.model)
     run.connect()
 
+    data = cfg.model.data
     train = dataset(model, cfg, data.train_ds, cfg.trainer.sft.max_steps)
     validation = dataset(model, cfg, data.validation_ds, cfg.trainer.sft.limit_val_batches)
     train_loader = loader(cfg, train, data.train_ds, run.consumed_samples)

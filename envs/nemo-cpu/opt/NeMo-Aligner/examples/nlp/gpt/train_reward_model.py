@@ -11,7 +11,8 @@ BRADLEY_TERRY = ("regular_bt", "margin_bt", "scaled_bt")
 @entry_point("training_rm")
 def main(cfg):
     """Trains, and writes checkpoints and the final `.nemo` below `exp_manager.explicit_log_dir`."""
-    require_batches(require_processes(cfg.trainer, cfg.model), model=cfg.model)
+    sharing = require_processes(cfg.trainer, cfg.model)
+    require_batches(cfg, sharing, {"model.global_batch_size": "model.micro_batch_size"})
     refuse(
         cfg.model.reward_model_type == "regression"
         and cfg.model.regression.loss_func in BRADLEY_TERRY

@@ -1,0 +1,222 @@
+"""Two processes train as one: the same losses and weights, whoever began the run and whoever ends
+it, started by hand as `srun` starts one process on each of two nodes."""
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.nemo_cpu.conftest import OPT, WRAPPER
+from tests.nemo_cpu.test_server import LOOPBACK, PROGRAM, listening_addresses
+
+from cai.checkpoints import newest, settle
+from cai.metrics import read_metrics
+from cai.process import free_port
+
+SFT = OPT / "NeMo-Aligner/examples/nlp/gpt/train_gpt_sft.py"
+STEPS = 6
+RUNS = list(itertools.product((1, 2), (1, 2)))  # who began, who ended
+
+# As many records as a batch has: whoever draws them, in whichever order, every step has them all.
+ANSWERS = ("cake", "kite", "bird", "song", "tent", "boat", "lamp", "coat")
+
+WEIGHTS = """
+import json, sys, tarfile, tempfile
+import torch
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+
+def weights(archive):
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as members:
+        members.extractall(folder, filter="data")
+        dcp_to_torch_save(f"{folder}/model_weights", f"{folder}/all.pt")
+        loaded = torch.load(f"{folder}/all.pt")
+    return {name: each for name, each in loaded.items() if torch.is_tensor(each)}
+
+first, *others = map(weights, sys.argv[1:])
+assert len(first) >= 9 and all(other.keys() == first.keys() for other in others)
+apart = [max(float((first[n].float() - o[n].float()).abs().max()) for n in first) for o in others]
+print("apart", json.dumps(apart))
+"""
+
+
+def as_srun(rank: int, ranks: int, port: int) -> dict[str, str]:
+    """The variables of one of `ranks` processes, each on a node of its own."""
+    return {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NAME": "test",
+        "SLURM_NTASKS": str(ranks),
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_NNODES": str(ranks),
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": str(rank),
+    }
+
+
+@contextlib.contextmanager
+def training(command: list[object], ranks: int, folder: Path) -> Iterator[list[subprocess.Popen]]:
+    """The processes of a training, which are not there any more in the end."""
+    port, processes = free_port(), []
+    words = [str(word) for word in (*command, f"exp_manager.explicit_log_dir={folder}")]
+    words.append(f"trainer.num_nodes={ranks}")
+    try:
+        for rank in range(ranks):
+            with folder.with_suffix(f".{rank}.log").open("a") as log:
+                environment = as_srun(rank, ranks, port)
+                processes.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
+        yield processes
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def command(tiny_model, tmp_path_factory) -> list[object]:
+    """Fine-tuning in six steps, with a checkpoint after three."""
+    records = tmp_path_factory.mktemp("records") / "chats.jsonl"
+    lines = []
+    for answer in ANSWERS:
+        turns = {"User": "What shall I take?", "Assistant": f"Take the {answer}."}
+        said = [{"from": who, "value": text, "label": None} for who, text in turns.items()]
+        lines.append(json.dumps({"system": "", "mask": "User", "conversations": said}) + "\n")
+    records.write_text("".join(lines))
+    sizes = [
+        f"model.data.{part}.{field}"
+        for part in ("train_ds", "validation_ds")
+        for field in (
+            f"file_path={records}",
+            f"global_batch_size={len(ANSWERS)}",
+            "micro_batch_size=1",
+        )
+    ]
+    return [
+        *(WRAPPER, SFT, *sizes, f"model.restore_from_path={tiny_model}", "model.data.chat=True"),
+        *("trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32"),
+        *(f"trainer.sft.max_steps={STEPS}", f"trainer.sft.max_epochs={STEPS}"),
+        *("trainer.sft.val_check_interval=3", "trainer.sft.limit_val_batches=1"),
+        *("model.optim.name=adamw", "model.optim.lr=1e-3", "model.encoder_seq_length=64"),
+        *("model.optim.sched.warmup_steps=2", "model.optim.sched.constant_steps=0"),
+        *("model.data.chat_prompt_tokens.turn_start='<extra_id_1>'",),
+        *("model.data.chat_prompt_tokens.system_turn_start='<extra_id_0>'",),
+        *("model.data.chat_prompt_tokens.label_start='<extra_id_2>'",),
+        # without it only one of the processes writes, as both hold the same
+        "++model.dist_ckpt_parallel_save=True",
+        "exp_manager.checkpoint_callback_params.save_nemo_on_train_end=True",
+        "exp_manager.checkpoint_callback_params.save_top_k=1",
+    ]
+
+
+@pytest.fixture(scope="module")
+def begun(command, tmp_path_factory) -> dict[int, tuple[Path, set[str]]]:
+    """By the number of processes: the folder of a run that was killed after its checkpoint, and the
+    addresses on which its processes listened."""
+    killed = {}
+    for ranks in (1, 2):
+        folder = tmp_path_factory.mktemp(f"begun_by_{ranks}") / "run"
+        with training(command, ranks, folder) as processes:
+            while newest(folder) is None:
+                assert all(process.poll() is None for process in processes), logs(folder)
+                time.sleep(0.02)
+            listening = set().union(*(listening_addresses(each.pid) for each in processes))
+        killed[ranks] = folder, listening
+    return killed
+
+
+@pytest.fixture(scope="module")
+def ended(command, begun, tmp_path_factory) -> dict[tuple[int, int], Path]:
+    """The folders of the runs, by the number of processes that began and that ended them."""
+    folders = {}
+    for first, then in RUNS:
+        folder = tmp_path_factory.mktemp(f"from_{first}_to_{then}") / "run"
+        shutil.copytree(begun[first][0], folder)
+        settle(folder)
+        with training(command, then, folder) as processes:
+            assert [process.wait(120) for process in processes] == [0] * then, logs(folder)
+        folders[first, then] = folder
+    return folders
+
+
+def logs(folder: Path) -> str:
+    return "\n".join(log.read_text()[-2000:] for log in folder.parent.glob("*.log"))
+
+
+def archive(folder: Path) -> Path:
+    return folder / "checkpoints/megatron_gpt_sft.nemo"
+
+
+def losses(folder: Path) -> list[float]:
+    metrics = read_metrics(folder)
+    return metrics[metrics.tag == "train/loss"].value.to_list()
+
+
+def test_every_process_writes_its_part_of_a_checkpoint(begun):
+    for ranks, (folder, _) in begun.items():
+        parts = {path.name[:4] for path in newest(folder).glob("*.distcp")}
+        assert parts == {f"__{rank}_" for rank in range(ranks)}
+
+
+def test_processes_meet_on_loopback_only(begun):
+    assert begun[2][1] == {LOOPBACK}
+
+
+@pytest.mark.parametrize("run", RUNS[1:])
+def test_losses_are_those_of_one_process(ended, run):
+    expected = losses(ended[1, 1])
+    assert len(expected) == STEPS and expected[-1] < expected[0]
+    assert losses(ended[run]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_are_those_of_one_process(ended, nemo_python):
+    archives = [archive(ended[run]) for run in RUNS]
+    done = subprocess.run([WRAPPER, "-c", WEIGHTS, *archives], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    apart = json.loads(done.stdout.rpartition("apart ")[2])
+    assert len(apart) == 3 and max(apart) < 1e-4
+
+
+def test_one_process_answers_with_a_model_that_two_trained(ended, run):
+    done = run(
+        *(PROGRAM, f"gpt_model_file={archive(ended[2, 2])}", "prompts=['[INST] what is']"),
+        *("trainer.accelerator=cpu", "trainer.precision=32", "inference.tokens_to_generate=4"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[INST] what is" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["trainer.devices=2"],
+            "trainer.devices=2 trainer.num_nodes=2: must be 1 and 2, as srun starts 2 processes, "
+            "1 on each node",
+        ),
+        (
+            ["model.data.train_ds.micro_batch_size=8"],
+            "model.data.train_ds.global_batch_size=8: must be a multiple of 16, which is "
+            "model.data.train_ds.micro_batch_size=8 for each of 2 processes",
+        ),
+        (
+            ["model.pipeline_model_parallel_size=2"],
+            "pipeline_model_parallel_size=2: on a CPU it must be 1",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_in_one_line(command, overrides, message):
+    words = [*map(str, command), "trainer.num_nodes=2", *overrides]
+    done = subprocess.run(words, env=as_srun(1, 2, 1), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: {message}"
+    assert "Traceback" not in done.stderr
