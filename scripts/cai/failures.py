@@ -309,8 +309,8 @@ def _slurms_excerpts(job: Job) -> list[Excerpt]:
 def _marked(lines: Sequence[str]) -> list[str]:
     """The lines that name an error.
 
-    Those of our programs are one line; the log that some end with stands beside. Of many ranks' traces after Hydra's word, the first is the
-    cause; without it, the last exception is.
+    Of our programs that is one line; the log that they quote is shown beside. Of many ranks' traces
+    after Hydra's word, the first is the cause; without it, the last exception is.
     """
     ours = [line for line in lines if RULES_ERROR.match(line)]
     if ours:
