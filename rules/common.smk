@@ -2,7 +2,6 @@
 #
 # A program is an input of the jobs that run it, so a mended one runs again. Not those that convert
 # and train: an edit of them must not cost a training.
-import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, contract, nemo, preflight, sizing
+from cai import cluster, nemo, preflight, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split

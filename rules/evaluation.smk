@@ -37,7 +37,6 @@ rule evaluation_prompts:
 
 rule answers:
     input:
-        nemo=NEMO,
         program="scripts/answer.py",
         prompts=rules.evaluation_prompts.output.data,
         model=lookup("{model}", within=MODELS),
@@ -75,7 +74,6 @@ rule answers:
 
 rule rewards:
     input:
-        nemo=NEMO,
         program="scripts/score_rewards.py",
         answers=collect(rules.answers.output.data, model=MODELS),
         model=rules.reward_model.output.nemo,
@@ -107,7 +105,6 @@ rule rewards:
 
 rule judged:
     input:
-        nemo=NEMO,
         program="scripts/judge_answers.py",
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",

@@ -5,28 +5,6 @@ MODEL_FILES = {
 }
 
 
-rule check_nemo:  # in the container, before the first GPU is taken
-    input:
-        program="scripts/check_nemo.py",
-    output:
-        "<results>/nemo.json",
-    log:
-        "<results>/logs/check_nemo.log",
-    conda:
-        "../envs/controller.yaml"
-    params:
-        launch=launch,
-        python=settings.nemo.python,
-        commands=literal(json.dumps(contract.commands(settings))),
-    shell:
-        "python scripts/launch.py --launch {params.launch:q}"
-        " -- {params.python} {input.program} --commands {params.commands:q} --output {output}"
-        " 2>&1 | tee {log}"
-
-
-NEMO = ancient(rules.check_nemo.output[0])  # a mended check is no reason to train again
-
-
 rule fetch_model:
     input:
         program="scripts/fetch_model.py",

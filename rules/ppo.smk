@@ -3,7 +3,6 @@
 
 rule rl_cai:
     input:
-        nemo=NEMO,
         reward_model=rules.reward_model.output.nemo,
         model=rules.sl_cai.output.nemo,
         train=rules.rl_dataset.output.train_prompts,
@@ -28,8 +27,7 @@ rule rl_cai:
         actor=nemo.actor(settings),
     shell:
         "python scripts/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work}"
-        " --output {output.nemo} --log {log.nemo}"
-        " --inputs {input.reward_model} {input.model} {input.train} {input.test}"
+        " --output {output.nemo} --log {log.nemo} --inputs {input}"
         " --launch {params.launch:q} --critic-launch {params.critic_launch:q}"
         " -- {params.critic:q}"
         " pretrained_checkpoint.restore_from_path={input.reward_model}"

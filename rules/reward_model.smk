@@ -3,7 +3,6 @@
 
 rule reward_model:
     input:
-        nemo=NEMO,
         model=rules.sl_cai.output.nemo,
         train=rules.rl_dataset.output.train_comparisons,
         test=rules.rl_dataset.output.test_comparisons,
@@ -24,8 +23,7 @@ rule reward_model:
         command=nemo.reward_model(settings),
     shell:
         "python scripts/train.py --what reward_model --name megatron_gpt --work {params.work}"
-        " --output {output.nemo} --log {log.nemo}"
-        " --inputs {input.model} {input.train} {input.test}"
+        " --output {output.nemo} --log {log.nemo} --inputs {input}"
         " --launch {params.launch:q} -- {params.command:q}"
         " pretrained_checkpoint.restore_from_path={input.model}"
         " 'model.data.data_prefix={{train: [{input.train}], validation: [{input.test}],"

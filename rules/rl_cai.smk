@@ -3,7 +3,6 @@
 
 rule candidates:
     input:
-        nemo=NEMO,
         program="scripts/sample_candidates.py",
         prompts=rules.red_team.output.train,
         model=rules.sl_cai.output.nemo,
@@ -38,7 +37,6 @@ rule candidates:
 
 rule preferences:
     input:
-        nemo=NEMO,
         program="scripts/judge.py",
         candidates=rules.candidates.output.data,
         model="<results>/models/instruct.nemo",

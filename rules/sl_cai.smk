@@ -3,7 +3,6 @@
 
 rule responses:
     input:
-        nemo=NEMO,
         program="scripts/respond.py",
         prompts=rules.red_team.output.train,
         model="<results>/models/instruct.nemo",
@@ -37,7 +36,6 @@ rule responses:
 
 rule revisions:
     input:
-        nemo=NEMO,
         program="scripts/revise.py",
         responses=rules.responses.output.data,
         model="<results>/models/instruct.nemo",
@@ -107,7 +105,6 @@ rule sl_dataset:
 
 rule sl_cai:
     input:
-        nemo=NEMO,
         model="<results>/models/base.nemo",
         train=rules.sl_dataset.output.train,
         validation=rules.sl_dataset.output.validation,
@@ -128,8 +125,7 @@ rule sl_cai:
         command=nemo.sft(settings),
     shell:
         "python scripts/train.py --what sl_cai --name megatron_gpt_sft --work {params.work}"
-        " --output {output.nemo} --log {log.nemo}"
-        " --inputs {input.model} {input.train} {input.validation}"
+        " --output {output.nemo} --log {log.nemo} --inputs {input}"
         " --launch {params.launch:q} -- {params.command:q}"
         " model.restore_from_path={input.model}"
         " model.data.train_ds.file_path={input.train}"

@@ -1,14 +1,20 @@
 """What a profile gives the jobs, against what they need: checked before anything is submitted."""
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cai import contract, sizing, slurm
 from cai.data.sources import Source
-from cai.launch import Launch, launch_of, split
-from cai.preflight import check_surroundings
+from cai.digests import digest
+from cai.errors import UserError, fail_if
+from cai.launch import Launch, Launcher, launch_of, outside, split
+from cai.preflight import check_surroundings, missing_key
+from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
 SERVED = ("responses", "revisions", "candidates", "answers", "rewards")
@@ -44,7 +50,8 @@ def check_jobs(
         *sizing.problems(settings, found),
         *slurm.problems(requests),
     ]
-    return problems, [*sizing.warnings(settings, found), *unseen(settings, found)]
+    unsure = [*unseen(settings, found), *filter(None, [missing_key(settings)])]
+    return problems, [*sizing.warnings(settings, found), *unsure]
 
 
 def check_start(
@@ -58,7 +65,53 @@ def check_start(
     found = launches(settings, resources)
     here = {rule for rule in rules if launch_of(resources.get(rule, {})).launcher == "direct"}
     check_surroundings(settings, rules, here)
-    return [*unseen(settings, found), *slurm.leftovers(rules, os.getcwd())]
+    problems = [*unseen(settings, found), *slurm.leftovers(rules, os.getcwd())]
+    if not problems and settings.nemo.check and {*SERVED, *JUDGED, *TRAINED}.intersection(rules):
+        check_nemo(settings, resources["convert_model"])
+    return problems
+
+
+def check_nemo(settings: Settings, resources: Resources) -> None:
+    """Ask NeMo's own configurations, where the jobs will find them, for the overrides they take.
+
+    On a cluster that is a short CPU job in the container, outside of the workflow: as a rule it
+    would be a reason to run others again. What has been asked once is not asked again.
+
+    Args:
+        settings: of the run.
+        resources: of the rule convert_model, which needs no GPU.
+
+    Raises:
+        UserError: with a line for each thing that NeMo would refuse.
+    """
+    launch = outside(resources, "convert_model")
+    commands = contract.commands(settings)
+    report = Path(settings.results, "checks/nemo.json")
+    asked = digest([commands, launch.launcher, launch.container])
+    if report.exists() and read_json(report).get("asked") == asked:
+        return
+    report.parent.mkdir(parents=True, exist_ok=True)
+    image = ["--image", launch.container] if launch.container else []
+    command = [settings.nemo.python, "scripts/check_nemo.py", "--commands", json.dumps(commands)]
+    launcher = Launcher(launch)
+    where = "" if launcher.is_direct else " in a short CPU job"
+    print(f"checks NeMo's configurations{where}", file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run(
+            launcher.command([*command, "--output", str(report), *image], {}, "check_nemo"),
+            env={**os.environ, **launcher.environment({})},
+            capture_output=True,
+            text=True,
+        )
+    except OSError as error:
+        raise UserError(f"nemo.python: {error.filename}: {error.strerror}") from None
+    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    ours = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    fail_if(done.returncode, "\nerror: ".join(ours or said[-3:]))
+    for line in said:
+        if line.startswith("warning: "):
+            print(line, file=sys.stderr)
+    write_json(report, read_json(report) | {"asked": asked})
 
 
 def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str, Launch]:

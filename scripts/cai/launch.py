@@ -73,6 +73,9 @@ class Launch(BaseModel):
     mpi: str | None = Field(None, description="of srun: --mpi")
     srun_options: Annotated[list[str], BeforeValidator(_words)] = []
     address: str = Field("{node}", description="how other nodes reach a node of this name")
+    allocation: list[str] = Field(
+        [], description="options of srun that ask for an own allocation, outside of any job"
+    )
     minutes: int | None = Field(None, ge=1, description="time limit of the job")
     margin: int = Field(15, ge=0, description="minutes before it at which a training stops")
     attempt: int = Field(1, ge=1, description="counts the submissions of the job")
@@ -179,6 +182,24 @@ def split(resources: Mapping[str, Any], rule: str = "") -> tuple[Launch, Launch]
     return _share(whole, 0, critic, memory), _share(whole, critic, gpus - critic, memory)
 
 
+def outside(resources: Mapping[str, Any], rule: str = "", minutes: int = 15) -> Launch:
+    """The launch of a short program that asks Slurm itself for a place, with a rule's resources.
+
+    Raises:
+        UserError: the resource, what was found and what is accepted.
+    """
+    options = {
+        "partition": resources.get("slurm_partition"),
+        "account": resources.get("slurm_account"),
+        "qos": resources.get("qos"),
+        "constraint": resources.get("constraint"),
+        "mem": resources.get("mem_mb"),
+        "time": minutes,
+    }
+    asked = [f"--{name}={value}" for name, value in options.items() if value]
+    return launch_of(resources, rule).model_copy(update={"allocation": asked})
+
+
 def _share(whole: Launch, first: int, gpus: int, mem_mb: Any) -> Launch:
     gres = f"{whole.gres.removesuffix(f':{whole.devices}')}:{gpus}"
     memory = int(mem_mb) * gpus // whole.devices if mem_mb else None
@@ -278,7 +299,7 @@ class Launcher:
             "nodes": launch.nodes,
             "ntasks": launch.ranks,
             "ntasks-per-node": launch.devices,
-            "relative": launch.first_node,
+            "relative": None if launch.allocation else launch.first_node,
             "cpus-per-task": launch.cpus_per_task,
             "gres": launch.gres or "none",
             "mem": launch.mem_mb,
@@ -296,7 +317,7 @@ class Launcher:
             }
         given = [f"--{key}={value}" for key, value in options.items() if value is not None]
         own = ["--no-container-mount-home"] if launch.launcher == "pyxis" else []
-        sharing = ["--overlap"] if launch.mem_mb is None else ["--exact"]
+        sharing = launch.allocation or (["--overlap"] if launch.mem_mb is None else ["--exact"])
         return ["srun", *given, *sharing, *own, *launch.srun_options]
 
     def _inside(self, program: list[str]) -> list[str]:

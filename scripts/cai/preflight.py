@@ -73,18 +73,23 @@ def check_surroundings(
     Raises:
         UserError: naming the environment variable, or the field of the configuration.
     """
-    variable = getattr(settings.judge, "key_variable", None)
-    fail_if(
-        variable and not os.environ.get(variable) and JUDGING.intersection(rules),
-        f"the judge at {getattr(settings.judge, 'url', '')} needs a key: set the environment "
-        f"variable {variable}",
-    )
+    missing = missing_key(settings)
+    fail_if(missing and JUDGING.intersection(rules), missing)
     here = rules if here is None else here
     needed = [NEMO_PROGRAMS[rule] for rule in here if rule in NEMO_PROGRAMS]
     if settings.preferences.judge == "logprob" and JUDGING.intersection(here):
         needed.append(("server",))
     if needed:
         check_nemo(settings, {name for names in needed for name in names})
+
+
+def missing_key(settings: Settings) -> str:
+    """What is said if the judge needs a key that is not in the environment, else nothing."""
+    variable = getattr(settings.judge, "key_variable", None)
+    if not variable or os.environ.get(variable):
+        return ""
+    url = getattr(settings.judge, "url", "")
+    return f"the judge at {url} needs a key: set the environment variable {variable}"
 
 
 def check_nemo(settings: Settings, programs: Iterable[nemo.Program]) -> None:

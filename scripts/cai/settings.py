@@ -70,6 +70,11 @@ class Nemo(Section):
     python: str = Field("python", description="The Python that has NeMo.")
     root: str = Field("/opt/NeMo", description="Checkout or stand-in of NeMo v2.1.0.")
     aligner_root: str = Field("/opt/NeMo-Aligner", description="The same for NeMo-Aligner v0.7.0.")
+    check: bool = Field(
+        True,
+        description="Before the first job, ask NeMo's own configurations whether they take all "
+        "overrides; on a cluster in a short CPU job.",
+    )
     overrides: NemoOverrides = NemoOverrides()
 
 
