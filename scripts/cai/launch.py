@@ -23,7 +23,7 @@ from cai.cli import describe
 from cai.errors import UserError, fail_if
 
 LOOPBACK = "127.0.0.1"
-GRES = re.compile(r"gpu(?::[A-Za-z][\w.-]*)?(?::(?P<count>\d+))?")
+GRES = re.compile(r"gpu(?::(?=[\w.-]*[A-Za-z])[\w.-]+)?(?::(?P<count>\d+))?")
 PORT = 'from cai.process import free_port; print(free_port(""))'
 
 

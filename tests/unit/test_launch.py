@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 COUNTS = st.integers(1, 16)
 
 
-@given(nodes=COUNTS, gpus=COUNTS, model=st.sampled_from(["", "h100:", "a100_80gb:"]))
+@given(nodes=COUNTS, gpus=COUNTS, model=st.sampled_from(["", "h100:", "3g.20gb:"]))
 def test_nemo_is_told_the_sizes_that_slurm_gives(nodes, gpus, model):
     launch = launch_of({"launcher": "srun", "nodes": nodes, "gres": f"gpu:{model}{gpus}"})
     line = Launcher(launch).command(["nemo", "a=NODES", "b=DEVICES", "c=RANKS", "d=NODESX"], {})
