@@ -107,6 +107,7 @@ class _Tree:
         self.root, self.name = copy.deepcopy(dict(defaults)), name
         self.groups = _groups(self.root.pop("defaults", []))
         self.keys = [key for key, _ in flat(self.root)]
+        self.followed: list[str] = []  # the interpolations that are being followed
 
     def apply(self, prefix: str, key: str, value: Any) -> None:
         """Apply one override.
@@ -137,9 +138,18 @@ class _Tree:
             inside = part.isdecimal() and int(part) < len(node)
             return node[int(part)] if inside else None
         value = node.get(part) if isinstance(node, dict) else None
-        reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
-        target = self._get(reference[1].split(".")) if reference else None
+        target = self._referred(value) if isinstance(value, str) else None
         return target if isinstance(target, dict | list) else value
+
+    def _referred(self, value: str) -> Any:
+        """What an interpolation of a single key refers to; None where it leads to itself."""
+        reference = REFERENCE.fullmatch(value)
+        if reference is None or value in self.followed:
+            return None
+        self.followed.append(value)
+        target = self._get(reference[1].split("."))
+        self.followed.pop()
+        return target
 
     def _delete(self, key: str, current: Any, expected: Any) -> None:
         if current is None:

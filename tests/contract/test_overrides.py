@@ -109,6 +109,7 @@ def test_the_configurations_that_are_shipped_have_no_problem(files):
         ("sft", "model.data.train_ds", "a.jsonl", "must be a mapping, found 'a.jsonl'"),
         ("reward_server", "trainer", {}, None),
         ("sft", "++model.new.section", 1, None),
+        ("sft", "model.seed", "${model.seed}", None),
         ("sft", "trainer.max_time", "00:01:00:00", None),
     ],
 )  # fmt: skip
