@@ -1,20 +1,20 @@
-"""Two processes train as one: the same losses and weights, whoever began the run and whoever ends
-it, started by hand as `srun` starts one process on each of two nodes."""
+"""Two processes train as one, started by hand as `srun` starts one on each of two nodes: the losses
+and weights are those of one process, also if one begins a run and two end it, or the reverse."""
 
 import contextlib
 import itertools
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from tests.nemo_cpu.conftest import OPT, WRAPPER
-from tests.nemo_cpu.test_server import LOOPBACK, PROGRAM, listening_addresses
+from tests.nemo_cpu.test_server import LOOPBACK, PROGRAM, answers, listening_addresses
 
 from cai.checkpoints import newest, settle
 from cai.metrics import read_metrics
@@ -22,6 +22,7 @@ from cai.process import free_port
 
 SFT = OPT / "NeMo-Aligner/examples/nlp/gpt/train_gpt_sft.py"
 STEPS = 6
+PROMPT = "[INST] what is"
 RUNS = list(itertools.product((1, 2), (1, 2)))  # who began, who ended
 
 # As many records as a batch has: whoever draws them, in whichever order, every step has them all.
@@ -65,20 +66,19 @@ def as_srun(rank: int, ranks: int, port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def training(command: list[object], ranks: int, folder: Path) -> Iterator[list[subprocess.Popen]]:
-    """The processes of a training, which are not there any more in the end."""
+def processes_of(command: list[object], ranks: int, name: Path) -> Iterator[list[subprocess.Popen]]:
+    """The processes of a program, ended with the block; their logs are `name`.0.log and so on."""
     port, processes = free_port(), []
-    words = [str(word) for word in (*command, f"exp_manager.explicit_log_dir={folder}")]
-    words.append(f"trainer.num_nodes={ranks}")
+    words = [*map(str, command), f"trainer.num_nodes={ranks}"]
     try:
         for rank in range(ranks):
-            with folder.with_suffix(f".{rank}.log").open("a") as log:
+            with name.with_suffix(f".{rank}.log").open("w") as log:
                 environment = as_srun(rank, ranks, port)
                 processes.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
         yield processes
     finally:
         for process in processes:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
 
 
@@ -125,7 +125,7 @@ def begun(command, tmp_path_factory) -> dict[int, tuple[Path, set[str]]]:
     killed = {}
     for ranks in (1, 2):
         folder = tmp_path_factory.mktemp(f"begun_by_{ranks}") / "run"
-        with training(command, ranks, folder) as processes:
+        with processes_of([*command, log_dir(folder)], ranks, folder) as processes:
             while newest(folder) is None:
                 assert all(process.poll() is None for process in processes), logs(folder)
                 time.sleep(0.02)
@@ -142,13 +142,36 @@ def ended(command, begun, tmp_path_factory) -> dict[tuple[int, int], Path]:
         folder = tmp_path_factory.mktemp(f"from_{first}_to_{then}") / "run"
         shutil.copytree(begun[first][0], folder)
         settle(folder)
-        with training(command, then, folder) as processes:
+        with processes_of([*command, log_dir(folder)], then, folder) as processes:
             assert [process.wait(120) for process in processes] == [0] * then, logs(folder)
         folders[first, then] = folder
     return folders
 
 
+@pytest.fixture(scope="module")
+def answer(ended, run) -> str:
+    """What one process answers with the model that two have trained."""
+    sampling = ["inference.greedy=True", "inference.tokens_to_generate=8"]
+    penalty = "inference.repetition_penalty=1.0"
+    done = run(*asking(ended[2, 2])[1:], *sampling, penalty, f"prompts=['{PROMPT}']")
+    assert done.returncode == 0, done.stderr
+    (sentence,) = json.loads(done.stdout[done.stdout.index("{\n") :])["sentences"]
+    return sentence
+
+
+def asking(folder: Path) -> list[object]:
+    return [
+        *(WRAPPER, PROGRAM, f"gpt_model_file={archive(folder)}"),
+        *("trainer.accelerator=cpu", "trainer.precision=32"),
+    ]
+
+
+def log_dir(folder: Path) -> str:
+    return f"exp_manager.explicit_log_dir={folder}"
+
+
 def logs(folder: Path) -> str:
+    """The ends of the logs beside a run's folder."""
     return "\n".join(log.read_text()[-2000:] for log in folder.parent.glob("*.log"))
 
 
@@ -186,13 +209,20 @@ def test_weights_are_those_of_one_process(ended, nemo_python):
     assert len(apart) == 3 and max(apart) < 1e-4
 
 
-def test_one_process_answers_with_a_model_that_two_trained(ended, run):
-    done = run(
-        *(PROGRAM, f"gpt_model_file={archive(ended[2, 2])}", "prompts=['[INST] what is']"),
-        *("trainer.accelerator=cpu", "trainer.precision=32", "inference.tokens_to_generate=4"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert "[INST] what is" in done.stdout
+def test_one_process_answers_with_a_model_that_two_trained(answer):
+    assert answer.startswith(PROMPT) and len(answer) > len(PROMPT)
+
+
+def test_two_processes_serve_a_model_that_is_split_between_them(ended, answer, tmp_path):
+    port = free_port()
+    server = [*asking(ended[2, 2]), "server=True", f"port={port}", "tensor_model_parallel_size=2"]
+    request = {"sentences": [PROMPT], "tokens_to_generate": 8, "greedy": True, "add_BOS": True}
+    with processes_of(server, 2, tmp_path / "server") as processes:
+        while not answers(address := f"http://127.0.0.1:{port}"):
+            assert all(process.poll() is None for process in processes), logs(tmp_path / "server")
+            time.sleep(0.2)
+        reply = requests.put(f"{address}/generate", json=request, timeout=60)
+    assert reply.json()["sentences"] == [answer]
 
 
 @pytest.mark.parametrize(
