@@ -1,8 +1,14 @@
-"""The library that the programs in ``scripts/`` share. It knows nothing of Snakemake.
+"""The library that the programs in ``scripts/`` share. It never imports Snakemake.
 
 What everything stands on is here: records and ledgers (``records``), errors and command lines
-(``errors``, ``cli``), the configuration (``settings``, ``preflight``), the constitution, templates
-and tokens, child processes, and NeMo's programs (``nemo``, ``hydra``, ``training``, ``manifest``).
+(``errors``, ``cli``), the configuration (``settings``), the constitution, templates and tokens,
+child processes, and NeMo's programs (``nemo``, ``hydra``, ``training``, ``attempts``, ``manifest``).
+
+How jobs are started and what is checked before: ``launch`` alone knows srun and containers;
+``preflight`` and ``cluster`` gather what cannot work, from ``contract`` and ``composition`` (keys
+that NeMo's configurations take), ``values``, ``stages``, ``sizing``, ``arithmetic``, ``lengths`` and
+``memory`` (batches and models against GPUs), ``model_shape``, and ``slurm`` (partitions, jobs).
+``failures`` tells of jobs that failed.
 
 In the order of the workflow:
 
