@@ -2,13 +2,14 @@
 
 What everything stands on is here: records and ledgers (``records``), errors and command lines
 (``errors``, ``cli``), the configuration (``settings``), the constitution, templates and tokens,
-child processes, and NeMo's programs (``nemo``, ``hydra``, ``training``, ``attempts``, ``manifest``).
+child processes, NeMo's programs (``nemo``, ``hydra``) and their runs (``training``, ``attempts``,
+``manifest``).
 
 How jobs are started and what is checked before: ``launch`` alone knows srun and containers;
 ``preflight`` and ``cluster`` gather what cannot work, from ``contract`` and ``composition`` (keys
-that NeMo's configurations take), ``values``, ``stages``, ``sizing``, ``arithmetic``, ``lengths`` and
-``memory`` (batches and models against GPUs), ``model_shape``, and ``slurm`` (partitions, jobs).
-``failures`` tells of jobs that failed.
+that NeMo's configurations take), from ``values``, ``stages``, ``sizing``, ``arithmetic``,
+``lengths``, ``memory`` and ``model_shape`` (batches and models against GPUs), and from ``slurm``
+(partitions, jobs). ``failures`` tells of jobs that failed.
 
 In the order of the workflow:
 
