@@ -54,7 +54,8 @@ class RewardModel:
             progress.advance(len(keys) - len(missing), reused=True)
             for batch in _batches(missing, self._batch_size):
                 scores = self._ask(batch)
-                self._journal.put_all({keys[text]: score for text, score in scores})
+                scored = {keys[text]: score for text, score in scores}
+                self._journal.put_all(scored, self._model_id[:12])
                 progress.advance(len(batch))
         return [self._journal.get(keys[text]) for text in texts]
 

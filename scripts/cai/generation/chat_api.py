@@ -87,7 +87,7 @@ class ChatClient:
                 if isinstance(answer, Failed):
                     failed[key] = answer
                 else:
-                    self._journal.put(key, answer)
+                    self._journal.put(key, answer, self._model, self._sampling())
                 progress.advance()
         keys = map(self._key, conversations)
         return [failed.get(key) or self._journal.get(key) for key in keys]
@@ -122,6 +122,10 @@ class ChatClient:
             "temperature": settings.temperature,
             "top_p": settings.top_p,
         }
+
+    def _sampling(self) -> str:
+        """What the journal names the sampling by."""
+        return digest({**self._body([]), "model": None})[:8]
 
     def _key(self, messages: Sequence[Message]) -> str:
         return digest(["chat", self._url, self._body(messages)])

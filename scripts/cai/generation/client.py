@@ -44,8 +44,8 @@ PROBE = "Hello"
 class ClientSettings(BaseModel):
     """How the server is asked.
 
-    Answers that are in a journal stay valid whatever is changed here; another batch size draws
-    other samples, since a batch has one seed.
+    Answers that are in a journal stay valid whatever is changed here, but for ``eos``; another
+    batch size draws other samples, since a batch has one seed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -103,7 +103,12 @@ class Client:
 
     A question is known by the digest of all that determines its answer: model, prompt, sampling,
     seed, stop texts. What the journal holds is not asked again, and the server is started only
-    when something is left to ask.
+    when something is left to ask. Batches and their order are not part of it, nor is how the
+    server computes (precision, parallelism, device): other ones reuse what is there.
+
+    What is not there is sampled, and a sample depends on its batch: NeMo draws for all prompts of
+    a request from one seed. The same questions make the same batches with the same seeds; an answer
+    that is generated again in another batch is another draw from the same distribution.
 
     Args:
         served: the server.
@@ -171,7 +176,10 @@ class Client:
             "add_BOS": request.add_bos,
             "end_strings": self._end_strings(request.stop),
         }
-        return self._question("completion", request.prompt, request.seed, parameters)
+        # how an answer ended is read by the EOS text, in the parameters if it is a stop text
+        known = self._settings.eos in request.stop
+        kind = "completion" if known else f"completion until {self._settings.eos}"
+        return self._question(kind, request.prompt, request.seed, parameters)
 
     def _choice(self, prompt: str, add_bos: bool) -> _Question:
         parameters = {
@@ -188,6 +196,7 @@ class Client:
         return [text for text in stop if text != self._settings.eos] + [END_OF_TEXT]
 
     def _question(self, kind: str, prompt: str, seed: int, parameters: dict) -> _Question:
+        """A question; its key does not depend on other questions, nor on the batch it goes in."""
         key = digest([kind, self._model_id, prompt, seed, parameters])
         return _Question(key, prompt, canonical_json(parameters))
 
@@ -202,10 +211,15 @@ class Client:
             progress.advance(len(different) - sum(map(len, batches)), reused=True)
             for outcomes in self._ask_all(batches, read):
                 good = {k: v for k, v in outcomes.items() if not isinstance(v, Failed)}
-                self._journal.put_all(good)
+                asked = different[next(iter(outcomes))]  # all of a batch have the same parameters
+                self._journal.put_all(good, *self._origin(asked))
                 failed |= {k: v for k, v in outcomes.items() if isinstance(v, Failed)}
                 progress.advance(len(outcomes))
         return [failed.get(q.key) or self._journal.get(q.key) for q in questions]
+
+    def _origin(self, question: _Question) -> tuple[str, str]:
+        """What the journal names an answer's model and sampling by."""
+        return self._model_id[:12], digest(question.parameters)[:8]
 
     def _ask_all(
         self, batches: Sequence[list[_Question]], read: _Reader

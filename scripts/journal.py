@@ -1,0 +1,134 @@
+"""Inspect and clean the journals, where each generated answer is kept for reuse.
+
+python scripts/journal.py stats                  what there is, by stage
+python scripts/journal.py verify                 what is wrong; exit code 1 if anything is
+python scripts/journal.py prune --dry-run        what could be thrown away
+python scripts/journal.py prune --older-than 90  throw away what 90 days of runs have not used
+
+What the last finished run of a journal used is never thrown away, and nothing is while a job writes
+to a journal of the stage. Without --older-than go superseded, copied and malformed lines alone.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cai import cli
+from cai.errors import UserError, fail_if
+from cai.generation.upkeep import Contents, journals, prune, verify
+from cai.records import read_json
+from cai.settings import load_settings
+
+CONFIG = "config/config.yaml"
+COLUMNS = ("stage", "files", "entries", "in use", "lines", "MB", "last used", "samplings", "models")
+
+
+def main() -> None:
+    """Read the command line and do what it says for each stage."""
+    options = _parser().parse_args()
+    fail_if(
+        options.folder is not None and options.configfile,
+        "give either a folder of journals or --configfile, not both",
+    )
+    folder = options.folder or _folder_of(options.configfile)
+    stages = journals(folder)
+    print(f"{folder}: {sum(map(len, stages.values()))} journals of {len(stages)} stages")
+    if options.what == "stats":
+        _print_stats(folder, stages)
+    elif options.what == "verify":
+        _verify(stages)
+    else:
+        _prune(stages, options.older_than, options.dry_run)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "folder", nargs="?", type=Path, metavar="FOLDER",
+        help="the journals' folder (default: work/journal of the configuration's results)",
+    )  # fmt: skip
+    common.add_argument(
+        "--configfile", nargs="+", default=[], metavar="FILE", help=f"files over {CONFIG}"
+    )
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="what", required=True)
+    for name, text in (
+        ("stats", "what there is, by stage"),
+        ("verify", "what is wrong"),
+        ("prune", "throw away what is of no use"),
+    ):
+        command = commands.add_parser(name, parents=[common], help=text, description=text)
+    command.add_argument(
+        "--older-than", type=cli.positive, metavar="DAYS",
+        help="also what no run has used for so many days, unless the last finished run used it",
+    )  # fmt: skip
+    command.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    return parser
+
+
+def _folder_of(configfiles: Sequence[str]) -> Path:
+    return Path(load_settings([CONFIG, *configfiles]).results, "work/journal")
+
+
+def _print_stats(folder: Path, stages: dict[str, list[Path]]) -> None:
+    names = dict(_models(folder))
+    table = [COLUMNS, *(_stats(stage, paths, names) for stage, paths in stages.items())]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for stage, *numbers, models in table:
+        cells = [stage.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]), models]
+        print("  ".join(cells))
+
+
+def _stats(stage: str, paths: Sequence[Path], names: dict[str, str]) -> tuple[str, ...]:
+    files = [Contents(path) for path in paths]
+    entries = {key: entry for contents in files for key, entry in contents.entries.items()}
+    in_use = {key for contents in files for key in contents.in_use()}
+    models = Counter(names.get(e.model, e.model or "not recorded") for e in entries.values())
+    return (
+        stage,
+        str(len(files)),
+        str(len(entries)),
+        str(len(in_use)),
+        str(sum(len(contents.entries) + contents.superseded for contents in files)),
+        f"{sum(contents.size for contents in files) / 1e6:.2f}",
+        max((entry.day for entry in entries.values()), default="-"),
+        str(len({entry.sampling for entry in entries.values()})),
+        ", ".join(f"{name} {count}" for name, count in models.most_common()),
+    )
+
+
+def _models(folder: Path) -> Iterator[tuple[str, str]]:
+    """The names of the results' models by the beginning of their digests."""
+    results = folder.parent.parent
+    for path in [*results.glob("*.manifest.json"), *results.glob("models/*.manifest.json")]:
+        yield str(read_json(path).get("sha256"))[:12], path.name.removesuffix(".manifest.json")
+
+
+def _verify(stages: dict[str, list[Path]]) -> None:
+    problems = [text for paths in stages.values() for path in paths for text in verify(path)]
+    for text in problems:
+        print(text)
+    if problems:
+        raise SystemExit(1)
+    print("nothing is wrong")
+
+
+def _prune(stages: dict[str, list[Path]], older_than: int | None, dry_run: bool) -> None:
+    goes = "would go" if dry_run else "gone"
+    names = ("superseded lines", "malformed lines", "copies", "entries too old")
+    for stage, paths in stages.items():
+        try:
+            done = prune(paths, older_than, dry_run=dry_run)
+        except UserError as error:
+            print(f"{stage}: left as it is: {error}")
+            continue
+        counts = zip(names, done[1:-1], strict=True)
+        what = ", ".join(f"{count} {name}" for name, count in counts if count) or "nothing"
+        print(f"{stage}: {done.kept} entries kept; {goes}: {what} ({done.bytes_freed} bytes)")
+
+
+if __name__ == "__main__":
+    cli.run(main)
