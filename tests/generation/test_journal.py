@@ -125,7 +125,7 @@ def test_the_stage_of_a_journal(name, stage):
 def test_the_journals_of_a_stage_are_its_shards_and_nothing_else(tmp_path):
     names = [
         *("responses-0.jsonl", "responses-1.jsonl", "responses-10.jsonl", "responses-x.jsonl"),
-        *("responses.jsonl", "my-responses-0.jsonl", "responses-1-0.jsonl", "responses-1.server.log"),
+        *("responses.jsonl", "my-responses-0.jsonl", "responses-1-0.jsonl", "responses-1.log"),
         *(".responses-1.jsonl.7.partial", "responses-2.jsonl.old", "answers-sl_cai.jsonl"),
     ]  # fmt: skip
     for name in names:

@@ -106,7 +106,8 @@ class Journal:
     Use as a context manager: leaving it without an exception marks the run as finished.
 
     Args:
-        path: the file, made when missing; None keeps the values in memory only.
+        path: the file, made when missing, such as ``responses-3.jsonl``; None keeps the values in
+            memory only.
 
     Raises:
         UserError: another process writes to it, or a line before the last is malformed.
@@ -183,7 +184,7 @@ class Journal:
             self._index_sibling(sibling)
 
     def _index_own(self, path: Path, reader: IO[bytes]) -> int:
-        """Index the file and cut off what a kill has torn; returns the bytes of superseded lines."""
+        """Index the file, cut off what a kill has torn; returns the bytes of superseded lines."""
         lengths: dict[str, int] = {}
         superseded = 0
         for number, (offset, raw) in enumerate(lines(reader), 1):

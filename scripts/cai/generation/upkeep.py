@@ -6,14 +6,13 @@ What may go, and what never does:
   rewrites it when more than half of it is superseded, so no file grows by being used.
 - An entry is *in use* when the last run that finished with its file used it: the present output of
   that shard is made of it. It is never thrown away here.
-- Other entries (of earlier models, prompts, principles, samplings; of a run that is to be resumed)
-  are worth what generating them cost, so only the user throws them away: by the days since a run
-  last used them. An entry not in use that stands in use in a sibling is a mere copy and always goes.
+- Other entries (of earlier models, prompts, principles; of a run that is to be resumed) are worth
+  what generating them cost, so only the user throws them away: by the days since a run last used
+  them. One that is in use in a sibling is a mere copy there, and always goes.
 """
 
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -179,10 +178,11 @@ def _pruned(contents: Contents, in_use: set[str], before: str, dry_run: bool) ->
 
 def _rewrite(contents: Contents, kept: Sequence[Entry], dry_run: bool) -> int:
     """Leave nothing but these entries in the file, or no file at all; returns its new size."""
-    if not kept and not dry_run:
-        contents.path.unlink()
-    if not kept or dry_run:
+    if dry_run:
         return sum(map(len, _encoded(contents, kept)))
+    if not kept:
+        contents.path.unlink()
+        return 0
     with atomic(contents.path, "wb") as stream:
         return sum(map(stream.write, _encoded(contents, kept)))
 
