@@ -112,7 +112,7 @@ class Training:
         with self.attempts.running(step(resumed) if resumed else 0):
             self._run_programs([*self.command, *self._time_limit()])
         reached = newest(self.folder / "train")
-        if resumed == reached and not is_whole(self.trained):
+        if resumed and resumed == reached and not is_whole(self.trained):
             # Killed between its last checkpoint and the .nemo: resumed, it finds no step to do.
             print(f"{self.what}: no step is left, writes {self.trained.name}", flush=True)
             python, program, *overrides = self.command
@@ -120,9 +120,16 @@ class Training:
                 self._run_programs([python, str(FINISH), *overrides], TRAINING_PROGRAM=program)
         fail_if(
             not is_whole(self.trained),
-            f"{self.what}: stopped {_at(reached)} without {self.trained.name} (its time limit?); "
-            f"the next run goes on from there; log: {self.log}",
+            f"{self.what}: stopped {_at(reached)} {self._reason()}; the next run goes on from "
+            f"there; log: {self.log}",
         )
+
+    def _reason(self) -> str:
+        """Why there is no ``.nemo`` although the program ended well."""
+        limit = self.launch.seconds
+        if limit is not None and time.time() - self.started > limit:
+            return f"for the time limit of {self.launch.minutes} minutes"
+        return f"without {self.trained.name}"
 
     def _time_limit(self) -> list[str]:
         """The override that ends the program, with a checkpoint, before the job's time limit."""

@@ -208,6 +208,12 @@ def test_a_job_that_gets_on_is_submitted_again(bench, monkeypatch):
     assert [attempt["step"] for attempt in attempts] == [0, 1, 2, 3]
 
 
+def test_a_program_that_does_nothing_at_all_is_no_success(bench):
+    done = bench.train(steps=0, log_dir=bench.folder / "elsewhere")
+    assert done.returncode == 2
+    assert "stopped before its first checkpoint without tiny.nemo" in done.stderr
+
+
 def test_a_training_is_told_to_stop_before_its_jobs_time_limit(bench):
     told = json.dumps({"minutes": 240, "margin": 15})
     done = bench.train("--launch", told, stop_after=1)
