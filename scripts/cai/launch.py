@@ -87,6 +87,12 @@ class Launch(BaseModel):
             raise ValueError(f"launcher {self.launcher} needs a container")
         if self.gres and not GRES.fullmatch(self.gres):
             raise ValueError(f"gres: expected gpu:N or gpu:TYPE:N, found {self.gres}")
+        try:
+            self.address.format(node="")
+        except (KeyError, IndexError, ValueError):
+            raise ValueError(
+                f"node_address: expected a text with {{node}} at most, found {self.address}"
+            ) from None
         if self.launcher == "direct" and (self.nodes > 1 or self.first_node):
             raise ValueError(f"launcher direct runs on one node, found {self.nodes} nodes")
         return self
@@ -210,7 +216,9 @@ def _checked(given: Mapping[str, Any], rule: str) -> Launch:
     try:
         return Launch.model_validate(dict(given))
     except ValidationError as error:
-        raise UserError(f"{_where(rule)}{describe(error).removeprefix('value: ')}") from None
+        field, _, complaint = describe(error).partition(": ")
+        name = "" if field == "value" else f"{RESOURCES.get(field, field)}: "
+        raise UserError(f"{_where(rule)}{name}{complaint}") from None
 
 
 def _where(rule: str) -> str:

@@ -57,6 +57,11 @@ def test_a_part_of_the_gpus_that_the_user_has_left_visible(monkeypatch):
         ({"launcher": "docker"}, "launcher: Input should be 'direct', 'srun', 'pyxis'"),
         ({"launcher": "pyxis"}, "launcher pyxis needs a container"),
         ({"launcher": "srun", "gres": "tpu:8"}, "gres: expected gpu:N or gpu:TYPE:N, found tpu:8"),
+        (
+            {"launcher": "srun", "node_address": "{host}"},
+            "node_address: expected a text with {node}",
+        ),
+        ({"runtime": -1}, "runtime: Input should be greater than or equal to 1, found -1"),
         ({"nodes": 2}, "launcher direct runs on one node, found 2 nodes"),
         ({"environment": "HF_HOME"}, "environment: expected NAME=VALUE, separated by spaces"),
         ({"launcher": "srun", "nodes": 2, "critic_nodes": 2}, "critic_nodes: must be from 1 to 1"),
