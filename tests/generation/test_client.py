@@ -166,6 +166,25 @@ def test_all_that_determines_the_answer_is_in_the_key(loopback, change):
     assert len(server.calls) == 2
 
 
+def test_an_answer_is_read_again_with_another_eos_where_that_decides_how_it_ended(loopback):
+    """With a wrong EOS every answer counts as cut: that must not outlive its correction."""
+    server, journal = loopback(well), Journal(None)
+    for stop, asked in ((("[INST]",), 2), ((EOS,), 4)):
+        for eos in ("<wrong>", EOS):
+            [answered] = client_of(server, journal, eos=eos).complete([request("p", 0, stop)], "x")
+        assert (answered.finish, len(server.calls)) == ("stop", asked)
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 3}, {"in_flight": 9}, {"timeout": 9}])
+def test_how_the_server_is_asked_is_not_in_the_key(loopback, change):
+    server, journal = loopback(well), Journal(None)
+    requests = [request("x" * n) for n in range(1, 21)]
+    client_of(server, journal, batch_size=8).complete(requests, "x")
+    server.calls.clear()
+    client_of(server, journal, **change).complete(requests[::-1], "x")
+    assert not server.calls
+
+
 def test_a_run_that_was_cut_short_goes_on_with_the_same_batches(loopback, tmp_path):
     requests = [request("x" * n) for n in range(1, 41)]
     whole = loopback(well)
