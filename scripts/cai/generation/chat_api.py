@@ -7,8 +7,10 @@ wherever a server might send it back, it is blotted out before anything looks at
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import requests
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,15 +18,22 @@ from requests.auth import AuthBase
 
 from cai.digests import digest
 from cai.errors import UserError, fail_if
+from cai.generation.choices import probability_of_a
 from cai.generation.client import Failed
 from cai.generation.http import SHOWN, Refused, Transient, blot, exchange, in_flight, persist
 from cai.generation.journal import Journal
 from cai.generation.serving import ServerFailed
+from cai.generation.usage import Usage
 from cai.progress import Progress
 from cai.templates import Message
 
 GIVE_UP_AFTER = 24  # failures in a row: the service is at fault, not the conversations
 NOT_THERE = (301, 302, 303, 307, 308, 404, 405, 410)
+REFUSED = "the judge refuses to answer"
+CHOICE = MappingProxyType(  # what asks for the probabilities of (A) and (B)
+    # 5 alternatives of a token: all services that give any give as many
+    {"max_tokens": 16, "temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": 5}
+)
 
 
 class ChatSettings(BaseModel):
@@ -38,6 +47,32 @@ class ChatSettings(BaseModel):
     in_flight: int = Field(8, ge=1, description="Requests sent at a time.")
     timeout: float = Field(180, gt=0, description="Seconds that an answer may take.")
     retries: int = Field(10, ge=1, description="Attempts before a conversation counts as failed.")
+
+
+class ChatRequest(NamedTuple):
+    """A conversation to continue.
+
+    Attributes:
+        messages: the turns so far.
+        sample: requests that are else alike are asked once for each number.
+        sampling: ``max_tokens``, ``temperature``, ``top_p`` in place of the client's settings.
+        choice: whether the probabilities of (A) and (B) are wanted; they have a sampling of their
+            own.
+    """
+
+    messages: Sequence[Message]
+    sample: int = 0
+    sampling: Mapping[str, Any] = MappingProxyType({})
+    choice: bool = False
+
+
+@dataclass(frozen=True)
+class ChatAnswer:
+    """The model's turn: its text, how it ended, and P(A) if that was asked for and can be read."""
+
+    text: str
+    finish: str = "stop"
+    p_a: float | None = None
 
 
 class ChatClient:
@@ -64,6 +99,7 @@ class ChatClient:
         self._key_variable = key_variable
         self._journal = journal
         self._settings = settings
+        self.usage = Usage()
         self._stop = threading.Event()
         self._local = threading.local()
 
@@ -78,7 +114,17 @@ class ChatClient:
             UserError: no key, a key that is refused, or no such service or model.
             ServerFailed: the service failed many times in a row; good answers are in the journal.
         """
-        bodies = {self._key(messages): self._body(messages) for messages in conversations}
+        answers = self.ask([ChatRequest(messages) for messages in conversations], what)
+        return [answer if isinstance(answer, Failed) else answer.text for answer in answers]
+
+    def ask(self, requests: Sequence[ChatRequest], what: str) -> list[ChatAnswer | Failed]:
+        """As :meth:`answers`, for requests that differ in more than their messages.
+
+        Raises:
+            UserError: also if probabilities are wanted and the service gives none.
+        """
+        keys = [self._key(request) for request in requests]
+        bodies = {key: self._body(request) for key, request in zip(keys, requests, strict=True)}
         left = [key for key in bodies if key not in self._journal]
         failed: dict[str, Failed] = {}
         with Progress(len(bodies), what) as progress:
@@ -86,15 +132,26 @@ class ChatClient:
             for key, answer in self._ask_all(left, bodies):
                 if isinstance(answer, Failed):
                     failed[key] = answer
+                    self.usage.answered(key, None)
                 else:
-                    self._journal.put(key, answer, self._model, self._sampling())
+                    self._journal.put(key, answer, self._model, _sampling(bodies[key]))
+                    self.usage.answered(key, answer.get("tokens"))
                 progress.advance()
-        keys = map(self._key, conversations)
-        return [failed.get(key) or self._journal.get(key) for key in keys]
+        return [failed.get(key) or self._kept(key) for key in keys]
+
+    def _kept(self, key: str) -> ChatAnswer | Failed:
+        """The answer that the journal holds: a text alone if it was written by an older version."""
+        value = self._journal.get(key)
+        if isinstance(value, str):
+            value = {"text": value}
+        self.usage.answered(key, value.get("tokens"), reused=True)
+        if "refusal" in value:
+            return Failed(REFUSED)
+        return ChatAnswer(value["text"], value.get("finish", "stop"), value.get("p_a"))
 
     def _ask_all(
         self, keys: list[str], bodies: dict[str, dict]
-    ) -> Iterator[tuple[str, str | Failed]]:
+    ) -> Iterator[tuple[str, dict[str, Any] | Failed]]:
         """Yield ``(key, answer)`` as they come; give up when nothing succeeds any more."""
         if not keys:
             return
@@ -102,7 +159,7 @@ class ChatClient:
         self._stop = threading.Event()
         failures = 0
 
-        def ask(key: str) -> str | Failed:
+        def ask(key: str) -> dict[str, Any] | Failed:
             return self._ask(bodies[key], secret)
 
         for key, answer in in_flight(ask, keys, self._settings.in_flight, self._stop):
@@ -113,22 +170,20 @@ class ChatClient:
                 )
             yield key, answer
 
-    def _body(self, messages: Sequence[Message]) -> dict[str, Any]:
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
         settings = self._settings
         return {
             "model": self._model,
-            "messages": list(messages),
+            "messages": list(request.messages),
             "max_tokens": settings.max_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
+            **(CHOICE if request.choice else request.sampling),
         }
 
-    def _sampling(self) -> str:
-        """What the journal names the sampling by."""
-        return digest({**self._body([]), "model": None})[:8]
-
-    def _key(self, messages: Sequence[Message]) -> str:
-        return digest(["chat", self._url, self._body(messages)])
+    def _key(self, request: ChatRequest) -> str:
+        known = ["chat", self._url, self._body(request)]
+        return digest([*known, request.sample] if request.sample else known)
 
     def _secret(self) -> str | None:
         """The key, checked: an unsuitable one would be quoted by the HTTP library's own error."""
@@ -141,7 +196,7 @@ class ChatClient:
         fail_if(not clean, f"the environment variable {name} does not hold a key: odd characters")
         return secret
 
-    def _ask(self, body: dict[str, Any], secret: str | None) -> str | Failed:
+    def _ask(self, body: dict[str, Any], secret: str | None) -> dict[str, Any] | Failed:
         try:
             return persist(lambda: self._post(body, secret), self._settings.retries, self._stop)
         except Refused as error:
@@ -157,7 +212,15 @@ class ChatClient:
         except Transient as error:
             return Failed(f"no answer from the judge: {error}")
 
-    def _post(self, body: dict[str, Any], secret: str | None) -> str:
+    def _post(self, body: dict[str, Any], secret: str | None) -> dict[str, Any]:
+        """What is kept of the answer: text and finish, or refusal; tokens if told; P(A) if asked.
+
+        Raises:
+            Transient: no answer, or one that is in no known form.
+            Refused: the service will not answer this request.
+            UserError: probabilities were asked for and the service gives none.
+        """
+        self.usage.sent()
         text = exchange(
             self._session(secret),
             "POST",
@@ -167,12 +230,32 @@ class ChatClient:
             json=body,
         )
         try:
-            answer = json.loads(text)["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError):
+            answer = json.loads(text)
+            return self._read(answer, body, secret) | _tokens(answer)
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
-        if not isinstance(answer, str) or not answer.strip():
+
+    def _read(
+        self, answer: dict[str, Any], body: dict[str, Any], secret: str | None
+    ) -> dict[str, Any]:
+        choice = answer["choices"][0]
+        message, finish = choice["message"], choice.get("finish_reason") or "stop"
+        if message.get("refusal") or finish == "content_filter":
+            return {"refusal": blot(str(message.get("refusal") or finish), secret)}
+        said = message["content"]
+        if not isinstance(said, str) or not said.strip():
             raise Transient("an empty answer")
-        return blot(answer, secret)  # again: JSON may spell the same text in another way
+        # blotted again: JSON may spell the same text in another way
+        kept = {"text": blot(said, secret), "finish": blot(str(finish), secret)}
+        if not body.get("logprobs"):
+            return kept
+        tokens = (choice.get("logprobs") or {}).get("content")
+        fail_if(
+            not tokens,
+            f"{self._url}: gives no log-probabilities (logprobs, top_logprobs); count votes "
+            "instead: preferences.judges.chat.pairwise.logprobs: false",
+        )
+        return kept | {"p_a": probability_of_a(tokens)}
 
     def _session(self, secret: str | None) -> requests.Session:
         """This thread's connection, kept open between requests."""
@@ -180,6 +263,18 @@ class ChatClient:
             self._local.session = requests.Session()
             self._local.session.auth = _Bearer(secret)
         return self._local.session
+
+
+def _tokens(answer: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of tokens of prompt and answer, if the service tells them."""
+    usage = answer.get("usage") or {}
+    counts = {"prompt": usage.get("prompt_tokens"), "answer": usage.get("completion_tokens")}
+    return {"tokens": counts} if all(isinstance(n, int) for n in counts.values()) else {}
+
+
+def _sampling(body: Mapping[str, Any]) -> str:
+    """What the journal names the sampling by."""
+    return digest({**body, "messages": [], "model": None})[:8]
 
 
 class _Bearer(AuthBase):

@@ -12,7 +12,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +31,7 @@ from cai.generation.http import (
 )
 from cai.generation.journal import Journal
 from cai.generation.serving import Served
+from cai.generation.usage import Usage
 from cai.progress import Progress
 from cai.sampling import Sampling
 
@@ -121,6 +122,7 @@ class Client:
         self, served: Served, journal: Journal, model_id: str, settings: ClientSettings
     ) -> None:
         self._served = served
+        self.usage = Usage()
         self._journal = journal
         self._model_id = model_id
         self._settings = settings
@@ -207,6 +209,8 @@ class Client:
         different = {question.key: question for question in questions}
         batches = _plan(different.values(), self._journal, self._settings.batch_size)
         failed: dict[str, Failed] = {}
+        for key in different.keys() - {question.key for batch in batches for question in batch}:
+            self.usage.answered(key, None, reused=True)
         with Progress(len(different), what) as progress:
             progress.advance(len(different) - sum(map(len, batches)), reused=True)
             for outcomes in self._ask_all(batches, read):
@@ -231,7 +235,17 @@ class Client:
         self._url = f"{self._served.url}/generate"
         self._stop = threading.Event()
         for batch, rows in in_flight(self._ask, batches, self._settings.in_flight, self._stop):
+            for question, row in zip(batch, rows, strict=True):
+                self.usage.answered(question.key, self._tokens(row))
             yield {q.key: _outcome(q, row, read) for q, row in zip(batch, rows, strict=True)}
+
+    def _tokens(self, row: _Row | Failed) -> dict[str, int] | None:
+        """The tokens of a prompt and its answer, without the EOS tokens that fill the batch up."""
+        if isinstance(row, Failed):
+            return None
+        ends = {self._settings.eos, END_OF_TEXT}
+        filled = sum(1 for _ in takewhile(ends.__contains__, reversed(row.tokens)))
+        return {"all": len(row.tokens) - filled}
 
     def _ask(self, batch: list[_Question]) -> list[_Row | Failed]:
         """The server's rows for a batch; where it fails, the prompts that it fails for are found.
@@ -275,6 +289,7 @@ class Client:
 
     def _put(self, body: dict[str, Any]) -> list[_Row]:
         patience = self._settings.timeout * self._settings.in_flight  # others may be before us
+        self.usage.sent()
         try:
             text = exchange(self._session, "PUT", self._url, timeout=patience, json=body)
         except TimedOut as error:  # the server is still at it: asking again would only queue up
