@@ -6,20 +6,20 @@ never guessed at: a comparison whose answer cannot be read is dropped, and the a
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from cai.errors import fail_if
 from cai.generation.chat_api import ChatClient
 from cai.generation.client import Failed
-from cai.judging.pairs import Comparison, candidate_texts, shuffled
+from cai.judging.pairs import UNREADABLE, Comparison, Unreadable, candidate_texts, shuffled
+from cai.judging.pairwise import count_answers, numbered
 from cai.judging.settings import ChatJudge
 from cai.records import Ledger, Record
 from cai.templates import Message
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-UNREADABLE = "the judge's answer cannot be read"
 
 INSTRUCTIONS = """\
 You compare answers of an AI assistant and hold them against a constitution.
@@ -45,13 +45,6 @@ class Choice(NamedTuple):
         return (self.best == text) - (self.worst == text)
 
 
-class Unreadable(NamedTuple):
-    """An answer of the judge that names no best and worst: why not, and its text."""
-
-    reason: str
-    answer: str | None
-
-
 def judge_by_chat(
     settings: ChatJudge,
     records: Sequence[Record],
@@ -66,7 +59,7 @@ def judge_by_chat(
     order says; orders that contradict each other make a tie.
     """
     ledger.count_in(len(records))
-    system = INSTRUCTIONS.replace("{constitution}", _numbered(principles.values()))
+    system = INSTRUCTIONS.replace("{constitution}", numbered(principles.values()))
     orders = [_orders(record, settings.orders, seed) for record in records]
     conversations = [
         _conversation(system, record["prompt"], order)
@@ -74,19 +67,16 @@ def judge_by_chat(
         for order in shown
     ]
     answers = iter(client.answers(conversations, "judge"))
+    read = [[read_choice(next(answers), order) for order in shown] for shown in orders]
+    ledger.notes["answers"] = count_answers(choice for choices in read for choice in choices)
     rows = []
-    for record, shown in zip(records, orders, strict=True):
-        choices = [read_choice(next(answers), order) for order in shown]
+    for record, shown, choices in zip(records, orders, read, strict=True):
         unreadable = next((choice for choice in choices if isinstance(choice, Unreadable)), None)
         if unreadable is None:
             rows.append(_label(record, shown[0], choices))
         else:
             ledger.drop(unreadable.reason, record={**record, "answer": unreadable.answer})
     return rows
-
-
-def _numbered(texts: Iterable[str]) -> str:
-    return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))
 
 
 def _orders(record: Record, count: int, seed: int) -> list[list[str]]:

@@ -7,9 +7,10 @@ from cai.errors import fail_if
 from cai.generation.chat_api import ChatClient
 from cai.generation.journal import Journal
 from cai.generation.program import opened_model, read_principles
+from cai.judging.asking import ChatAsker, ServedAsker
 from cai.judging.chat import judge_by_chat
-from cai.judging.logprob import judge_by_logprob
 from cai.judging.pairs import judge_randomly
+from cai.judging.pairwise import judge_pairs
 from cai.judging.settings import ChatJudge, LogprobJudge, judge_option
 from cai.records import Ledger, Record
 
@@ -36,6 +37,7 @@ def judge(records: Sequence[Record], options: argparse.Namespace, ledger: Ledger
     """Judge records of at least two candidates; returns the judged comparisons.
 
     A served model is needed by the ``logprob`` judge alone; the ``chat`` judge needs a journal.
+    The ledger's notes ``answers`` and ``usage`` count what was asked, and what that took.
     """
     texts = read_principles(options.principles, "preference")
     principles = {name: text["preference"] for name, text in texts.items()}
@@ -43,15 +45,38 @@ def judge(records: Sequence[Record], options: argparse.Namespace, ledger: Ledger
     if isinstance(settings, LogprobJudge):
         _require(options, "model", "template", "journal")
         with opened_model(options) as model:
-            return judge_by_logprob(settings, records, principles, options.seed, model, ledger)
+            asker = ServedAsker(settings, model, options.seed)
+            orders = (False, True) if settings.both_orders else (False,)
+            rows = judge_pairs(
+                "logprob", settings, orders, records, principles, options.seed, asker, ledger
+            )
+            ledger.notes["usage"] = model.client.usage.as_dict()
+            return rows
     if isinstance(settings, ChatJudge):
         _require(options, "journal")
         with Journal(options.journal) as journal:
             client = ChatClient(
                 settings.url, settings.model, settings.key_variable, journal, settings.client
             )
-            return judge_by_chat(settings, records, principles, options.seed, client, ledger)
+            rows = _by_chat(settings, records, principles, options.seed, client, ledger)
+            ledger.notes["usage"] = client.usage.as_dict()
+            return rows
     return judge_randomly(settings, records, options.seed, ledger)
+
+
+def _by_chat(
+    settings: ChatJudge,
+    records: Sequence[Record],
+    principles: dict[str, str],
+    seed: int,
+    client: ChatClient,
+    ledger: Ledger,
+) -> list[Record]:
+    if settings.pairwise is None:
+        return judge_by_chat(settings, records, principles, seed, client, ledger)
+    asker = ChatAsker(settings.pairwise, client)
+    orders = (False, True)[: settings.orders]
+    return judge_pairs("chat", settings.pairwise, orders, records, principles, seed, asker, ledger)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:

@@ -11,6 +11,20 @@ from typing import NamedTuple
 from cai.judging.settings import RandomJudge
 from cai.records import Ledger, Record, uniform
 
+ROUNDING = 1e-12  # of a mean of probabilities
+UNREADABLE = "the judge's answer cannot be read"
+
+
+class Unreadable(NamedTuple):
+    """What a judge said that does not tell which answer is better: why not, and its text if any."""
+
+    reason: str
+    answer: str | None
+
+    def kept(self) -> Record:
+        """What a ledger's record holds of it."""
+        return {} if self.answer is None else {"answer": self.answer}
+
 
 class Comparison(NamedTuple):
     """Two answers to a prompt; ``a`` is the one that a judge sees first."""
@@ -22,8 +36,15 @@ class Comparison(NamedTuple):
 
     def row(self, principle: str | None, p_a: float, judge: Record) -> Record:
         """The record of a judged comparison; ``p_a`` is the probability that ``a`` is better."""
-        verdict = {"principle": principle, "p_a": p_a, "judge": {**judge, "tie": p_a == 0.5}}
+        tie = preferred(p_a) == 0
+        p_a = 0.5 if tie else p_a
+        verdict = {"principle": principle, "p_a": p_a, "judge": {**judge, "tie": tie}}
         return {**self._asdict(), **verdict}
+
+
+def preferred(p_a: float) -> int:
+    """1 if ``a`` is preferred, -1 if ``b`` is, 0 for a tie, which a rounding error does not end."""
+    return (p_a > 0.5 + ROUNDING) - (p_a < 0.5 - ROUNDING)
 
 
 def draw_pairs(record: Record, count: int, seed: int) -> list[Comparison]:

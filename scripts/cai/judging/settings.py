@@ -3,54 +3,159 @@
 - ``logprob``, the paper's: a served model is shown a pair and a principle drawn for it; the label
   is soft, the probability of "(A)" averaged over both orders of the pair.
 - ``chat``, the tutorial's: an OpenAI-compatible model is shown the whole constitution and all
-  candidates of a prompt, and names the best and the worst.
+  candidates of a prompt, and names the best and the worst. With ``pairwise`` it is asked as the
+  ``logprob`` judge is, and read by log-probabilities or by votes.
 - ``random``, the control: a coin, which shows what the pipeline does without a constitution.
+
+Options that mean nothing together are refused here, before anything is asked.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cai.cli import describe
 from cai.errors import UserError
 from cai.generation.chat_api import ChatSettings
 
 SLOTS = ("{prompt}", "{a}", "{b}", "{principle}")
+SHOWN = (
+    "Here are a request and two answers to it.\n\nRequest: {prompt}\n\n(A) {a}\n\n(B) {b}\n\n"
+    "{principle}\n\n"
+)
 
 
-class LogprobJudge(BaseModel):
-    """A served model's probability of (A) against (B), with principles drawn a comparison."""
+class Section(BaseModel):
+    """A part of a judge's settings: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["logprob"] = "logprob"
+
+def check_slots(text: str) -> str:
+    """Refuse a question that does not hold each of its slots exactly once."""
+    missing = [slot for slot in SLOTS if text.count(slot) != 1]
+    if missing:
+        raise ValueError(f"must hold {missing[0]} exactly once")
+    return text
+
+
+class Reasoning(Section):
+    """Chain of thought: the judge first reasons, then a second request asks for its answer."""
+
+    question: str = Field(
+        SHOWN + "Think step by step about what speaks for (A) and what for (B). Do not choose yet.",
+        description="What asks for the reasoning, in place of `question`, with the same slots.",
+    )
+    request: str = Field(
+        "Which of the two answers is it, then? Answer with (A) or (B) alone.",
+        min_length=1,
+        description="What asks for the answer after the reasoning.",
+    )
+    max_tokens: int = Field(512, ge=1, description="Most tokens of the reasoning.")
+    temperature: float = Field(1.0, ge=0, le=2, description="0: the most probable reasoning.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of this probability mass; 1: all.")
+    clamp: float = Field(
+        0.4,
+        ge=0,
+        lt=0.5,
+        description="Each answer's probability is kept within this and one minus this (the paper's "
+        "40-60 %), since reasoning makes it overconfident; 0: as it is.",
+    )
+
+    _slots = field_validator("question")(check_slots)
+
+
+class Pairwise(Section):
+    """What a judge of pairs is asked."""
+
     pairs: int = Field(1, ge=1, description="Comparisons of each prompt.")
     question: str = Field(
-        "Here are a request and two answers to it.\n\nRequest: {prompt}\n\n(A) {a}\n\n(B) {b}\n\n"
-        "{principle}\n\nAnswer with (A) or (B).",
+        SHOWN + "Answer with (A) or (B).",
         description="The user's turn, with {prompt}, {a}, {b} and {principle}.",
     )
+    constitution: Literal["drawn", "whole"] = Field(
+        "drawn",
+        description="What stands for {principle}: one principle a question, drawn for the "
+        "comparison (the paper), or all of them.",
+    )
+    principles_per_comparison: int = Field(
+        1,
+        ge=1,
+        description="Principles drawn for a comparison, all if there are fewer; their "
+        "probabilities are averaged (the paper's ensembles: 16).",
+    )
+    samples: int = Field(
+        1,
+        ge=1,
+        description="Times that each question is asked: reasonings, or votes; their answers are "
+        "averaged.",
+    )
+    reasoning: Reasoning | None = Field(
+        None, description="Chain of thought before the answer; null: none, {}: these defaults."
+    )
+
+    _slots = field_validator("question")(check_slots)
+
+    @model_validator(mode="after")
+    def _defined(self) -> "Pairwise":
+        if self.constitution == "whole" and self.principles_per_comparison > 1:
+            raise ValueError(
+                "constitution 'whole' asks about all principles at once, so "
+                f"principles_per_comparison must be 1, found {self.principles_per_comparison}"
+            )
+        if self.samples > 1 and self.sampled_at == 0:
+            raise ValueError(
+                "samples must be 1 without reasoning at a temperature above 0, since all of them "
+                f"would be alike; found {self.samples}"
+            )
+        return self
+
+    @property
+    def sampled_at(self) -> float | None:
+        """The temperature of what is sampled; 0: nothing is, None: that of the client."""
+        return self.reasoning.temperature if self.reasoning else 0.0
+
+
+class LogprobJudge(Pairwise):
+    """A served model's probability of (A) against (B), with principles drawn a comparison."""
+
+    kind: Literal["logprob"] = "logprob"
     answer_prefix: str = Field(
         " The answer is: ", description="How the judge's turn begins; (A) or (B) comes next."
     )
-    principles_per_comparison: int = Field(
-        1, ge=1, description="Principles drawn for a comparison; their probabilities are averaged."
-    )
     both_orders: bool = Field(True, description="Ask in both orders and average; else in one.")
 
-    @field_validator("question")
-    @classmethod
-    def _has_slots(cls, text: str) -> str:
-        missing = [slot for slot in SLOTS if text.count(slot) != 1]
-        if missing:
-            raise ValueError(f"must hold {missing[0]} exactly once")
-        return text
+
+class PairwiseChat(Pairwise):
+    """How a chat model compares two answers at a time."""
+
+    question: str = Field(
+        SHOWN + "Answer with (A) or (B) alone.",
+        description="The user's turn, with {prompt}, {a}, {b} and {principle}.",
+    )
+    logprobs: bool = Field(
+        False,
+        description="Read the probabilities of (A) and (B), where the service gives `logprobs` and "
+        "`top_logprobs`; else each answer is one vote.",
+    )
+
+    @property
+    def sampled_at(self) -> float | None:
+        """The temperature of what is sampled; 0: nothing is, None: that of the client."""
+        votes = not (self.reasoning or self.logprobs)
+        return None if votes else super().sampled_at
 
 
-class ChatJudge(BaseModel):
+class ChatJudge(Section):
     """An OpenAI-compatible chat model that names the best and the worst of a prompt's answers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["chat"] = "chat"
     url: str = Field(description="Base address, up to and with /v1.")
@@ -59,22 +164,37 @@ class ChatJudge(BaseModel):
         None, description="Environment variable that holds the key; null: no key is sent."
     )
     orders: Literal[1, 2] = Field(1, description="2: ask again with the answers in reverse order.")
+    pairwise: PairwiseChat | None = Field(
+        None,
+        description="Compare two answers at a time; null: the best and the worst of all are named, "
+        "by the whole constitution (the tutorial), {}: these defaults.",
+    )
     client: ChatSettings = ChatSettings()
 
+    @model_validator(mode="after")
+    def _votes_differ(self) -> "ChatJudge":
+        pairwise = self.pairwise
+        by_client = pairwise is not None and pairwise.sampled_at is None
+        if by_client and pairwise.samples > 1 and self.client.temperature == 0:
+            raise ValueError(
+                f"pairwise.samples is {pairwise.samples}, but votes at client.temperature 0 would "
+                "all be alike: set it above 0, or samples to 1"
+            )
+        return self
 
-class RandomJudge(BaseModel):
+
+class RandomJudge(Section):
     """A coin instead of a constitution: the control."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["random"] = "random"
     pairs: int = Field(1, ge=1, description="Comparisons of each prompt.")
 
 
-JudgeSettings = Annotated[LogprobJudge | ChatJudge | RandomJudge, Field(discriminator="kind")]
+AnyJudge = LogprobJudge | ChatJudge | RandomJudge
+JudgeSettings = Annotated[AnyJudge, Field(discriminator="kind")]
 
 
-def judge_option(text: str) -> LogprobJudge | ChatJudge | RandomJudge:
+def judge_option(text: str) -> AnyJudge:
     """An argparse ``type`` that reads judge settings from a JSON object."""
     try:
         return TypeAdapter(JudgeSettings).validate_json(text)

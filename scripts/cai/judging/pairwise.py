@@ -1,0 +1,216 @@
+"""The paper's judge: soft labels of pairs, from a model's choice between "(A)" and "(B)".
+
+Each pair is asked about under the principles drawn for it, in one order or in both, once or several
+times, with or without chain of thought; the label is the mean of the answers. A wrong or missing
+answer is counted and left out. A pair that is without any answer to one of its questions is
+dropped: a mean over one order, or over some of its principles, would be another label.
+
+Source: Bai et al. 2022 (arXiv 2212.08073), section 4.1 and (principles averaged) 4.3; asking in
+both orders, and voting, are additions.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from statistics import fmean
+from typing import NamedTuple, Protocol
+
+from cai.constitution import draw_principles
+from cai.judging.pairs import Comparison, Unreadable, all_pairs
+from cai.judging.settings import Pairwise, Reasoning
+from cai.records import Ledger, Record
+from cai.templates import Message, single_turn
+
+Conversation = list[Message]
+
+
+class Asker(Protocol):
+    """A model that can be asked for reasoning and for a choice between (A) and (B)."""
+
+    def reason(
+        self, conversations: Sequence[Conversation], settings: Reasoning, sample: int
+    ) -> list[str | Unreadable]:
+        """The model's reasoning in each conversation; another ``sample`` is another draw."""
+
+    def choose(
+        self, conversations: Sequence[Conversation], sample: int
+    ) -> list[float | Unreadable]:
+        """P(A) in each conversation; a vote is 0 or 1."""
+
+
+class Question(NamedTuple):
+    """A comparison under a principle (None: the whole constitution), in one of its two orders."""
+
+    pair: Comparison
+    principle: str | None
+    swapped: bool
+
+
+class Answer(NamedTuple):
+    """The probability that the answer shown first is better, and the reasoning before it."""
+
+    p_first: float
+    reasoning: str | None = None
+
+
+Answers = Mapping[Question, Sequence[Answer | Unreadable]]  # one of each sample
+
+
+def judge_pairs(
+    kind: str,
+    settings: Pairwise,
+    orders: Sequence[bool],
+    records: Sequence[Record],
+    principles: dict[str, str],
+    seed: int,
+    asker: Asker,
+    ledger: Ledger,
+) -> list[Record]:
+    """Soft labels: ``p_a`` is the mean, over orders, principles and samples, of P(a is better).
+
+    Args:
+        kind: of the judge, for the records.
+        settings: what is asked.
+        orders: whether the pair is swapped, for each time that it is asked about.
+        records: of candidates.
+        principles: preference texts by id.
+        seed: of the draws of pairs, of their orders and of principles.
+        asker: who is asked.
+        ledger: counts pairs; its note ``answers`` counts what the judge answered.
+    """
+    pairs = all_pairs(records, settings.pairs, seed, ledger)
+    questions = {
+        pair: [
+            Question(pair, name, swapped)
+            for swapped, name in product(orders, _drawn(pair, list(principles), settings, seed))
+        ]
+        for pair in pairs
+    }
+    asked = [question for pair in pairs for question in questions[pair]]
+    answers = _ask(settings, asked, principles, asker)
+    ledger.notes["answers"] = count_answers(a for samples in answers.values() for a in samples)
+    rows = []
+    for pair in pairs:
+        mine = {question: answers[question] for question in questions[pair]}
+        wrong = unanswered(mine)
+        if wrong is None:
+            rows.append(soft_label(kind, pair, mine))
+        else:
+            ledger.drop(wrong.reason, record={**pair._asdict(), **wrong.kept()})
+    return rows
+
+
+def _drawn(pair: Comparison, ids: list[str], settings: Pairwise, seed: int) -> Sequence[str | None]:
+    if settings.constitution == "whole":
+        return [None]
+    both = "\x1f".join(sorted((pair.a, pair.b)))
+    return draw_principles(seed, pair.id, both, ids, settings.principles_per_comparison)
+
+
+def _ask(
+    settings: Pairwise, questions: Sequence[Question], principles: dict[str, str], asker: Asker
+) -> Answers:
+    """Ask every question as many times as there are samples."""
+    form = settings.reasoning.question if settings.reasoning else settings.question
+    conversations = [single_turn(_filled(form, question, principles)) for question in questions]
+    samples = [
+        _reasoned(settings.reasoning, conversations, sample, asker)
+        if settings.reasoning
+        else [_answer(p) for p in asker.choose(conversations, sample)]
+        for sample in range(settings.samples)
+    ]
+    return dict(zip(questions, zip(*samples, strict=True), strict=True))
+
+
+def _filled(form: str, question: Question, principles: dict[str, str]) -> str:
+    """The question's text, filled in one pass: an answer that holds "{b}" is text, not a slot."""
+    pair, name = question.pair, question.principle
+    a, b = (pair.b, pair.a) if question.swapped else (pair.a, pair.b)
+    principle = whole_constitution(principles.values()) if name is None else principles[name]
+    values = {"prompt": pair.prompt, "a": a, "b": b, "principle": principle}
+    return re.sub(r"\{(prompt|a|b|principle)\}", lambda match: values[match[1]], form)
+
+
+def whole_constitution(texts: Iterable[str]) -> str:
+    """All principles as one text."""
+    return "Weigh all of these principles together:\n" + numbered(texts)
+
+
+def numbered(texts: Iterable[str]) -> str:
+    """The texts as a numbered list, a line each."""
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))
+
+
+def _reasoned(
+    settings: Reasoning, conversations: Sequence[Conversation], sample: int, asker: Asker
+) -> list[Answer | Unreadable]:
+    """Ask for reasoning, then, with it, for the answer."""
+    thoughts = asker.reason(conversations, settings, sample)
+    follow_ups: list[Conversation] = [
+        [*asked, {"role": "assistant", "content": thought}, *single_turn(settings.request)]
+        for asked, thought in zip(conversations, thoughts, strict=True)
+        if not isinstance(thought, Unreadable)
+    ]
+    choices = iter(asker.choose(follow_ups, sample))
+    return [
+        thought
+        if isinstance(thought, Unreadable)
+        else _answer(next(choices), thought, settings.clamp)
+        for thought in thoughts
+    ]
+
+
+def _answer(
+    p_first: float | Unreadable, reasoning: str | None = None, clamp: float = 0.0
+) -> Answer | Unreadable:
+    if isinstance(p_first, Unreadable):
+        return p_first
+    return Answer(clamped(p_first, clamp), reasoning)
+
+
+def clamped(probability: float, least: float) -> float:
+    """The probability, or the nearer end of [least, 1 - least] if it is not within."""
+    return min(max(probability, least), 1.0 - least)
+
+
+def count_answers(answers: Iterable[object]) -> Record:
+    """How many answers were asked for, and why some of them count for nothing."""
+    listed = list(answers)
+    failed = Counter(answer.reason for answer in listed if isinstance(answer, Unreadable))
+    return {"asked": len(listed), "failed": dict(sorted(failed.items()))}
+
+
+def unanswered(answers: Answers) -> Unreadable | None:
+    """What went wrong with the first question that has no answer at all, None if all have one."""
+    for samples in answers.values():
+        if all(isinstance(sample, Unreadable) for sample in samples):
+            return samples[0]
+    return None
+
+
+def soft_label(kind: str, pair: Comparison, answers: Answers) -> Record:
+    """The record of a comparison, of which each question has an answer.
+
+    Each order and each principle weighs the same, however many of its samples could be read.
+    """
+    of_a = {question: _p_a(question, samples) for question, samples in answers.items()}
+    orders = sorted({question.swapped for question in of_a})
+    names = [name for name in dict.fromkeys(q.principle for q in of_a) if name is not None]
+    judge: Record = {
+        "kind": kind,
+        "by_order": [fmean(p for q, p in of_a.items() if q.swapped == order) for order in orders],
+    }
+    if names:
+        judge["by_principle"] = {
+            name: fmean(p for q, p in of_a.items() if q.principle == name) for name in names
+        }
+    read = [s for samples in answers.values() for s in samples if isinstance(s, Answer)]
+    if read[0].reasoning is not None:
+        judge["reasoning"] = read[0].reasoning  # one, as an example; all are in the journal
+    return pair.row("+".join(names) or None, fmean(of_a.values()), judge)
+
+
+def _p_a(question: Question, samples: Sequence[Answer | Unreadable]) -> float:
+    p_first = fmean(sample.p_first for sample in samples if isinstance(sample, Answer))
+    return 1 - p_first if question.swapped else p_first
