@@ -1,10 +1,13 @@
 """A copy of the project, in which the real Snakemake runs the demo at a small size."""
 
+import copy
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from typing import IO, Self
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "demo"]
@@ -27,8 +30,8 @@ class Project:
         self.folder = folder
         for part in PARTS:
             source = ROOT / part
-            copy = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, folder / part)
+            put = shutil.copytree if source.is_dir() else shutil.copy2
+            put(source, folder / part)
         (folder / ".envs").symlink_to(ROOT / ".envs")
 
     @property
@@ -53,17 +56,39 @@ class Project:
         assert not check or done.returncode == 0, done.stdout[-6000:]
         return done.stdout
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, output: IO | int = subprocess.DEVNULL) -> subprocess.Popen:
         """Start Snakemake in the background, in a process group of its own."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    def copy(self, folder: Path) -> Self:
+        """A copy of all of it, results too, to be spoilt."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        own = copy.copy(self)
+        own.folder = folder
+        return own
+
+    def steps(self, name: str, metric: str) -> list[int]:
+        """The steps at which a training has measured something."""
+        rows = (self.results / f"{name}.metrics.csv").read_text()
+        return [int(step) for step in re.findall(rf"^{metric},(\d+),", rows, re.MULTILINE)]
 
     def planned(self, *arguments: str) -> set[str]:
         """The rules that a dry run would run."""
         plan = self.snakemake("-n", *arguments, "--", *TARGETS)
         return set(re.findall(r"^(?:local)?rule (\w+):", plan, re.MULTILINE)) - {"all"}
+
+
+def weights(archive: Path) -> dict[str, bytes]:
+    """The tensors of a .nemo file; what names the time of writing is left out."""
+    with tarfile.open(archive) as tar:
+        return {
+            member.name: tar.extractfile(member).read()
+            for member in tar.getmembers()
+            if member.name.endswith(".distcp")
+        }

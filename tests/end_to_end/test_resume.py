@@ -1,28 +1,22 @@
 """Kill -9 in the middle of a job: the next run goes on from there, and trusts no half output."""
 
-import copy
 import json
 import os
 import re
-import shutil
 import signal
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from tests.project import weights
 
 
 @pytest.fixture
 def bench(project, tmp_path: Path) -> Iterator["Bench"]:
     """A copy of the finished project, to be spoilt."""
-    folder = tmp_path / "project"
-    shutil.copytree(project.folder, folder, symlinks=True)
-    own = copy.copy(project)
-    own.folder = folder
-    bench = Bench(own)
+    bench = Bench(project.copy(tmp_path / "project"))
     yield bench
     bench.kill()
 
@@ -60,11 +54,6 @@ class Bench:
         """What is in the work folders of a training."""
         return list((self.results / "work" / name).glob(f"*/{pattern}"))
 
-    def steps(self, name: str, metric: str) -> list[int]:
-        """The steps at which a training has measured something."""
-        rows = (self.results / f"{name}.metrics.csv").read_text()
-        return [int(step) for step in re.findall(rf"^{metric},(\d+),", rows, re.MULTILINE)]
-
 
 def processes(folder: Path) -> list[int]:
     """The processes that work in a folder."""
@@ -76,16 +65,6 @@ def processes(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def weights(archive: Path) -> dict[str, bytes]:
-    """The tensors of a .nemo file; what names the time of writing is left out."""
-    with tarfile.open(archive) as tar:
-        return {
-            member.name: tar.extractfile(member).read()
-            for member in tar.getmembers()
-            if member.name.endswith(".distcp")
-        }
 
 
 def test_training_goes_on_from_its_last_checkpoint(bench):
@@ -101,7 +80,7 @@ def test_training_goes_on_from_its_last_checkpoint(bench):
     assert not output.exists()
     said = bench.project.snakemake(*arguments)
     assert re.search(r"sl_cai: resumes at step (\d+) in", said), said
-    assert bench.steps("sl_cai", "train/loss") == list(range(24))
+    assert bench.project.steps("sl_cai", "train/loss") == list(range(24))
 
     # killed a little later: the last checkpoint is there, and half of the .nemo
     first = weights(output)
@@ -124,7 +103,7 @@ def test_ppo_goes_on_with_an_actor_and_a_critic_of_the_same_save(bench):
         log = bench.results / f"logs/rl_cai.actor{'.critic' * (path.parent.name == 'critic')}.log"
         resumed = re.findall(r"Resuming training from checkpoint: (.*)", log.read_text())
         assert Path(resumed[-1]).name == path.name
-    assert bench.steps("rl_cai", "train_rollouts/rewards") == [0, 1]
+    assert bench.project.steps("rl_cai", "train_rollouts/rewards") == [0, 1]
 
 
 def test_generation_goes_on_from_its_journal(bench):
