@@ -197,7 +197,7 @@ class Journal:
             if line is None:
                 raise UserError(
                     f'{path}:{number}: expected {{"key", "value"}}, found {raw[:60]!r}; '
-                    "delete the line and its result is made again"
+                    "delete the line (scripts/journal.py prune does) and its result is made again"
                 )
             superseded += lengths.get(line.key, 0)
             lengths[line.key] = len(raw)
