@@ -103,12 +103,12 @@ class Contents:
 class Pruned(NamedTuple):
     """What a pruning keeps, and what it throws away: in lines, but for the bytes."""
 
-    kept: int
-    superseded: int
-    malformed: int
-    copies: int
-    old: int
-    bytes_freed: int
+    kept: int = 0
+    superseded: int = 0
+    malformed: int = 0
+    copies: int = 0
+    old: int = 0
+    bytes_freed: int = 0
 
 
 def journals(folder: Path) -> dict[str, list[Path]]:
@@ -157,7 +157,7 @@ def prune(paths: Sequence[Path], older_than: int | None, *, dry_run: bool = Fals
         files = [Contents(path) for path in paths]
         in_use = {key for contents in files for key in contents.in_use()}
         done = [_pruned(c, in_use, before, dry_run) for c in files]
-    return Pruned(*map(sum, zip(*done, strict=True)))
+    return Pruned(*map(sum, zip(Pruned(), *done, strict=True)))
 
 
 def _pruned(contents: Contents, in_use: set[str], before: str, dry_run: bool) -> Pruned:
