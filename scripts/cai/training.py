@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,9 +157,10 @@ class Training:
         serving = fills | {"LOG_DIR": str((self.folder / "critic").resolve())}
         critic_log = self.log.with_name(f"{self.log.stem}.critic.log")
         with self._program(critic, self.critic, serving, "critic", critic_log) as server:
-            wait_for_critic(server, int(fills["FREE_PORT"]))
+            port = int(fills["FREE_PORT"])
+            wait_for_critic(server, port)
             with self._program(trainer, command, fills, "train", self.log, environment) as program:
-                self._watch([program, server])
+                self._watch([program, server], lambda: critic_answers(port))
 
     def _program(
         self,
@@ -176,15 +177,20 @@ class Training:
         started = launcher.command(filled, own, f"{self.what}-{role}")
         return Program(started, log, launcher.environment(own))
 
-    def _watch(self, programs: Sequence[Program]) -> None:
-        """Wait for the first program; the others must outlive it."""
+    def _watch(
+        self, programs: Sequence[Program], answers: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Wait for the first program; the others must outlive it.
+
+        A program fails, too, when the server that it asks has died: that is then the reason.
+        """
         trainer, *servers = programs
         progress = StepProgress(self.what, trainer.log)
         hang = HangWatch(trainer.log)
         while trainer.poll() is None:
             for server in servers:
                 if server.poll() is not None:
-                    raise _failure(f"{self.what}: the critic server died", server)
+                    raise self._critic_died(server)
             if hang.failed():
                 raise _failure(f"{self.what}: the program failed", trainer)
             progress.show()
@@ -196,7 +202,12 @@ class Training:
         if trainer.poll() in TERMINATED:
             raise SystemExit(143)  # with this job: its end is on its way to us, too
         if trainer.poll() != 0 and not is_whole(self.trained):
+            if not answers():
+                raise self._critic_died(servers[0])
             raise _failure(f"{self.what}: the program ended with code {trainer.poll()}", trainer)
+
+    def _critic_died(self, server: Program) -> UserError:
+        return _failure(f"{self.what}: the critic server died", server)
 
     def _publish(self) -> None:
         runs = {"": self.folder / "train", "critic/": self.folder / "critic"}
@@ -287,8 +298,7 @@ def wait_for_critic(critic: Program, port: int) -> None:
         UserError: when it dies or takes too long, with the end of its log.
     """
     deadline = time.monotonic() + CRITIC_START_LIMIT
-    session = direct_session()
-    while not all(_is_ready(session, port, model) for model in CRITIC_MODELS):
+    while not critic_answers(port):
         if critic.poll() is not None:
             raise _failure("the critic server died", critic)
         if time.monotonic() > deadline:
@@ -303,6 +313,12 @@ def publish(source: Path, target: Path) -> None:
     partial.unlink(missing_ok=True)
     link(source, partial)
     os.replace(partial, target)
+
+
+def critic_answers(port: int) -> bool:
+    """Whether all models of the critic server on this port of this machine are ready."""
+    session = direct_session()
+    return all(_is_ready(session, port, model) for model in CRITIC_MODELS)
 
 
 def _is_ready(session: requests.Session, port: int, model: str) -> bool:
