@@ -1,16 +1,12 @@
-"""A real Slurm cluster, and a copy of the project whose profile fits it."""
+"""A real Slurm cluster, and a project in which the whole workflow has run on it once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from tests.project import TARGETS, Project
 from tests.slurm.lab import Lab, LabError
-
-HERE = Path(__file__).parent
+from tests.slurm.running import ClusterProject, Finished, Run
 
 
 @pytest.fixture(scope="session")
@@ -30,41 +26,27 @@ def cluster() -> Iterator[Lab]:
     lab.stop()
 
 
-@pytest.fixture
-def quiet(cluster: Lab) -> Iterator[Lab]:
-    """The cluster, without jobs and with all of its nodes; it is left like that."""
-    cluster.clear()
-    yield cluster
-    cluster.clear()
-
-
-class ClusterProject(Project):
-    """A copy of the project that runs on the cluster: its profile with profile.yaml over it."""
-
-    profile = "profiles/slurm"
-    configs = (*Project.configs, str(HERE / "small.yaml"))
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        path = folder / self.profile / "config.yaml"
-        own, small = (yaml.safe_load(text.read_text()) for text in (path, HERE / "profile.yaml"))
-        path.write_text(yaml.safe_dump(merged(own, small)))
-
-
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """One mapping laid over another, key by key."""
-    both = {
-        key: merged(below[key], value) if isinstance(below.get(key), dict) else value
-        for key, value in above.items()
-    }
-    return {**below, **both}
-
-
 @pytest.fixture(scope="session")
-def finished(
-    cluster: Lab, nemo_python: str, tmp_path_factory: pytest.TempPathFactory
-) -> ClusterProject:
-    """The project after one whole run on the cluster."""
-    project = ClusterProject(tmp_path_factory.mktemp("project"))
-    project.snakemake("--", *TARGETS)
-    return project
+def finished(cluster: Lab, nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The project after one whole run."""
+    return Finished(cluster, ClusterProject(tmp_path_factory.mktemp("project")))
+
+
+@pytest.fixture
+def spoilt(finished: Finished, tmp_path: Path) -> ClusterProject:
+    """A copy of the finished project, to be spoilt."""
+    return finished.project.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def start(cluster: Lab) -> Iterator[Callable[..., Run]]:
+    """Start Snakemake on the cluster; what is left of it at the end is ended."""
+    runs: list[Run] = []
+
+    def start(project: ClusterProject, *arguments: str) -> Run:
+        runs.append(Run(cluster, project, *arguments))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.stop()
