@@ -1,9 +1,8 @@
 """What a cluster does to jobs: the run ends with the same files, and nothing is computed twice."""
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,42 +19,11 @@ STEPS = 48  # of SFT, in small.yaml
 Start = Callable[..., Run]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def slow(
-    cluster: Lab, finished: Finished, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Run, str]]:
-    """An SFT that is too slow for its time limit, and its job; it stands still.
-
-    It is started before all other tests, since it takes two minutes to reach the limit. Its two
-    processes are on one node.
-    """
-    project = finished.project.copy(tmp_path_factory.mktemp("slow") / "project")
-    project.forget("sl_cai.nemo", "work/sl_cai")
-    place = {"nodes": 1, "gres": "gpu:2", "slurm_extra": "--nodelist=gpu3"}
-    project.lay_over({"set-resources": {"sl_cai": {"runtime": 3, "stop_before": 1, **place}}})
-    run = Run(cluster, project, "--", SFT)
-    try:
-        run.until(lambda: reached(project, 4), "its first checkpoint")
-        job = run.running("sl_cai")
-        send(job, signal.SIGSTOP)
-        yield run, job
-    finally:
-        run.stop()
-
-
 def reached(project: ClusterProject, least: int) -> int | None:
     """The step of SFT's newest whole checkpoint, once it is at least this one."""
     folders = (project.results / "work/sl_cai").glob("*/train")
     found = [step(last) for folder in folders if (last := newest(folder))]
     return found[0] if found and found[0] >= least else None
-
-
-def send(job: str, number: signal.Signals) -> None:
-    """Send a signal to all processes of a training."""
-    found = tasks(job)
-    assert found
-    for process in found:
-        process.send_signal(number)
 
 
 def test_a_training_survives_scancel_preemption_a_lost_node_and_its_time_limit(
@@ -188,17 +156,3 @@ def wait_for_the_end(run: Run, job: str) -> None:
     while state(run, job) in ("RUNNING", "COMPLETING"):
         assert time.monotonic() < deadline
         time.sleep(0.5)
-
-
-def test_a_training_saves_before_its_time_limit_and_goes_on(
-    finished: Finished, slow: tuple[Run, str]
-):
-    run, job = slow
-    time.sleep(max(0.0, run.began + 130 - time.time()))  # 3 minutes less 1 minute, from its start
-    send(job, signal.SIGCONT)
-    run.finish()
-    assert state(run, job) == "FAILED", "and not TIMEOUT"
-    said = slurm_log(run.project, "sl_cai", job)
-    assert "for the time limit of 3 minutes; the next run goes on from there" in said
-    output = run.project.results / "sl_cai.nemo"
-    assert weights(output) == weights(finished.project.results / "sl_cai.nemo")
