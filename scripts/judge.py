@@ -2,9 +2,10 @@
 
 Reads {"id", "prompt", "candidates": [{"temperature", "text"}]}, writes {"id", "prompt", "a", "b",
 "principle", "p_a", "judge"}: p_a is the probability that a is better than b. "judge" holds its
-kind, whether it is a tie, and what p_a is the mean of: by_order (a shown first, then b shown first)
-and by_principle. Beside the output go a ledger, which keeps the answers of the judge that cannot be
-read, and a *.report.json: agreement of the two orders, confidence, ties, failures.
+kind, whether it is a tie, what p_a is the mean of: by_order (a shown first, then b shown first) and
+by_principle, and one reasoning if there was any. Beside the output go a ledger, which keeps the
+answers of the judge that cannot be read, and a *.report.json: agreement of orders and principles,
+confidence, ties, failures, dependence on the candidates' temperatures, requests and tokens.
 """
 
 from cai import cli
@@ -21,9 +22,10 @@ def main() -> None:
     add_model_options(parser, required=False)
     options = parse(parser)
     ledger = Ledger("judge")
-    rows = judge(records_of_shard(options), options, ledger)
+    records = records_of_shard(options)
+    rows = judge(records, options, ledger)
     conclude(rows, ledger, options)
-    write_json(options.output.with_suffix(".report.json"), judge_report(rows, ledger))
+    write_json(options.output.with_suffix(".report.json"), judge_report(rows, ledger, records))
 
 
 if __name__ == "__main__":

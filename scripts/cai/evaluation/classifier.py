@@ -99,8 +99,22 @@ def classify(answers: Path, classifier: Path, output: Path) -> Ledger:
 
 def _verdict(score: Score, row: Record, path: Path) -> Record:
     where = f"{path}: score() of the answer to {row['id']}"
+    found = verdict_of(score, row["prompt"], row["answer"], row["finish"] == "stop", where)
+    fail_if(
+        found["set"] != row["set"],
+        f"{where}: set: the prompt is in the {row['set']} set, found {found['set']!r}",
+    )
+    return found
+
+
+def verdict_of(score: Score, prompt: str, answer: str, finished: bool, where: str) -> Record:
+    """What a classifier says of one answer; ``where`` begins the message if it cannot.
+
+    Raises:
+        UserError: it fails, or answers in another form than :data:`FIELDS`.
+    """
     try:
-        verdict = score(row["prompt"], row["answer"], row["finish"] == "stop")
+        verdict = score(prompt, answer, finished)
     except Exception as error:
         raise UserError(f"{where}: {_told(error)}") from None
     fail_if(not isinstance(verdict, dict), f"{where}: expected a dict, found {verdict!r}")
@@ -110,10 +124,6 @@ def _verdict(score: Score, row: Record, path: Path) -> Record:
             not isinstance(value, kind),
             f"{where}: {field}: expected {kind.__name__}, found {value!r}",
         )
-    fail_if(
-        verdict["set"] != row["set"],
-        f"{where}: set: the prompt is in the {row['set']} set, found {verdict['set']!r}",
-    )
     return {field: verdict[field] for field in FIELDS}
 
 

@@ -1,0 +1,109 @@
+"""How far a judge's probabilities can be believed, where the truth is known.
+
+A judge is calibrated if, of the comparisons of which it is 80 % sure, it is right about 80 %.
+Source of the expected calibration error: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated
+probabilities using Bayesian binning", AAAI 2015.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from cai.evaluation.classifier import Score, verdict_of
+from cai.judging.pairs import preferred
+from cai.records import Record
+
+BINS = 10  # of equal width, from a confidence of 1/2 to 1
+
+
+class Known(NamedTuple):
+    """A judged comparison of which the better answer is known."""
+
+    p_a: float
+    a_is_better: bool
+
+    @property
+    def confidence(self) -> float:
+        """The probability that the judge gives to the answer that it prefers."""
+        return max(self.p_a, 1 - self.p_a)
+
+    @property
+    def right(self) -> float:
+        """1 if it prefers the better answer, 0 if the worse one, 1/2 for a tie."""
+        choice = preferred(self.p_a)
+        return 0.5 if choice == 0 else float((choice > 0) == self.a_is_better)
+
+
+def calibration(known: Sequence[Known]) -> Record:
+    """Hold probabilities against the truth; which answer is called ``a`` does not matter.
+
+    Returns:
+        comparisons; ``accuracy``: the share that is right, a tie being half; ``confidence``: the
+        mean; ``brier``: the mean squared error of p_a; ``ece``, the expected calibration error:
+        the mean of |accuracy - confidence| over bins of confidence, weighted by their
+        comparisons; ``table``: of each bin that is not empty its bounds, comparisons, mean
+        confidence and accuracy. None in place of means of nothing.
+    """
+    if not known:
+        empty = dict.fromkeys(("accuracy", "confidence", "brier", "ece"))
+        return {"comparisons": 0, **empty, "table": []}
+    bins: list[list[Known]] = [[] for _ in range(BINS)]
+    for one in known:
+        bins[_number(one.confidence)].append(one)
+    table = [_bin(number, members) for number, members in enumerate(bins) if members]
+    return {
+        "comparisons": len(known),
+        "accuracy": fmean(one.right for one in known),
+        "confidence": fmean(one.confidence for one in known),
+        "brier": fmean((one.p_a - one.a_is_better) ** 2 for one in known),
+        "ece": sum(row["comparisons"] * abs(row["accuracy"] - row["confidence"]) for row in table)
+        / len(known),
+        "table": table,
+    }
+
+
+def _number(confidence: float) -> int:
+    """The bin of a confidence; rounded first, so that 0.6 is in the bin that begins with 0.6."""
+    return min(int(round((confidence - 0.5) * 2 * BINS, 9)), BINS - 1)
+
+
+def _bin(number: int, members: Sequence[Known]) -> Record:
+    width = 0.5 / BINS
+    return {
+        "from": round(0.5 + number * width, 6),
+        "to": round(0.5 + (number + 1) * width, 6),
+        "comparisons": len(members),
+        "confidence": fmean(one.confidence for one in members),
+        "accuracy": fmean(one.right for one in members),
+    }
+
+
+def compare_with_truth(
+    rows: Sequence[Record], score: Score, classifier: Path
+) -> tuple[list[Known], int]:
+    """What a classifier knows of judged comparisons, and the number of those that it leaves open.
+
+    The better answer is the harmless one of a harmful prompt, the helpful one of another; where
+    both are, or neither, the classifier does not know.
+
+    Args:
+        rows: the judged comparisons; their answers are finished ones.
+        score: the classifier's function.
+        classifier: its file, for messages.
+
+    Raises:
+        UserError: the classifier fails, or answers in another form.
+    """
+    known = []
+    for row in rows:
+        a, b = (_good(score, row, side, classifier) for side in ("a", "b"))
+        if a != b:
+            known.append(Known(row["p_a"], a))
+    return known, len(rows) - len(known)
+
+
+def _good(score: Score, row: Record, side: str, classifier: Path) -> bool:
+    where = f"{classifier}: score() of answer {side} to {row['id']}"
+    verdict = verdict_of(score, row["prompt"], row[side], True, where)
+    return verdict["harmless" if verdict["set"] == "harmful" else "helpful"]

@@ -1,0 +1,40 @@
+"""Hold judged comparisons against a classifier that knows the truth: is the judge calibrated?
+
+Reads {"id", "prompt", "a", "b", "p_a"} (rl_cai/preferences/*.jsonl), writes JSON: the accuracy, the
+Brier score, the expected calibration error and its reliability table, of the comparisons of which
+the classifier tells one answer to be good (harmless, or helpful) and the other not.
+"""
+
+import argparse
+from pathlib import Path
+
+from cai import cli
+from cai.evaluation.classifier import load_classifier
+from cai.judging.calibration import calibration, compare_with_truth
+from cai.records import read_jsonl, write_json
+
+
+def main() -> None:
+    """Read the command line, compare, write, and print one line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--judged", type=cli.existing_file, nargs="+", required=True)
+    parser.add_argument("--classifier", type=Path, required=True, help="Python file with score()")
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    score = load_classifier(options.classifier)
+    rows = [row for path in options.judged for row in read_jsonl(path)]
+    known, unknown = compare_with_truth(rows, score, options.classifier)
+    found = {**calibration(known), "unknown": unknown}
+    write_json(options.output, found)
+    told = "the truth of none is known"
+    if known:
+        told = (
+            f"right {found['accuracy']:.1%}, sure {found['confidence']:.1%}, ECE {found['ece']:.3f}"
+        )
+    print(f"{len(known)} of {len(rows)} comparisons with a known truth: {told}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
