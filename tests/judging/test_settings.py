@@ -1,0 +1,100 @@
+"""Which options go together; a judge that would mean nothing is refused in one line."""
+
+import json
+
+import pytest
+
+from cai.errors import UserError
+from cai.judging.settings import ChatJudge, LogprobJudge, judge_option
+from cai.settings import load_settings, merge, parse_settings
+
+CHAT = {"kind": "chat", "url": "http://x/v1", "model": "m"}
+FILES = ["config/config.yaml", "config/demo.yaml"]
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        {"kind": "logprob"},
+        {"kind": "logprob", "constitution": "whole"},
+        {"kind": "logprob", "principles_per_comparison": 16, "both_orders": False},
+        {"kind": "logprob", "reasoning": {}, "samples": 5},
+        {"kind": "logprob", "reasoning": {"temperature": 0, "clamp": 0}},
+        {**CHAT, "orders": 2},
+        {**CHAT, "pairwise": {}},
+        {**CHAT, "pairwise": {"constitution": "whole", "pairs": 3}, "orders": 2},
+        {**CHAT, "pairwise": {"samples": 5}, "client": {"temperature": 0.7}},
+        {**CHAT, "pairwise": {"logprobs": True, "principles_per_comparison": 4}},
+        {**CHAT, "pairwise": {"logprobs": True, "reasoning": {}, "samples": 5}},
+        {**CHAT, "pairwise": {"reasoning": {"max_tokens": 99}, "samples": 3}},
+        {"kind": "random", "pairs": 2},
+    ],
+)
+def test_what_goes_together_survives_the_command_line(judge) -> None:
+    settings = judge_option(json.dumps(judge))
+    assert judge_option(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize(
+    ("judge", "told"),
+    [
+        (
+            {"kind": "logprob", "constitution": "whole", "principles_per_comparison": 2},
+            "logprob: constitution 'whole' asks about all principles at once, so "
+            "principles_per_comparison must be 1, found 2",
+        ),
+        (
+            {"kind": "logprob", "samples": 3},
+            "logprob: samples must be 1 without reasoning at a temperature above 0, since all of "
+            "them would be alike; found 3",
+        ),
+        (
+            {"kind": "logprob", "samples": 3, "reasoning": {"temperature": 0}},
+            "logprob: samples must be 1 without reasoning at a temperature above 0",
+        ),
+        (
+            {**CHAT, "pairwise": {"logprobs": True, "samples": 3}},
+            "chat.pairwise: samples must be 1 without reasoning at a temperature above 0",
+        ),
+        (
+            {**CHAT, "pairwise": {"samples": 3}},
+            "chat: pairwise.samples is 3, but votes at client.temperature 0 would all be alike",
+        ),
+        ({**CHAT, "constitution": "drawn"}, "chat.constitution: unknown field"),
+        ({**CHAT, "samples": 3}, "chat.samples: unknown field"),
+        ({**CHAT, "pairwise": {"answer_prefix": "("}}, "chat.pairwise.answer_prefix: unknown"),
+        ({"kind": "random", "reasoning": {}}, "random.reasoning: unknown field"),
+        ({"kind": "logprob", "reasoning": {"clamp": 0.5}}, "clamp: Input should be less than 0.5"),
+        (
+            {"kind": "logprob", "reasoning": {"question": "{a} {b} {prompt}"}},
+            "logprob.reasoning.question: must hold {principle} exactly once",
+        ),
+    ],
+)
+def test_what_means_nothing_is_refused(judge, told) -> None:
+    with pytest.raises(UserError) as caught:
+        judge_option(json.dumps(judge))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_configuration_refuses_it_too() -> None:
+    demo = load_settings(FILES).model_dump(exclude_none=True)
+    change = {"preferences": {"judges": {"logprob": {"samples": 2}}}}
+    with pytest.raises(UserError, match=r"preferences\.judges\.logprob: samples must be 1"):
+        parse_settings(merge(demo, change))
+
+
+def test_each_option_is_a_line_of_configuration() -> None:
+    demo = load_settings(FILES).model_dump(exclude_none=True)
+    change = {"preferences": {"judges": {"logprob": {"reasoning": {}, "samples": 5}}}}
+    judge = parse_settings(merge(demo, change)).judge
+    assert isinstance(judge, LogprobJudge)
+    assert (judge.samples, judge.reasoning.clamp) == (5, 0.4)
+
+
+def test_the_configured_judges_are_those_of_the_paper_and_of_the_tutorial() -> None:
+    mistral, demo = load_settings(FILES[:1]).judge, load_settings(FILES).judge
+    assert isinstance(mistral, ChatJudge) and mistral.pairwise is None and mistral.orders == 1
+    assert isinstance(demo, LogprobJudge) and demo.constitution == "drawn" and demo.both_orders
+    assert demo.principles_per_comparison == demo.samples == 1 and demo.reasoning is None
