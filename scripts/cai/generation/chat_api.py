@@ -20,7 +20,7 @@ from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation.choices import probability_of_a
 from cai.generation.client import Failed
-from cai.generation.http import SHOWN, Refused, Transient, blot, exchange, in_flight, persist
+from cai.generation.http import SHOWN, Refused, Transient, exchange, in_flight, persist
 from cai.generation.journal import Journal
 from cai.generation.serving import ServerFailed
 from cai.generation.usage import Usage
@@ -231,22 +231,19 @@ class ChatClient:
         )
         try:
             answer = json.loads(text)
-            return self._read(answer, body, secret) | _tokens(answer)
+            return self._read(answer, body) | _tokens(answer)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
 
-    def _read(
-        self, answer: dict[str, Any], body: dict[str, Any], secret: str | None
-    ) -> dict[str, Any]:
+    def _read(self, answer: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         choice = answer["choices"][0]
         message, finish = choice["message"], choice.get("finish_reason") or "stop"
         if message.get("refusal") or finish == "content_filter":
-            return {"refusal": blot(str(message.get("refusal") or finish), secret)}
+            return {"refusal": str(message.get("refusal") or finish)}
         said = message["content"]
         if not isinstance(said, str) or not said.strip():
             raise Transient("an empty answer")
-        # blotted again: JSON may spell the same text in another way
-        kept = {"text": blot(said, secret), "finish": blot(str(finish), secret)}
+        kept = {"text": said, "finish": str(finish)}
         if not body.get("logprobs"):
             return kept
         tokens = (choice.get("logprobs") or {}).get("content")

@@ -1,6 +1,7 @@
 """What both generation protocols share: one retry policy, and calls kept in flight."""
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -96,10 +97,11 @@ def exchange(
 
 
 def blot(text: str, secret: str | None) -> str:
-    """The text without the secret, in either way that JSON writes a slash."""
+    """The text without the secret, whichever way JSON spells its characters."""
     if not secret:
         return text
-    return text.replace(secret, BLOT).replace(secret.replace("/", "\\/"), BLOT)
+    spelt = (rf"(?:\\?{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in secret)
+    return re.sub("".join(spelt), BLOT, text)
 
 
 def persist(call: Callable[[], Result], attempts: int, stop: threading.Event) -> Result:
