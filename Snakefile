@@ -25,3 +25,4 @@ rule all:
     input:
         "<results>/rl_cai.nemo",
         "<results>/report.html",
+        rules.calibration.output if settings.evaluation.classifier else [],

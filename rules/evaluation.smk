@@ -156,6 +156,23 @@ rule truth:
         " --output {output.data} 2>&1 | tee {log}"
 
 
+rule calibration:
+    input:
+        program="scripts/calibrate_judge.py",
+        classifier=settings.evaluation.classifier or [],
+        judged=collect(rules.preferences.output.data, shard=SHARDS),
+    output:
+        "<results>/rl_cai/calibration.json",
+    log:
+        "<results>/logs/calibration.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python {input.program} --judged {input.judged} --classifier {input.classifier}"
+        " --output {output} 2>&1 | tee {log}"
+
+
 rule summary:
     input:
         program="scripts/summarise.py",

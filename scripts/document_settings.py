@@ -42,7 +42,7 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         sections = list(_sections(field.annotation))
-        if not sections:
+        if not sections or field.default is None:
             yield _row(path, field)
         for section in sections:
             suffix = "[]." if get_origin(field.annotation) is list else "."
