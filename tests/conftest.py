@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from cai.generation.serving import Served
 
 ROOT = Path(__file__).parent.parent
 NEMO = ROOT / "envs/nemo-cpu"
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # What a shell runs in the background is deaf to Ctrl-C, and so is all that tests start with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,10 @@ def test_a_training_survives_scancel_preemption_a_lost_node_and_its_time_limit(
     )
     assert spoilt.steps("sl_cai", "train/loss") == list(range(STEPS))
     manifest = json.loads((spoilt.results / "sl_cai.manifest.json").read_text())
-    assert [attempt["end"] for attempt in manifest["attempts"]] == [None] * 4 + ["ended"]
+    *killed, last = [attempt["end"] for attempt in manifest["attempts"]]
+    assert last == "ended"
+    # Slurm looks at time limits twice a minute: the fourth may have trained to its end by then.
+    assert killed in ([None] * 4, [None] * 3)
 
 
 def state(run: Run, job: str) -> str:
