@@ -4,34 +4,44 @@ Reads {"id", "prompt", "set"}, writes {"id", "prompt", "set", "answer", "finish"
 empty answers are kept: they are part of what the model does.
 """
 
+import argparse
+
 from cai import cli
 from cai.generation.answers import answer
 from cai.generation.program import (
     add_model_options,
     add_sampling_option,
-    conclude,
-    opened_model,
     parse,
     program,
-    records_of_shard,
 )
+from cai.generation.run import Run
 from cai.records import Ledger
 
 
 def main() -> None:
-    """Read the options, ask the model, write the answers."""
-    parser = program(__doc__, "prompts, each with its set, such as harmful or helpful")
-    add_sampling_option(parser)
-    add_model_options(parser)
-    options = parse(parser)
+    """Read the command line and answer."""
+    step(parse(parser()), Run())
+
+
+def step(options: argparse.Namespace, run: Run) -> None:
+    """Ask the model, write the answers."""
     ledger = Ledger("answer")
-    records = records_of_shard(options)
-    with opened_model(options) as model:
+    records = run.records(options)
+    with run.model(options) as model:
         rows = [
             {**_known(record), "answer": reply.text, "finish": reply.finish}
             for record, reply in answer(model, records, options.sampling, options.seed, ledger)
         ]
-    conclude(rows, ledger, options)
+        ledger.notes["usage"] = model.client.usage.as_dict()
+    run.conclude(rows, ledger, options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = program(__doc__, "prompts, each with its set, such as harmful or helpful")
+    add_sampling_option(parser)
+    add_model_options(parser)
+    return parser
 
 
 def _known(record: dict) -> dict:

@@ -8,24 +8,35 @@ answers of the judge that cannot be read, and a *.report.json: agreement of orde
 confidence, ties, failures, dependence on the candidates' temperatures, requests and tokens.
 """
 
+import argparse
+
 from cai import cli
-from cai.generation.program import add_model_options, conclude, parse, program, records_of_shard
+from cai.generation.program import add_model_options, parse, program
+from cai.generation.run import Run
 from cai.judging.judge import add_judge_options, judge
 from cai.judging.report import judge_report
-from cai.records import Ledger, write_json
+from cai.records import Ledger
 
 
 def main() -> None:
-    """Read the options, judge, write the preferences and the report."""
+    """Read the command line and judge."""
+    step(parse(parser()), Run())
+
+
+def step(options: argparse.Namespace, run: Run) -> None:
+    """Judge, write the preferences and the report."""
+    ledger = Ledger("judge")
+    records = run.records(options)
+    rows = judge(records, options, ledger, run)
+    run.conclude(rows, ledger, options, judge_report(rows, ledger, records))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = program(__doc__, "candidates (rl_cai/candidates/*.jsonl)")
     add_judge_options(parser)
     add_model_options(parser, required=False)
-    options = parse(parser)
-    ledger = Ledger("judge")
-    records = records_of_shard(options)
-    rows = judge(records, options, ledger)
-    conclude(rows, ledger, options)
-    write_json(options.output.with_suffix(".report.json"), judge_report(rows, ledger, records))
+    return parser
 
 
 if __name__ == "__main__":

@@ -5,16 +5,34 @@ Reads two files of {"id", "prompt", "set", "answer"}, writes {"id", "prompt", "s
 each set and the judge's report. Equal answers count as half a win and are not judged.
 """
 
+import argparse
+
 from cai import cli
-from cai.generation.program import add_model_options, conclude, parse, program, records_of_shard
+from cai.generation.program import add_model_options, parse, program
+from cai.generation.run import Run
 from cai.judging.judge import add_judge_options, judge
 from cai.judging.report import judge_report
 from cai.judging.win_rates import paired, scored, to_judge, win_rates
-from cai.records import Ledger, read_jsonl, write_json
+from cai.records import Ledger
 
 
 def main() -> None:
-    """Read the options, judge the pairs, write them and the win rates."""
+    """Read the command line and judge."""
+    step(parse(parser()), Run())
+
+
+def step(options: argparse.Namespace, run: Run) -> None:
+    """Judge the pairs, write them and the win rates."""
+    ledger = Ledger("judge_answers")
+    pairs = paired(run.records(options), list(run.read(options.against)), ledger)
+    judged = judge(to_judge(pairs), options, ledger, run)
+    rows = scored(pairs, judged, ledger)
+    report = {"sets": win_rates(rows), "judge": judge_report(judged, ledger)}
+    run.conclude(rows, ledger, options, report)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = program(__doc__, "answers of the first model (evaluation/answers/*.jsonl)")
     parser.add_argument(
         "--against",
@@ -25,14 +43,7 @@ def main() -> None:
     )
     add_judge_options(parser)
     add_model_options(parser, required=False)
-    options = parse(parser)
-    ledger = Ledger("judge_answers")
-    pairs = paired(records_of_shard(options), list(read_jsonl(options.against)), ledger)
-    judged = judge(to_judge(pairs), options, ledger)
-    rows = scored(pairs, judged, ledger)
-    conclude(rows, ledger, options)
-    report = {"sets": win_rates(rows), "judge": judge_report(judged, ledger)}
-    write_json(options.output.with_suffix(".report.json"), report)
+    return parser
 
 
 if __name__ == "__main__":

@@ -11,17 +11,32 @@ from cai.generation.answers import respond
 from cai.generation.program import (
     add_model_options,
     add_sampling_option,
-    conclude,
-    opened_model,
     parse,
     program,
-    records_of_shard,
 )
+from cai.generation.run import Run
 from cai.records import Ledger
 
 
 def main() -> None:
-    """Read the options, ask the model, write the responses."""
+    """Read the command line and respond."""
+    step(parse(parser()), Run())
+
+
+def step(options: argparse.Namespace, run: Run) -> None:
+    """Ask the model, write the responses."""
+    ledger = Ledger("respond")
+    records = run.records(options)
+    with run.model(options) as model:
+        rows = list(
+            respond(model, records, options.sampling, options.seed, ledger, options.keep_unfinished)
+        )
+        ledger.notes["usage"] = model.client.usage.as_dict()
+    run.conclude(rows, ledger, options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = program(__doc__, "prompts (data/red_team/train.jsonl)")
     add_sampling_option(parser)
     parser.add_argument(
@@ -31,14 +46,7 @@ def main() -> None:
         help="keep responses that were cut at max_tokens (default: keep; they can be criticised)",
     )
     add_model_options(parser)
-    options = parse(parser)
-    ledger = Ledger("respond")
-    records = records_of_shard(options)
-    with opened_model(options) as model:
-        rows = list(
-            respond(model, records, options.sampling, options.seed, ledger, options.keep_unfinished)
-        )
-    conclude(rows, ledger, options)
+    return parser
 
 
 if __name__ == "__main__":

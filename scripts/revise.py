@@ -13,20 +13,22 @@ from cai.generation.critique import Revising, revise
 from cai.generation.program import (
     add_model_options,
     add_sampling_option,
-    conclude,
-    opened_model,
     parse,
     program,
     read_few_shot,
     read_principles,
-    records_of_shard,
 )
+from cai.generation.run import Run
 from cai.records import Ledger
 
 
 def main() -> None:
-    """Read the options, go through the rounds, write the revisions."""
-    options = parse(_parser())
+    """Read the command line and revise."""
+    step(parse(parser()), Run())
+
+
+def step(options: argparse.Namespace, run: Run) -> None:
+    """Go through the rounds, write the revisions."""
     how = Revising(
         principles=read_principles(options.principles, "supervised"),
         few_shot=read_few_shot(options.few_shot),
@@ -38,13 +40,15 @@ def main() -> None:
         keep_unfinished=options.keep_unfinished,
     )
     ledger = Ledger("revise")
-    records = records_of_shard(options)
-    with opened_model(options) as model:
+    records = run.records(options)
+    with run.model(options) as model:
         rows = revise(model, records, how, ledger)
-    conclude(rows, ledger, options)
+        ledger.notes["usage"] = model.client.usage.as_dict()
+    run.conclude(rows, ledger, options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = program(__doc__, "first responses (sl_cai/responses/*.jsonl)")
     parser.add_argument(
         "--principles",

@@ -11,30 +11,34 @@ from cai.generation.candidates import sample_candidates
 from cai.generation.program import (
     add_model_options,
     add_sampling_option,
-    conclude,
-    opened_model,
     parse,
     program,
-    records_of_shard,
 )
+from cai.generation.run import Run
 from cai.records import Ledger
 
 
 def main() -> None:
-    """Read the options, sample, write the candidates."""
-    options = parse(_parser())
+    """Read the command line and sample."""
+    step(parse(parser()), Run())
+
+
+def step(options: argparse.Namespace, run: Run) -> None:
+    """Sample, write the candidates."""
     ledger = Ledger("sample_candidates")
-    records = records_of_shard(options)
-    with opened_model(options) as model:
+    records = run.records(options)
+    with run.model(options) as model:
         rows = list(
             sample_candidates(
                 model, records, options.temperatures, options.sampling, options.seed, ledger
             )
         )
-    conclude(rows, ledger, options)
+        ledger.notes["usage"] = model.client.usage.as_dict()
+    run.conclude(rows, ledger, options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = program(__doc__, "prompts (data/red_team/train.jsonl)")
     parser.add_argument(
         "--temperatures",

@@ -12,15 +12,40 @@ from pathlib import Path
 
 from cai import cli
 from cai.errors import fail_if
-from cai.evaluation.rewards import RewardModel, score_answers
-from cai.generation.program import add_server_options, opened_server, parse
-from cai.manifest import identity
+from cai.evaluation.rewards import score_answers
+from cai.generation.program import add_server_options, parse
+from cai.generation.run import Run
+from cai.records import Ledger
 from cai.templates import Template
-from cai.tokens import LengthLimit, Tokenizer
+from cai.tokens import LengthLimit
 
 
 def main() -> None:
     """Read the command line and score."""
+    step(parse(parser()), Run())
+
+
+def step(options: argparse.Namespace, run: Run) -> None:
+    """Score each file of answers."""
+    fail_if(
+        len(options.answers) != len(options.output),
+        f"--output: expected {len(options.answers)}, one of each answers file, "
+        f"found {len(options.output)}",
+    )
+    tokenizer = run.tokenizer(options.model) if options.max_tokens else None
+    limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
+    with run.reward_model(options) as model:
+        for answers, output in zip(options.answers, options.output, strict=True):
+            ledger = Ledger("score_rewards")
+            rows = score_answers(
+                run.read(answers), str(answers), model, options.template, limit, ledger
+            )
+            ledger.notes["usage"] = model.usage.as_dict()  # of all files up to this one
+            run.write(list(ledger.kept(rows)), ledger, output)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,20 +65,7 @@ def main() -> None:
     add_server_options(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="texts of a request")
     parser.add_argument("--max-tokens", type=int, help="sequence length of the reward model")
-    options = parse(parser)
-    fail_if(
-        len(options.answers) != len(options.output),
-        f"--output: expected {len(options.answers)}, one of each answers file, "
-        f"found {len(options.output)}",
-    )
-    tokenizer = Tokenizer(options.model) if options.max_tokens else None
-    limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
-    with opened_server(options) as (served, journal):
-        reward_model = RewardModel(served, journal, identity(options.model), options.batch_size)
-        for answers, output in zip(options.answers, options.output, strict=True):
-            score_answers(
-                answers, output, reward_model=reward_model, template=options.template, length=limit
-            )
+    return parser
 
 
 if __name__ == "__main__":

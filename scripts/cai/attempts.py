@@ -1,11 +1,12 @@
-"""What a training has cost so far, over kills, time limits and resumptions; and when to give up.
+"""What a training or a generation has cost, over kills and resumptions; and when to give up.
 
-Each start of a training's programs is an entry of a JSON file in its work folder. The time is
-brought up to date while they run, so that a kill loses a minute at most.
+Each start is an entry of a JSON file in the work folder. The time in it is brought up to date while
+the programs run, so that a kill loses a minute at most.
 """
 
 import os
 import platform
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,12 @@ from cai.errors import UserError, fail_if
 from cai.records import read_json, write_json
 
 WRITE_EVERY = 60.0  # seconds
+KEPT = 1000  # entries
 TRIES = 2  # ends at the same step, after which another submission would only cost GPU-hours
 
 
 class Attempts:
-    """The entries of one work folder.
+    """The entries of one file, the latest ones if there are many.
 
     Args:
         path: the JSON file.
@@ -46,15 +48,18 @@ class Attempts:
         )
 
     @contextmanager
-    def running(self, step: int) -> Iterator["Attempts"]:
-        """Keep an entry while the programs run.
+    def running(self, **facts: Any) -> Iterator[dict[str, Any]]:
+        """Keep an entry while something runs.
 
         Args:
-            step: of the checkpoint that they go on from, 0 for none.
+            facts: of the entry; of a training ``step``, the checkpoint's that it goes on from.
+
+        Yields:
+            The entry, for what is known only later.
         """
         entry = {
             "number": self.number,
-            "step": step,
+            **facts,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "seconds": 0.0,
             "gpus": self.gpus,
@@ -62,27 +67,30 @@ class Attempts:
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "end": None,
         }
-        self.entries.append(entry)
-        self._began = self._written = time.monotonic()
-        self._write()
+        self.entries = [*self.entries, entry][-KEPT:]
+        began, over = time.monotonic(), threading.Event()
+
+        def write() -> None:
+            entry["seconds"] = round(time.monotonic() - began, 1)
+            write_json(self.path, self.entries)
+
+        def keep_up_to_date() -> None:
+            while not over.wait(WRITE_EVERY):
+                write()
+
+        write()
+        clock = threading.Thread(target=keep_up_to_date, daemon=True)
+        clock.start()
         try:
-            yield self
+            yield entry
             entry["end"] = "ended"
         except UserError:
             entry["end"] = "failed"
             raise
         finally:
-            self._write()
-
-    def tick(self) -> None:
-        """Bring the time up to date."""
-        if time.monotonic() - self._written > WRITE_EVERY:
-            self._write()
-
-    def _write(self) -> None:
-        self._written = time.monotonic()
-        self.entries[-1]["seconds"] = round(self._written - self._began, 1)
-        write_json(self.path, self.entries)
+            over.set()
+            clock.join()
+            write()
 
     def cost(self) -> dict[str, Any]:
         """Seconds and GPU-hours of all entries."""

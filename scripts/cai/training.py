@@ -109,14 +109,14 @@ class Training:
         self.attempts.check(self.what)
         resumed = newest(self.folder / "train")
         print(f"{self.what}: {_from(resumed)} in {self.folder}", flush=True)
-        with self.attempts.running(step(resumed) if resumed else 0):
+        with self.attempts.running(step=step(resumed) if resumed else 0):
             self._run_programs([*self.command, *self._time_limit()])
         reached = newest(self.folder / "train")
         if resumed and resumed == reached and not is_whole(self.trained):
             # Killed between its last checkpoint and the .nemo: resumed, it finds no step to do.
             print(f"{self.what}: no step is left, writes {self.trained.name}", flush=True)
             python, program, *overrides = self.command
-            with self.attempts.running(step(resumed)):
+            with self.attempts.running(step=step(resumed)):
                 self._run_programs([python, str(FINISH), *overrides], TRAINING_PROGRAM=program)
         fail_if(
             not is_whole(self.trained),
@@ -194,7 +194,6 @@ class Training:
             if hang.failed():
                 raise _failure(f"{self.what}: the program failed", trainer)
             progress.show()
-            self.attempts.tick()
             if servers:
                 self.pairs.look()
             time.sleep(POLL)

@@ -42,7 +42,7 @@ def test_unfinished_responses_are_counted_and_kept_if_wanted(step, option, left)
         respond = step("respond", prompts(10), server.url)
         rows = respond.rows(option)
     assert len(rows) == left
-    assert respond.ledger["notes"] == {"unfinished": 3}
+    assert respond.ledger["notes"]["unfinished"] == 3
     assert respond.ledger["dropped"]["empty response"] == 1
     assert {row["response"] for row in rows} == {"Well."} | ({"Well"} if left == 9 else set())
 
@@ -62,7 +62,9 @@ def test_candidates_are_distinct_and_know_their_temperature(step) -> None:
         rows = sample.rows(*TEMPERATURES)
     # the two answers at temperature 1 are equal here, as the server's hash has no seed
     assert all([c["temperature"] for c in row["candidates"]] == [0.5, 1.0, 1.5] for row in rows)
-    assert sample.ledger["notes"] == {"answers": 20, "left_out": {"repeated": 5}}
+    notes = sample.ledger["notes"]
+    assert (notes["answers"], notes["left_out"]) == (20, {"repeated": 5})
+    assert (notes["usage"]["questions"], notes["usage"]["reused"]) == (20, 0)
     asked = Counter((body["temperature"], len(body["sentences"])) for body in server.bodies)
     assert asked == {(0.5, 5): 1, (1.0, 5): 2, (1.5, 5): 1}
     assert len({body["random_seed"] for body in server.bodies}) == 4

@@ -152,7 +152,7 @@ def test_empty_revisions_are_dropped_and_unfinished_critiques_counted(step) -> N
         revise = step("revise", responses(40), server.url)
         rows = revise.rows(*principle_options(PRINCIPLES))
     assert set(revise.ledger["dropped"]) == {"empty revision"}
-    assert revise.ledger["notes"] == {"unfinished critiques": 40}
+    assert revise.ledger["notes"]["unfinished critiques"] == 40
     assert {row["rounds"][0]["critique"] for row in rows} == {"It is"}
 
 

@@ -8,17 +8,17 @@ import json
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation.http import SHOWN, Refused, Transient, direct_session, exchange, persist
 from cai.generation.journal import Journal
 from cai.generation.serving import Served
+from cai.generation.usage import Usage
 from cai.progress import Progress
-from cai.records import Ledger, Record, read_jsonl, write_jsonl
+from cai.records import Ledger, Record
 from cai.templates import Template
 from cai.tokens import LengthLimit
 
@@ -37,6 +37,7 @@ class RewardModel:
     ) -> None:
         self._served, self._journal = served, journal
         self._model_id, self._batch_size = model_id, batch_size
+        self.usage = Usage()
         self._session = direct_session()
         self._session.headers["Connection"] = "close"  # Triton waits for open ones when it stops
         self._ready = False
@@ -52,9 +53,12 @@ class RewardModel:
         missing.sort(key=len, reverse=True)  # alike in length in a batch; memory runs out early
         with Progress(len(keys), what, "texts") as progress:
             progress.advance(len(keys) - len(missing), reused=True)
+            for key in keys.keys() - set(missing):
+                self.usage.answered(keys[key], None, reused=True)
             for batch in _batches(missing, self._batch_size):
-                scores = self._ask(batch)
-                scored = {keys[text]: score for text, score in scores}
+                scored = {keys[text]: score for text, score in self._ask(batch)}
+                for key in scored:
+                    self.usage.answered(key, None)
                 self._journal.put_all(scored, self._model_id[:12])
                 progress.advance(len(batch))
         return [self._journal.get(keys[text]) for text in texts]
@@ -79,6 +83,7 @@ class RewardModel:
             "data": list(texts),
         }
         url = f"{self._served.url}/v2/models/{MODEL}/infer"
+        self.usage.sent()
         body = {"inputs": [sentences], "outputs": [{"name": "rewards"}]}
         try:
             text = exchange(self._session, "POST", url, timeout=TIMEOUT, json=body)
@@ -108,33 +113,30 @@ class RewardModel:
 
 
 def score_answers(
-    answers: Path,
-    output: Path,
-    *,
+    answers: Iterable[Record],
+    source: str,
     reward_model: RewardModel,
     template: Template,
     length: LengthLimit,
-) -> Ledger:
-    """Write ``{"id", "reward"}`` of each answer, read in the template of the reward model's data.
+    ledger: Ledger,
+) -> list[Record]:
+    """``{"id", "reward"}`` of each answer, read in the template of the reward model's data.
 
     A text that is longer than the reward model's sequences is dropped: the server would cut it
-    without a word and read the reward in the middle of the answer.
+    without a word and read the reward in the middle of the answer. ``source`` names the answers in
+    messages.
     """
-    ledger = Ledger("score_rewards")
     texts: dict[str, str] = {}
-    for row in read_jsonl(answers):
+    for row in answers:
         ledger.count_in()
         text = template.closed(_messages(row))
-        fail_if(row["id"] in texts, f"{answers}: the id {row['id']} stands twice; ids are unique")
+        fail_if(row["id"] in texts, f"{source}: the id {row['id']} stands twice; ids are unique")
         if length.fits(text):
             texts[row["id"]] = text
         else:
-            ledger.drop("too long for the reward model", where=str(answers), record=row["id"])
-    rewards = reward_model.rewards(list(texts.values()), f"rewards of {answers.stem}")
-    rows = ({"id": name, "reward": reward} for name, reward in zip(texts, rewards, strict=True))
-    write_jsonl(output, ledger.kept(rows))
-    ledger.write(output)
-    return ledger
+            ledger.drop("too long for the reward model", where=source, record=row["id"])
+    rewards = reward_model.rewards(list(texts.values()), f"rewards of {source}")
+    return [{"id": name, "reward": reward} for name, reward in zip(texts, rewards, strict=True)]
 
 
 def _messages(row: Record) -> list[dict[str, str]]:

@@ -105,6 +105,9 @@ class Journal:
 
     Use as a context manager: leaving it without an exception marks the run as finished.
 
+    Attributes:
+        added: answers that this run has put into it.
+
     Args:
         path: the file, made when missing, such as ``responses-3.jsonl``; None keeps the values in
             memory only.
@@ -120,6 +123,7 @@ class Journal:
         self._places: dict[str, int] = {}
         self._readers: list[IO[bytes]] = []
         self._to_stamp: set[str] = set()  # used, but not in this file under this day
+        self.added = 0
         if self.path is None:
             self._writer: IO[bytes] = BytesIO()
             self._readers = [self._writer]
@@ -137,7 +141,7 @@ class Journal:
         with self._open_files:
             self._stamp()
             if kind is None and self.get(FINISHED) != self._today:
-                self.put(FINISHED, self._today)
+                self._append([Line(FINISHED, self._today, self._today)])
 
     def __len__(self) -> int:
         return len(self._places) - (FINISHED in self._places)
@@ -165,6 +169,7 @@ class Journal:
     def put_all(self, values: Mapping[str, Any], model: str = "", sampling: str = "") -> None:
         """Append the values of a finished batch, JSON-serialisable, and hand them to the disk."""
         self._append([Line(key, v, self._today, model, sampling) for key, v in values.items()])
+        self.added += len(values)
 
     def close(self) -> None:
         """Close the files and give the lock back, as a run that did not finish."""

@@ -1,10 +1,9 @@
-"""What the programs that ask a model have in common: their options, and how they end."""
+"""The options that the programs which ask a model have in common."""
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,16 +17,10 @@ from cai.constitution import (
     parse_principles,
 )
 from cai.errors import UserError, fail_if
-from cai.generation.chat_model import ChatModel
-from cai.generation.client import Client, ClientSettings
-from cai.generation.journal import Journal
-from cai.generation.serving import Served
-from cai.launch import Launch, Launcher
-from cai.manifest import identity
-from cai.records import Ledger, Record, in_shard, ledger_path, read_jsonl, write_jsonl
+from cai.generation.client import ClientSettings
+from cai.launch import Launch
 from cai.sampling import Sampling
 from cai.templates import Message, Template
-from cai.tokens import Tokenizer
 
 ENDING = """\
 The model is served either by a server that runs already (--url) or by the command that follows a
@@ -175,67 +168,15 @@ def _parsed(texts: Sequence[str], option: str) -> list[Any]:
         raise UserError(f"option {option}: not JSON ({error}), found {error.doc!r}") from None
 
 
-def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the command line; the server's command, if given, becomes ``options.server``."""
-    own, commands = split_commands(sys.argv[1:])
+def parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """Parse a command line, by default this program's.
+
+    The server's command, if there is one, becomes ``options.server``.
+    """
+    own, commands = split_commands(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(own)
     fail_if(len(commands) > 1, f"expected one server command after --, found {len(commands)}")
     options.server = commands[0] if commands else None
     return options
-
-
-@contextmanager
-def opened_server(options: argparse.Namespace) -> Iterator[tuple[Served, Journal]]:
-    """The server that the options name, stopped at the end if it was started, and its journal."""
-    fail_if(
-        (options.server is None) == (options.url is None),
-        "expected either --url or a server's command after a bare --, found "
-        + ("neither" if options.url is None else "both"),
-    )
-    log = options.log or options.journal.with_suffix(".server.log")
-    launcher = Launcher(options.launch)
-    served = Served(options.server, options.url, log, launcher=launcher)
-    with Journal(options.journal) as journal, served:
-        yield served, journal
-
-
-@contextmanager
-def opened_model(options: argparse.Namespace) -> Iterator[ChatModel]:
-    """The model that the options name, behind :func:`opened_server`."""
-    limited = options.context is not None
-    tokenizer = Tokenizer(options.tokenizer or options.model) if limited else None
-    with opened_server(options) as (served, journal):
-        client = Client(served, journal, identity(options.model), options.client)
-        yield ChatModel(client, options.template, tokenizer, options.context)
-
-
-def records_of_shard(options: argparse.Namespace) -> list[Record]:
-    """The input's records that belong to this shard."""
-    return [row for row in read_jsonl(options.input) if in_shard(row["id"], *options.shard)]
-
-
-def conclude(rows: Iterable[Record], ledger: Ledger, options: argparse.Namespace) -> None:
-    """Write the output and, beside it, the ledger.
-
-    Raises:
-        UserError: if more than the accepted share failed; the ledger is written all the same.
-    """
-    rows = list(ledger.kept(rows))
-    ledger.write(options.output)
-    _check_failures(ledger, options)
-    write_jsonl(options.output, rows)
-
-
-def _check_failures(ledger: Ledger, options: argparse.Namespace) -> None:
-    bad = sum(ledger.dropped.values())
-    if bad <= options.max_bad_share * ledger.seen:
-        return
-    reason, count = ledger.dropped.most_common(1)[0]
-    record = next(row["record"] for row in ledger.rejected if row["reason"] == reason)
-    answer = record.get("answer")
-    example = f", for example {answer[:200]!r}" if answer else f", first at id {record['id']}"
-    raise UserError(
-        f"{options.input}: {bad} of {ledger.seen} records failed, most of them ({count}) with: "
-        f"{reason}{example}; accepted is a share of {options.max_bad_share:g} (--max-bad-share); "
-        f"all of them are in {ledger_path(options.output)}"
-    )

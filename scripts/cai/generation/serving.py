@@ -28,6 +28,10 @@ class Served:
     Use as a context manager. When everything is already in the journal no one asks for the url,
     and no server is started.
 
+    Attributes:
+        log: where its output goes.
+        start_seconds: that it took to answer; 0 if it was not started.
+
     Args:
         command: what starts the server; ``FREE_PORT`` in an argument (``port=FREE_PORT``) becomes
             a free port of the loopback interface.
@@ -51,6 +55,7 @@ class Served:
             f"the server's command must name its port as {FREE_PORT}, found {command}",
         )
         self.log = Path(log)
+        self.start_seconds = 0.0  # that it took to answer; 0 while it is not started
         self._command = command
         self._given_url = url
         self._start_timeout = start_timeout
@@ -106,13 +111,15 @@ class Served:
         command = launcher.command(filled, own, "server")
         self._program = Program(command, self.log, launcher.environment(own))
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + self._start_timeout
+        began = time.monotonic()
+        deadline = began + self._start_timeout
         while not _answers(url):
             self._check_port(port)
             self.check()
             if time.monotonic() > deadline:
                 raise self.failure(f"the model server was not up after {self._start_timeout:g} s")
             time.sleep(POLL)
+        self.start_seconds = time.monotonic() - began
         return url
 
     def _check_port(self, port: str) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from cai.errors import fail_if
 from cai.generation.chat_api import ChatClient
-from cai.generation.journal import Journal
-from cai.generation.program import opened_model, read_principles
+from cai.generation.program import read_principles
+from cai.generation.run import Run
 from cai.judging.asking import ChatAsker, ServedAsker
 from cai.judging.chat import judge_by_chat
 from cai.judging.pairs import judge_randomly
@@ -33,7 +33,9 @@ def add_judge_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def judge(records: Sequence[Record], options: argparse.Namespace, ledger: Ledger) -> list[Record]:
+def judge(
+    records: Sequence[Record], options: argparse.Namespace, ledger: Ledger, run: Run
+) -> list[Record]:
     """Judge records of at least two candidates; returns the judged comparisons.
 
     A served model is needed by the ``logprob`` judge alone; the ``chat`` judge needs a journal.
@@ -44,7 +46,7 @@ def judge(records: Sequence[Record], options: argparse.Namespace, ledger: Ledger
     settings = options.judge
     if isinstance(settings, LogprobJudge):
         _require(options, "model", "template", "journal")
-        with opened_model(options) as model:
+        with run.model(options) as model:
             asker = ServedAsker(settings, model, options.seed)
             orders = (False, True) if settings.both_orders else (False,)
             rows = judge_pairs(
@@ -54,10 +56,7 @@ def judge(records: Sequence[Record], options: argparse.Namespace, ledger: Ledger
             return rows
     if isinstance(settings, ChatJudge):
         _require(options, "journal")
-        with Journal(options.journal) as journal:
-            client = ChatClient(
-                settings.url, settings.model, settings.key_variable, journal, settings.client
-            )
+        with run.service(settings, options) as client:
             rows = _by_chat(settings, records, principles, options.seed, client, ledger)
             ledger.notes["usage"] = client.usage.as_dict()
             return rows

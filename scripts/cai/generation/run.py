@@ -1,0 +1,153 @@
+"""How a step runs: where its records come from, whom it asks, where its output goes."""
+
+import argparse
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cai.attempts import Attempts
+from cai.errors import UserError, fail_if
+from cai.evaluation.rewards import RewardModel
+from cai.generation.chat_api import ChatClient
+from cai.generation.chat_model import ChatModel
+from cai.generation.client import Client
+from cai.generation.journal import Journal
+from cai.generation.serving import Served
+from cai.judging.settings import ChatJudge
+from cai.launch import Launcher
+from cai.manifest import identity
+from cai.records import (
+    Ledger,
+    Record,
+    in_shard,
+    ledger_path,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+from cai.tokens import Tokenizer
+
+
+def cost_path(journal: Path) -> Path:
+    """Where the time and the GPUs of a journal's jobs are kept: ``responses-0.cost.json``."""
+    return journal.with_suffix(".cost.json")
+
+
+class Run:
+    """What a step has around it: where its records come from, whom it asks, where its output goes.
+
+    This is the real thing. A plan takes the same steps through another one, which asks nobody and
+    writes nothing (:class:`cai.plan.rehearsal.Rehearsal`): so it counts what a run will do.
+    """
+
+    def read(self, path: Path) -> Iterable[Record]:
+        """The records of a file."""
+        return read_jsonl(path)
+
+    def records(self, options: argparse.Namespace) -> list[Record]:
+        """The input's records that belong to this shard."""
+        return [row for row in self.read(options.input) if in_shard(row["id"], *options.shard)]
+
+    def tokenizer(self, path: Path) -> Tokenizer:
+        """The tokenizer of a model."""
+        return Tokenizer(path)
+
+    @contextmanager
+    def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
+        """The journal that the options name; what the job costs is kept beside it."""
+        with Journal(options.journal) as journal, _cost(options) as entry:
+            try:
+                yield journal
+            finally:
+                entry["new"] = journal.added
+
+    @contextmanager
+    def server(self, options: argparse.Namespace) -> Iterator[tuple[Served, Journal]]:
+        """The server that the options name, stopped at the end if it was started; the journal."""
+        fail_if(
+            (options.server is None) == (options.url is None),
+            "expected either --url or a server's command after a bare --, found "
+            + ("neither" if options.url is None else "both"),
+        )
+        log = options.log or options.journal.with_suffix(".server.log")
+        served = Served(options.server, options.url, log, launcher=Launcher(options.launch))
+        with Journal(options.journal) as journal, _cost(options) as entry, served:
+            try:
+                yield served, journal
+            finally:
+                entry |= {"new": journal.added, "start_seconds": round(served.start_seconds, 1)}
+
+    @contextmanager
+    def model(self, options: argparse.Namespace) -> Iterator[ChatModel]:
+        """The model that the options name, behind :meth:`server`."""
+        limited = options.context is not None
+        tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
+        with self.server(options) as (served, journal):
+            client = Client(served, journal, identity(options.model), options.client)
+            yield ChatModel(client, options.template, tokenizer, options.context)
+
+    @contextmanager
+    def service(self, judge: ChatJudge, options: argparse.Namespace) -> Iterator[ChatClient]:
+        """A chat service that judges."""
+        with self.journal(options) as journal:
+            yield ChatClient(judge.url, judge.model, judge.key_variable, journal, judge.client)
+
+    @contextmanager
+    def reward_model(self, options: argparse.Namespace) -> Iterator[RewardModel]:
+        """The reward model that the options name, behind :meth:`server`."""
+        with self.server(options) as (served, journal):
+            yield RewardModel(served, journal, identity(options.model), options.batch_size)
+
+    def write(
+        self, rows: Iterable[Record], ledger: Ledger, output: Path, report: Record | None = None
+    ) -> None:
+        """Write rows, which the ledger has counted; beside them the ledger and a report, if any."""
+        ledger.write(output)
+        write_jsonl(output, rows)
+        if report is not None:
+            write_json(output.with_suffix(".report.json"), report)
+
+    def conclude(
+        self,
+        rows: Iterable[Record],
+        ledger: Ledger,
+        options: argparse.Namespace,
+        report: Record | None = None,
+    ) -> None:
+        """Count the rows and :meth:`write` them to the output that the options name.
+
+        Raises:
+            UserError: if more than the accepted share failed; the ledger is written all the same.
+        """
+        rows = list(ledger.kept(rows))
+        if _too_many_failed(ledger, options):
+            ledger.write(options.output)
+            raise UserError(_failures(ledger, options))
+        self.write(rows, ledger, options.output, report)
+
+
+@contextmanager
+def _cost(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The entry of what this job costs."""
+    launch = options.launch
+    with Attempts(cost_path(options.journal), launch.attempt, launch.gpus).running() as entry:
+        yield entry
+
+
+def _too_many_failed(ledger: Ledger, options: argparse.Namespace) -> bool:
+    return sum(ledger.dropped.values()) > options.max_bad_share * ledger.seen
+
+
+def _failures(ledger: Ledger, options: argparse.Namespace) -> str:
+    """How many records failed, and most of them why."""
+    bad = sum(ledger.dropped.values())
+    reason, count = ledger.dropped.most_common(1)[0]
+    record = next(row["record"] for row in ledger.rejected if row["reason"] == reason)
+    answer = record.get("answer")
+    example = f", for example {answer[:200]!r}" if answer else f", first at id {record['id']}"
+    return (
+        f"{options.input}: {bad} of {ledger.seen} records failed, most of them ({count}) with: "
+        f"{reason}{example}; accepted is a share of {options.max_bad_share:g} (--max-bad-share); "
+        f"all of them are in {ledger_path(options.output)}"
+    )
