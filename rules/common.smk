@@ -10,10 +10,12 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, nemo, preflight, sizing
+from cai import cluster, dag, nemo, preflight, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
+
+dag.register(workflow)
 
 
 def stop(problems):
