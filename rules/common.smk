@@ -73,6 +73,7 @@ def launch_actor(wildcards, resources):
 # Names of parameters that several rules take. WORK is what jobs resume from: journals, checkpoints.
 WORK = f"{settings.results}/work"
 SHARDS = range(settings.shards)
+PARTS, KINDS = ["train", "test"], ["prompts", "comparisons"]
 SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_fraction]
 CHAT = literal(settings.models.base.template.model_dump_json())
 INSTRUCT = literal(settings.models.instruct.template.model_dump_json())

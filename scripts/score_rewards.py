@@ -14,7 +14,7 @@ from cai import cli
 from cai.errors import fail_if
 from cai.evaluation.rewards import RewardModel, score_answers
 from cai.generation.program import add_server_options, opened_server, parse
-from cai.manifest import identity
+from cai.manifest import identity, record
 from cai.templates import Template
 from cai.tokens import LengthLimit, Tokenizer
 
@@ -50,10 +50,13 @@ def main() -> None:
     limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
     with opened_server(options) as (served, journal):
         reward_model = RewardModel(served, journal, identity(options.model), options.batch_size)
-        for answers, output in zip(options.answers, options.output, strict=True):
+        ledgers = [
             score_answers(
                 answers, output, reward_model=reward_model, template=options.template, length=limit
             )
+            for answers, output in zip(options.answers, options.output, strict=True)
+        ]
+    record(options, "output", ledger=ledgers)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from cai.generation.client import Client, ClientSettings
 from cai.generation.journal import Journal
 from cai.generation.serving import Served
 from cai.launch import Launch, Launcher
-from cai.manifest import identity
+from cai.manifest import identity, record
 from cai.records import Ledger, Record, in_shard, ledger_path, read_jsonl, write_jsonl
 from cai.sampling import Sampling
 from cai.templates import Message, Template
@@ -215,7 +215,7 @@ def records_of_shard(options: argparse.Namespace) -> list[Record]:
 
 
 def conclude(rows: Iterable[Record], ledger: Ledger, options: argparse.Namespace) -> None:
-    """Write the output and, beside it, the ledger.
+    """Write the output and, beside it, the ledger and the manifest.
 
     Raises:
         UserError: if more than the accepted share failed; the ledger is written all the same.
@@ -224,6 +224,7 @@ def conclude(rows: Iterable[Record], ledger: Ledger, options: argparse.Namespace
     ledger.write(options.output)
     _check_failures(ledger, options)
     write_jsonl(options.output, rows)
+    record(options, "output", ledger=ledger)
 
 
 def _check_failures(ledger: Ledger, options: argparse.Namespace) -> None:
