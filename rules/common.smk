@@ -10,10 +10,12 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, nemo, preflight, sizing
+from cai import cluster, dag, nemo, preflight, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
+
+dag.register(workflow)
 
 
 def stop(problems):
@@ -71,6 +73,7 @@ def launch_actor(wildcards, resources):
 # Names of parameters that several rules take. WORK is what jobs resume from: journals, checkpoints.
 WORK = f"{settings.results}/work"
 SHARDS = range(settings.shards)
+PARTS, KINDS = ["train", "test"], ["prompts", "comparisons"]
 SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_fraction]
 CHAT = literal(settings.models.base.template.model_dump_json())
 INSTRUCT = literal(settings.models.instruct.template.model_dump_json())

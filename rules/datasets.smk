@@ -10,6 +10,7 @@ rule red_team:
         train="<results>/data/red_team/train.jsonl",
         test="<results>/data/red_team/test.jsonl",
         ledger="<results>/data/red_team/train.ledger.json",
+        manifests=collect("<results>/data/red_team/{part}.manifest.json", part=PARTS),
     log:
         "<results>/logs/red_team.log",
     localrule: True
@@ -34,6 +35,7 @@ rule helpful_sft:
     output:
         data="<results>/data/helpful_sft.jsonl",
         ledger="<results>/data/helpful_sft.ledger.json",
+        manifest="<results>/data/helpful_sft.manifest.json",
     log:
         "<results>/logs/helpful_sft.log",
     localrule: True
@@ -58,6 +60,11 @@ rule helpful_preferences:
         test_prompts="<results>/data/helpful_preferences/test.prompts.jsonl",
         test_comparisons="<results>/data/helpful_preferences/test.comparisons.jsonl",
         ledger="<results>/data/helpful_preferences/train.comparisons.ledger.json",
+        manifests=collect(
+            "<results>/data/helpful_preferences/{part}.{kind}.manifest.json",
+            part=PARTS,
+            kind=KINDS,
+        ),
     log:
         "<results>/logs/helpful_preferences.log",
     localrule: True

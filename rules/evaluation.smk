@@ -18,6 +18,7 @@ rule evaluation_prompts:
     output:
         data="<results>/evaluation/prompts.jsonl",
         ledger="<results>/evaluation/prompts.ledger.json",
+        manifest="<results>/evaluation/prompts.manifest.json",
     log:
         "<results>/logs/evaluation_prompts.log",
     localrule: True
@@ -43,6 +44,7 @@ rule answers:
     output:
         data="<results>/evaluation/answers/{model}.jsonl",
         ledger="<results>/evaluation/answers/{model}.ledger.json",
+        manifest="<results>/evaluation/answers/{model}.manifest.json",
     log:
         job="<results>/logs/answers/{model}.log",
         nemo="<results>/logs/answers/{model}.nemo.log",
@@ -82,6 +84,9 @@ rule rewards:
         ledgers=collect(
             "<results>/evaluation/rewards/{model}.ledger.json", model=MODELS
         ),
+        manifests=collect(
+            "<results>/evaluation/rewards/{model}.manifest.json", model=MODELS
+        ),
     log:
         job="<results>/logs/rewards.log",
         nemo="<results>/logs/rewards.nemo.log",
@@ -113,6 +118,7 @@ rule judged:
         data="<results>/evaluation/judged/{model}.jsonl",
         ledger="<results>/evaluation/judged/{model}.ledger.json",
         report="<results>/evaluation/judged/{model}.report.json",
+        manifest="<results>/evaluation/judged/{model}.manifest.json",
     log:
         job="<results>/logs/judged/{model}.log",
         nemo="<results>/logs/judged/{model}.nemo.log",
@@ -146,6 +152,7 @@ rule truth:
     output:
         data="<results>/evaluation/truth/{model}.jsonl",
         ledger="<results>/evaluation/truth/{model}.ledger.json",
+        manifest="<results>/evaluation/truth/{model}.manifest.json",
     log:
         "<results>/logs/truth/{model}.log",
     localrule: True
@@ -162,7 +169,8 @@ rule calibration:
         classifier=settings.evaluation.classifier or [],
         judged=collect(rules.preferences.output.data, shard=SHARDS),
     output:
-        "<results>/rl_cai/calibration.json",
+        json="<results>/rl_cai/calibration.json",
+        manifest="<results>/rl_cai/calibration.manifest.json",
     log:
         "<results>/logs/calibration.log",
     localrule: True
@@ -170,7 +178,7 @@ rule calibration:
         "../envs/controller.yaml"
     shell:
         "python {input.program} --judged {input.judged} --classifier {input.classifier}"
-        " --output {output} 2>&1 | tee {log}"
+        " --output {output.json} 2>&1 | tee {log}"
 
 
 rule summary:
@@ -187,6 +195,7 @@ rule summary:
         json="<results>/evaluation/summary.json",
         csv="<results>/evaluation/summary.csv",
         md="<results>/evaluation/summary.md",
+        manifest="<results>/evaluation/summary.manifest.json",
     log:
         "<results>/logs/summary.log",
     localrule: True

@@ -9,6 +9,7 @@ rule candidates:
     output:
         data="<results>/rl_cai/candidates/{shard}.jsonl",
         ledger="<results>/rl_cai/candidates/{shard}.ledger.json",
+        manifest="<results>/rl_cai/candidates/{shard}.manifest.json",
     log:
         job="<results>/logs/candidates/{shard}.log",
         nemo="<results>/logs/candidates/{shard}.nemo.log",
@@ -44,6 +45,7 @@ rule preferences:
         data="<results>/rl_cai/preferences/{shard}.jsonl",
         ledger="<results>/rl_cai/preferences/{shard}.ledger.json",
         report="<results>/rl_cai/preferences/{shard}.report.json",
+        manifest="<results>/rl_cai/preferences/{shard}.manifest.json",
     log:
         job="<results>/logs/preferences/{shard}.log",
         nemo="<results>/logs/preferences/{shard}.nemo.log",
@@ -87,6 +89,9 @@ rule rl_dataset:
             "<results>/rl_cai/train.comparisons.ledger.json",
             "<results>/rl_cai/train.prompts.ledger.json",
         ],
+        manifests=collect(
+            "<results>/rl_cai/{part}.{kind}.manifest.json", part=PARTS, kind=KINDS
+        ),
     log:
         "<results>/logs/rl_dataset.log",
     conda:

@@ -9,6 +9,7 @@ rule responses:
     output:
         data="<results>/sl_cai/responses/{shard}.jsonl",
         ledger="<results>/sl_cai/responses/{shard}.ledger.json",
+        manifest="<results>/sl_cai/responses/{shard}.manifest.json",
     log:
         job="<results>/logs/responses/{shard}.log",
         nemo="<results>/logs/responses/{shard}.nemo.log",
@@ -42,6 +43,7 @@ rule revisions:
     output:
         data="<results>/sl_cai/revisions/{shard}.jsonl",
         ledger="<results>/sl_cai/revisions/{shard}.ledger.json",
+        manifest="<results>/sl_cai/revisions/{shard}.manifest.json",
     log:
         job="<results>/logs/revisions/{shard}.log",
         nemo="<results>/logs/revisions/{shard}.nemo.log",
@@ -87,6 +89,9 @@ rule sl_dataset:
         train="<results>/sl_cai/train.jsonl",
         validation="<results>/sl_cai/validation.jsonl",
         ledger="<results>/sl_cai/train.ledger.json",
+        manifests=collect(
+            "<results>/sl_cai/{part}.manifest.json", part=["train", "validation"]
+        ),
     log:
         "<results>/logs/sl_dataset.log",
     conda:

@@ -8,6 +8,7 @@ from cai import cli
 from cai.data.sources import Source
 from cai.errors import fail_if
 from cai.evaluation.prompts import prepare_evaluation_prompts
+from cai.manifest import record
 from cai.templates import Template
 
 
@@ -38,7 +39,7 @@ def main() -> None:
         options.helpful_prompts and not options.template,
         "--helpful-prompts needs --template, the template that they are written in",
     )
-    prepare_evaluation_prompts(
+    ledger = prepare_evaluation_prompts(
         options.red_team,
         options.helpful or (options.helpful_prompts, options.template),
         options.output,
@@ -46,6 +47,7 @@ def main() -> None:
         limit=options.limit,
         max_bad_share=options.max_bad_share,
     )
+    record(options, "output", ledger=ledger)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from cai import cli
 from cai.data.comparisons import PreferenceFiles
 from cai.data.rl_dataset import RlOptions, build_comparisons, build_prompts
+from cai.manifest import record
 from cai.templates import Template
 from cai.tokens import LengthLimit
 
@@ -23,8 +24,8 @@ def main() -> None:
         "--options", type=cli.json_option(RlOptions), default=RlOptions(), help="JSON"
     )
     options = parser.parse_args()
-    steps = ((build_comparisons, "max_tokens"), (build_prompts, "max_prompt_tokens"))
-    for build, most in steps:
+    steps = ((build_prompts, "max_prompt_tokens"), (build_comparisons, "max_tokens"))
+    ledgers = [
         build(
             options.preferences,
             PreferenceFiles.from_options(options, "helpful_"),
@@ -33,6 +34,9 @@ def main() -> None:
             length=LengthLimit.from_options(options, add_bos=options.template.add_bos, most=most),
             options=options.options,
         )
+        for build, most in steps
+    ]
+    record(options, *PreferenceFiles.names(), ledger=[*ledgers, *ledgers])
 
 
 if __name__ == "__main__":

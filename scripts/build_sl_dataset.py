@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cai import cli
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
+from cai.manifest import record
 from cai.templates import Template
 from cai.tokens import LengthLimit
 
@@ -25,7 +26,7 @@ def main() -> None:
         "--options", type=cli.json_option(SlOptions), default=SlOptions(), help="JSON"
     )
     options = parser.parse_args()
-    build_sl_dataset(
+    ledger = build_sl_dataset(
         options.revisions,
         options.helpful,
         options.train,
@@ -35,6 +36,7 @@ def main() -> None:
         options=options.options,
         held_out=options.held_out,
     )
+    record(options, "train", "validation", ledger=ledger)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from cai import cli
 from cai.evaluation.classifier import load_classifier
 from cai.judging.calibration import calibration, compare_with_truth
+from cai.manifest import record
 from cai.records import read_jsonl, write_json
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     known, unknown = compare_with_truth(rows, score, options.classifier)
     found = {**calibration(known), "unknown": unknown}
     write_json(options.output, found)
+    record(options, "output", what="calibration")
     told = "the truth of none is known"
     if known:
         told = (

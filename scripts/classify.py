@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cai import cli
 from cai.evaluation.classifier import classify
+from cai.manifest import record
 
 
 def main() -> None:
@@ -15,7 +16,8 @@ def main() -> None:
     parser.add_argument("--classifier", type=Path, required=True, help="Python file with score()")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    classify(options.answers, options.classifier, options.output)
+    ledger = classify(options.answers, options.classifier, options.output)
+    record(options, "output", ledger=ledger)
 
 
 if __name__ == "__main__":

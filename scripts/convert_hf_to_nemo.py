@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cai.cli import run
 from cai.conversion.convert import hf_to_nemo
-from cai.manifest import write_manifest
+from cai.manifest import identity, read_origin, write_manifest
 
 
 def main() -> None:
@@ -25,7 +25,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     hf_to_nemo(options.folder, options.archive, options.dtype)
-    write_manifest(options.archive, what="conversion", source=str(options.folder))
+    origin = read_origin(options.folder)
+    write_manifest(
+        options.archive,
+        what="conversion",
+        inputs={str(options.folder): identity(options.folder)},
+        settings={"dtype": options.dtype},
+        model={name: origin.get(name) for name in ("source", "revision")},
+    )
 
 
 if __name__ == "__main__":

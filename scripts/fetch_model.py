@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cai import cli
 from cai.errors import UserError
+from cai.manifest import write_origin
 
 WANTED = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
 
@@ -21,10 +22,12 @@ def main() -> None:
     parser.add_argument("--revision", default="", help="commit of the hub repository")
     parser.add_argument("--output", required=True, type=Path, help="folder to make")
     options = parser.parse_args()
-    if options.source.endswith("/") or options.source.startswith((".", "/")):
+    local = options.source.endswith("/") or options.source.startswith((".", "/"))
+    if local:
         copy_folder(Path(options.source), options.output)
     else:
         download(options.source, options.revision, options.output)
+    write_origin(options.output, options.source, options.revision or None)
 
 
 def copy_folder(source: Path, output: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from cai import cli
 from cai.data.helpful_sft import prepare_helpful_sft
 from cai.data.sources import ReadOptions, Source
+from cai.manifest import record
 
 
 def main() -> None:
@@ -15,7 +16,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     cli.add_options(parser, ReadOptions)
     options = parser.parse_args()
-    prepare_helpful_sft(options.source, options.output, cli.read_options(ReadOptions, options))
+    limits = cli.read_options(ReadOptions, options)
+    ledger = prepare_helpful_sft(options.source, options.output, limits)
+    record(options, "output", ledger=ledger)
 
 
 if __name__ == "__main__":

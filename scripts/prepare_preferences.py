@@ -7,6 +7,7 @@ from cai.data.comparisons import PreferenceFiles
 from cai.data.helpful_preferences import prepare_helpful_preferences
 from cai.data.sources import Source
 from cai.data.splits import SplitOptions
+from cai.manifest import record
 from cai.templates import Template
 from cai.tokens import LengthLimit
 
@@ -20,13 +21,14 @@ def main() -> None:
     LengthLimit.add_options(parser, "comparison")
     cli.add_options(parser, SplitOptions)
     options = parser.parse_args()
-    prepare_helpful_preferences(
+    ledger = prepare_helpful_preferences(
         options.sources,
         PreferenceFiles.from_options(options),
         options.template,
         LengthLimit.from_options(options, add_bos=options.template.add_bos),
         cli.read_options(SplitOptions, options),
     )
+    record(options, *PreferenceFiles.names(), ledger=ledger)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from cai import cli
 from cai.data.red_team import prepare_red_team
 from cai.data.sources import Source
 from cai.data.splits import SplitOptions
+from cai.manifest import record
 from cai.tokens import LengthLimit
 
 
@@ -19,12 +20,13 @@ def main() -> None:
     LengthLimit.add_options(parser, "prompt")
     cli.add_options(parser, SplitOptions)
     options = parser.parse_args()
-    prepare_red_team(
+    ledger = prepare_red_team(
         options.source,
         {"train": options.train, "test": options.test},
         LengthLimit.from_options(options),
         cli.read_options(SplitOptions, options),
     )
+    record(options, "train", "test", ledger=ledger)
 
 
 if __name__ == "__main__":

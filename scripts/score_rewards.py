@@ -34,6 +34,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
     )
     tokenizer = run.tokenizer(options.model) if options.max_tokens else None
     limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
+    ledgers = []
     with run.reward_model(options) as model:
         for answers, output in zip(options.answers, options.output, strict=True):
             ledger = Ledger("score_rewards")
@@ -42,6 +43,8 @@ def step(options: argparse.Namespace, run: Run) -> None:
             )
             ledger.notes["usage"] = model.usage.as_dict()  # of all files up to this one
             run.write(list(ledger.kept(rows)), ledger, output)
+            ledgers.append(ledger)
+    run.record(options, ledgers)
 
 
 def parser() -> argparse.ArgumentParser:

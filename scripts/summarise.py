@@ -12,6 +12,7 @@ from cai import cli
 from cai.errors import fail_if
 from cai.evaluation import tables
 from cai.evaluation.summary import read_model, stem_of, summarise
+from cai.manifest import record
 from cai.records import atomic, write_json, write_text
 
 SOURCES = ("rewards", "judged", "truth")
@@ -42,6 +43,7 @@ def main() -> None:
     with atomic(options.output.with_suffix(".csv")) as stream:
         csv.writer(stream, lineterminator="\n").writerows(tables.csv_rows(summary))
     write_text(options.output.with_suffix(".md"), tables.markdown(summary))
+    record(options, "output", what="summary")
     print(tables.plain(*tables.table(summary)), flush=True)
 
 

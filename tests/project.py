@@ -73,6 +73,19 @@ class Project:
         own.folder = folder
         return own
 
+    def pretend(self) -> None:
+        """Have Snakemake believe that all is done: for tests of plans, which need no results."""
+        wanted = self.snakemake("--dry-run", "--quiet", "host", "--", *TARGETS)
+        for line in re.findall(r"^ +(?:output|benchmark): (.*)$", wanted, re.MULTILINE):
+            for name in line.split(", "):
+                path = self.folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.suffix or path.is_dir():
+                    path.touch()
+                else:
+                    path.mkdir()
+        self.snakemake("--touch", "--forceall", "--", *TARGETS)
+
     def steps(self, name: str, metric: str) -> list[int]:
         """The steps at which a training has measured something."""
         rows = (self.results / f"{name}.metrics.csv").read_text()

@@ -93,10 +93,15 @@ class Attempts:
             write()
 
     def cost(self) -> dict[str, Any]:
-        """Seconds and GPU-hours of all entries."""
+        """When the first began; GPUs of the last; seconds and GPU-hours of all entries."""
         hours = sum(entry["seconds"] * entry["gpus"] for entry in self.entries) / 3600
         seconds = sum(entry["seconds"] for entry in self.entries)
-        return {"seconds": round(seconds, 1), "gpu_hours": round(hours, 4)}
+        return {
+            "started": self.entries[0]["started"] if self.entries else None,
+            "gpus": self.gpus,
+            "seconds": round(seconds, 1),
+            "gpu_hours": round(hours, 4),
+        }
 
 
 def _in_a_row(entries: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

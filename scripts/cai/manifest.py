@@ -1,16 +1,32 @@
-"""Manifests: what a checkpoint is made of, in a small file beside it."""
+"""Manifests: what an artefact is made of, in a small file beside it.
 
+A manifest names the inputs by their content, the settings and principles that the program was
+given, the code and the software, where and when it ran, and what of the records became of them.
+:mod:`cai.lineage` follows the inputs to theirs.
+"""
+
+import json
 import time
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cai.digests import file_digest
-from cai.records import read_json, write_json
+from pydantic import BaseModel
+
+from cai import provenance
+from cai.digests import digest, file_digest
+from cai.launch import Launch
+from cai.records import Ledger, read_json, write_json
+
+SUFFIX = ".manifest.json"
+SILENT = {"log", "journal", "url", "launch", "principles"}  # options that settings leave out
+ORIGIN = "origin.json"  # in the folder of a model that was fetched
 
 
 def manifest_path(artefact: Path | str) -> Path:
     """``rl_cai.nemo`` has its manifest in ``rl_cai.manifest.json``."""
-    return Path(artefact).with_suffix(".manifest.json")
+    return Path(artefact).with_suffix(SUFFIX)
 
 
 def identity(path: Path | str) -> str:
@@ -18,9 +34,11 @@ def identity(path: Path | str) -> str:
 
     The file's change time tells, which no program can set: a copy that keeps the modification time
     is found out. Snakemake touches outputs in the order in which a rule names them, so rules name
-    the manifest after its file.
+    the manifest after its file. A folder's is that of its files' names and contents.
     """
     path, manifest = Path(path), manifest_path(path)
+    if path.is_dir():
+        return digest(read_origin(path).get("files") or files_of(path))
     if path.suffix == ".nemo" and manifest.exists():
         status = path.stat()
         untouched = status.st_ctime_ns <= manifest.stat().st_mtime_ns
@@ -30,8 +48,32 @@ def identity(path: Path | str) -> str:
     return file_digest(path)
 
 
+def files_of(folder: Path) -> dict[str, str]:
+    """The digests of a model folder's files by their names, none of those that are hidden."""
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file() and path.name != ORIGIN)
+    return {path.name: file_digest(path) for path in files}
+
+
+def write_origin(folder: Path, source: str, revision: str | None) -> None:
+    """Write into the folder of a model where it came from, and its files by their content."""
+    origin = {"source": source, "revision": revision, "files": files_of(folder)}
+    write_json(folder / ORIGIN, origin)
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """What :func:`write_origin` wrote, if no file of the folder was touched since; else nothing."""
+    path = folder / ORIGIN
+    if not path.is_file():
+        return {}
+    written = path.stat().st_mtime_ns
+    known = read_json(path)
+    files = [folder / name for name in known.get("files", {})]
+    untouched = all(file.is_file() and file.stat().st_ctime_ns <= written for file in files)
+    return known if untouched else {}
+
+
 def write_manifest(artefact: Path | str, **facts: Any) -> None:
-    """Write the manifest of an artefact: its digest and size, and the facts given."""
+    """Write the manifest of an artefact: its digest and size, what made it, and the facts given."""
     artefact = Path(artefact)
     write_json(
         manifest_path(artefact),
@@ -40,6 +82,103 @@ def write_manifest(artefact: Path | str, **facts: Any) -> None:
             "sha256": file_digest(artefact),
             "size": artefact.stat().st_size,
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "code": provenance.code(),
+            "software": provenance.software(),
+            **provenance.job(),
             **facts,
         },
     )
+
+
+def record(
+    options: Namespace,
+    *outputs: str,
+    what: str = "",
+    ledger: Ledger | Sequence[Ledger] | None = None,
+) -> None:
+    """Write the manifests of what a program has made, from the options that it was given.
+
+    Files among the options are inputs, known by their content; principles stand by their ids; the
+    rest are settings, except where things are logged, journalled and launched.
+
+    Args:
+        options: as the program has parsed them.
+        outputs: the options that name what it has written.
+        what: the step; the ledger's if there is one.
+        ledger: of all outputs, or one of each.
+    """
+    given = vars(options)
+    made = [Path(path) for name in outputs for path in _listed(given[name])]
+    known = {name: value for name, value in given.items() if name not in {*outputs, *SILENT}}
+    launch = given.get("launch") or Launch()
+    facts = {
+        "what": what,
+        "inputs": {str(path): identity(path) for path in _inputs(known.values(), made)},
+        "sources": [source for value in known.values() for source in _sources(value)],
+        "settings": {
+            name: _plain(value)
+            for name, value in known.items()
+            if not _is_path(value) and value is not None
+        },
+        "principles": _principles(given.get("principles") or []),
+        "software": provenance.software(),
+        **provenance.job(launch.gpus),
+    }
+    if given.get("server"):
+        facts["software"] = facts["software"] | {"nemo": provenance.nemo(given["server"], launch)}
+    ledgers = [ledger] * len(made) if ledger is None or isinstance(ledger, Ledger) else ledger
+    for path, own in zip(made, ledgers, strict=True):
+        counts = {"what": own.step, "ledger": own.counts()} if own else {}
+        write_manifest(path, **{**facts, **counts})
+
+
+def principle_digest(texts: dict[str, Any]) -> str:
+    """The identity of a principle's texts: 16 hex digits."""
+    return digest(texts)[:16]
+
+
+def _principles(texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The principles of a command line by id, each with its texts and their digest."""
+    from cai.constitution import load_constitution  # not where checkpoints are converted
+
+    if len(texts) == 1 and not texts[0].startswith("{"):
+        loaded = load_constitution(texts[0])
+        read = [principle.model_dump(exclude_none=True) for principle in loaded]
+    else:
+        read = [json.loads(text) for text in texts]
+    return {
+        principle["id"]: {"digest": principle_digest(own), **own}
+        for principle in read
+        for own in [{key: text for key, text in principle.items() if key != "id"}]
+    }
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _is_path(value: Any) -> bool:
+    return bool(_listed(value)) and all(isinstance(item, Path) for item in _listed(value))
+
+
+def _inputs(values: Iterable[Any], made: Sequence[Path]) -> Iterator[Path]:
+    for value in values:
+        for item in _listed(value):
+            paths = [item] if isinstance(item, Path) else getattr(item, "files", [])
+            yield from (path for path in paths if path.is_file() and path not in made)
+
+
+def _sources(value: Any) -> Iterator[dict[str, Any]]:
+    """The datasets among the options: name, revision, and the files if they are this machine's."""
+    for item in _listed(value):
+        if hasattr(item, "is_local"):
+            yield {**item.model_dump(mode="json"), "files": [str(path) for path in item.files]}
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as JSON has it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -220,6 +220,10 @@ class Ledger:
             "rejected": self.rejected,
         }
 
+    def counts(self) -> Record:
+        """The ledger's content without the records themselves."""
+        return {key: value for key, value in self.as_dict().items() if key != "rejected"}
+
     def summary(self) -> str:
         """One line for the log."""
         count = sum(self.dropped.values())

@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 import requests
 
+from cai import provenance
 from cai.attempts import Attempts
 from cai.checkpoints import Pairs, is_whole, link, newest, settle, step
 from cai.digests import digest
@@ -219,6 +220,7 @@ class Training:
             inputs=self.input_digests,
             command=list(self.command),
             critic=list(self.critic or []),
+            software=provenance.software() | {"nemo": provenance.nemo(self.command, self.launch)},
             **self.attempts.cost(),
             attempts=self.attempts.entries,
             container=self.launch.container,

@@ -34,6 +34,11 @@ class PreferenceFiles:
         return getattr(self, f"{part}_comparisons")
 
     @classmethod
+    def names(cls) -> list[str]:
+        """The names of the four, which are those of the options, too."""
+        return [field.name for field in fields(cls)]
+
+    @classmethod
     def add_options(cls, parser: ArgumentParser, prefix: str = "") -> None:
         """Give a program one option a file; :meth:`from_options` reads them."""
         for field in fields(cls):

@@ -1,7 +1,7 @@
 """How a step runs: where its records come from, whom it asks, where its output goes."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from cai.generation.journal import Journal
 from cai.generation.serving import Served
 from cai.judging.settings import ChatJudge
 from cai.launch import Launcher
-from cai.manifest import identity
+from cai.manifest import identity, record
 from cai.records import (
     Ledger,
     Record,
@@ -108,6 +108,10 @@ class Run:
         if report is not None:
             write_json(output.with_suffix(".report.json"), report)
 
+    def record(self, options: argparse.Namespace, ledger: Ledger | Sequence[Ledger]) -> None:
+        """Write the manifests of the output."""
+        record(options, "output", ledger=ledger)
+
     def conclude(
         self,
         rows: Iterable[Record],
@@ -115,7 +119,7 @@ class Run:
         options: argparse.Namespace,
         report: Record | None = None,
     ) -> None:
-        """Count the rows and :meth:`write` them to the output that the options name.
+        """Count the rows, :meth:`write` them to the output that the options name, and record it.
 
         Raises:
             UserError: if more than the accepted share failed; the ledger is written all the same.
@@ -125,6 +129,7 @@ class Run:
             ledger.write(options.output)
             raise UserError(_failures(ledger, options))
         self.write(rows, ledger, options.output, report)
+        self.record(options, ledger)
 
 
 @contextmanager

@@ -1,0 +1,130 @@
+"""A dry run as data: what Snakemake would run, and all reasons of each job, by the real DAG."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from tests.project import TARGETS, Project
+
+PROGRAM = """
+import dataclasses, json, sys
+from cai import cli
+from cai.dag import dry_run
+
+def main():
+    run = dry_run(sys.argv[1:])
+    json.dump({job.name: {**dataclasses.asdict(job), "own": job.reasons.own()}
+               for job in run.jobs}, sys.stdout, default=str)
+
+cli.run(main)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy in which all is done, as far as Snakemake knows."""
+    project = Project(tmp_path_factory.mktemp("planned"))
+    project.pretend()
+    return project
+
+
+def dry_run(project, *arguments, targets=TARGETS):
+    """The process that makes a dry run and prints its jobs as JSON."""
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *project.command(*arguments, "--", *targets)[3:]],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": str(project.folder / "scripts")},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def plan(project):
+    """The jobs of a dry run that have to run, by their names."""
+
+    def plan(*arguments):
+        done = dry_run(project, *arguments)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return {name: job for name, job in json.loads(done.stdout).items() if job["needed"]}
+
+    return plan
+
+
+@pytest.fixture
+def kept(project):
+    """Remember a file; it is put back, with its time."""
+    files = {}
+
+    def keep(name):
+        path = project.folder / name
+        files[path] = (path.read_bytes(), path.stat())
+        return path
+
+    yield keep
+    for path, (content, status) in files.items():
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_what_is_done_is_planned_by_nobody(plan):
+    assert plan() == {}
+
+
+def test_each_job_has_reasons_of_its_own_beside_those_of_others(plan):
+    ppo = "nemo={overrides: {actor: {trainer.ppo.initial_policy_kl_penalty: 0.2}}}"
+    jobs = plan("--config", ppo, "preferences={temperatures: [0.5, 1.0]}")
+    assert jobs["candidates 0"]["own"] == ["temperatures: [0.7, 1.0, 1.0, 1.2] -> [0.5, 1.0]"]
+    assert jobs["rl_cai"]["own"] == ["actor.trainer.ppo.initial_policy_kl_penalty: 0.08 -> 0.2"]
+    assert jobs["rl_cai"]["reasons"]["made"]["results/demo/reward_model.nemo"] == "reward_model"
+    assert jobs["reward_model"]["own"] == []
+    [param] = jobs["rl_cai"]["reasons"]["params"]
+    assert param["name"] == "actor"
+    assert "trainer.ppo.initial_policy_kl_penalty=0.08" in param["before"]
+    assert "trainer.ppo.initial_policy_kl_penalty=0.2" in param["now"]
+
+
+def test_principles_are_told_by_id(plan, kept):
+    path = kept("demo/constitution.yaml")
+    content = yaml.safe_load(path.read_text())
+    first, second, *others = content["principles"]
+    edited = {**first, "preference": f"Now, {first['preference']}"}
+    new = {"id": "modesty", "preference": "Which is more modest?"}
+    path.write_text(yaml.safe_dump({"principles": [edited, *others, new]}))
+    assert set(plan()["preferences 0"]["own"]) == {
+        f"principle {first['id']}: preference edited",
+        f"principle {second['id']} removed",
+        "principle modesty added",
+    }
+
+
+def test_an_edited_program_and_a_missing_file_are_named(plan, project, kept):
+    path = kept("scripts/judge.py")
+    path.write_text(path.read_text() + "# another line\n")
+    lost = project.results / "rl_cai.metrics.csv"
+    lost.unlink()
+    try:
+        jobs = plan()
+    finally:
+        project.snakemake("--touch", "--forceall", "--", *TARGETS)
+        lost.touch()
+    assert jobs["preferences 0"]["own"] == ["updated: scripts/judge.py"]
+    assert jobs["rl_cai"]["own"] == ["missing: results/demo/rl_cai.metrics.csv"]
+
+
+@pytest.mark.parametrize(
+    "arguments, targets, told",
+    [
+        (["--config", "seed=x"], TARGETS, "error: configuration: seed: Input should be"),
+        ([], ["results/demo/rl_ca.nemo"], "error: snakemake: MissingRuleException: No rule to"),
+        (["--nonsense"], TARGETS, "unrecognized arguments: --nonsense"),
+    ],
+    ids=["preflight", "target", "option"],
+)
+def test_what_cannot_be_planned_is_told_in_one_line(project, arguments, targets, told):
+    done = dry_run(project, *arguments, targets=targets)
+    assert done.returncode != 0 and done.stdout == ""
+    assert told in done.stderr and done.stderr.count("\n") == 1
