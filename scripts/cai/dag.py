@@ -85,7 +85,10 @@ class Reasons:
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job of the plan. ``needed`` says whether it has to run; paths are as in the rules."""
+    """A job of the plan. ``needed`` says whether it has to run; paths are as in the rules.
+
+    ``command`` is the command line of one that has to, empty if it has none.
+    """
 
     rule: str
     wildcards: dict[str, str]
@@ -93,6 +96,7 @@ class PlannedJob:
     output: tuple[str, ...]
     log: tuple[str, ...]
     benchmark: str | None
+    command: str
     params: dict[str, Any]
     resources: dict[str, Any]
     is_local: bool
@@ -111,9 +115,11 @@ class DryRun:
 
     Attributes:
         jobs: without the target rules, which run nothing.
+        config: the merged configuration.
         warnings: lines of the checks that the workflow makes before it starts.
     """
 
+    config: dict[str, Any]
     jobs: list[PlannedJob]
     warnings: list[str]
 
@@ -150,7 +156,8 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
         planned = [each for each in _workflows if each.persistence is not None]
         fail_if(not planned, "snakemake: these arguments plan no jobs")
         warnings = [line for line in said.getvalue().splitlines() if line.startswith("warning: ")]
-        return DryRun(list(_jobs(planned[0].persistence.dag)), warnings)
+        config = dict(planned[0].globals["config"])
+        return DryRun(config, list(_jobs(planned[0].persistence.dag)), warnings)
 
 
 @contextmanager
@@ -193,6 +200,7 @@ def _jobs(dag: Any) -> Iterator[PlannedJob]:
                 output=tuple(map(str, job.output)),
                 log=tuple(map(str, job.log)),
                 benchmark=str(job.benchmark) if job.benchmark else None,
+                command=job.shellcmd if job in needed and job.is_shell else "",
                 params=dict(job.params.items()),
                 resources=dict(job.resources.items()),
                 is_local=job.is_local,

@@ -31,9 +31,14 @@ def uniform(*key: object) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
+def shard_of(record: str, shards: int) -> int:
+    """Which of ``shards`` (counted from 0) the record with this id belongs to."""
+    return int(uniform("shard", record) * shards)
+
+
 def in_shard(record: str, shard: int, shards: int) -> bool:
-    """Whether the record with this id belongs to ``shard`` of ``shards`` (counted from 0)."""
-    return int(uniform("shard", record) * shards) == shard
+    """Whether the record with this id belongs to ``shard`` of ``shards``."""
+    return shard_of(record, shards) == shard
 
 
 def held_out(record: str, seed: int, fraction: float) -> bool:

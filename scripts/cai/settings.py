@@ -213,6 +213,20 @@ class Evaluation(Section):
     )
 
 
+class Estimates(Section):
+    """What a plan reckons with where no earlier run has been measured; no result depends on it."""
+
+    server_start: float = Field(300, ge=0, description="Seconds until a model server answers.")
+    decode_steps: float = Field(
+        25, gt=0, description="Steps a second in which a server decodes a batch, a token each."
+    )
+    judge_seconds: float = Field(2, gt=0, description="Seconds of an answer of a judge's service.")
+    flops: float = Field(
+        3.46e14, gt=0, description="FLOP/s of a GPU in training: of an H100's 989e12, 35 %."
+    )
+    sft_tokens: int = Field(600, ge=1, description="Tokens of an SFT dialogue, on average.")
+
+
 class Settings(Section):
     """Everything that a run depends on."""
 
@@ -231,6 +245,7 @@ class Settings(Section):
     supervised: Supervised
     preferences: Preferences
     evaluation: Evaluation
+    estimates: Estimates = Estimates()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

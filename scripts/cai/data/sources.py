@@ -36,6 +36,12 @@ class Source(BaseModel):
     revision: str | None = Field(
         None, description="Commit of the hub repository; required for one."
     )
+    records: int | None = Field(
+        None,
+        ge=1,
+        exclude=True,  # a plan's alone: no result depends on it
+        description="How many there are, for the plan of a run that has not read them yet.",
+    )
     split_field: str | None = Field(
         None, description="Field that says train or test; null: split by the hash of the prompt."
     )

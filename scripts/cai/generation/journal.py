@@ -134,6 +134,18 @@ class Journal:
             self.close()
             raise
 
+    @classmethod
+    def reading(cls, path: Path) -> "Journal":
+        """What all journals of a stage hold; what is put into it stays in memory.
+
+        Args:
+            path: of any of them, which need not exist.
+        """
+        journal = cls(None)
+        for each in [path, *(siblings(path) if path.parent.is_dir() else [])]:
+            journal._index_sibling(each)
+        return journal
+
     def __enter__(self) -> "Journal":
         return self
 

@@ -1,0 +1,178 @@
+"""What a job will take: as measured in earlier runs, else by stated formulas.
+
+Measured is what earlier jobs of the same stage took on as many GPUs: of asking, the seconds an
+answer and the start of the server (``*.cost.json`` beside the journals); of trainings, the last
+manifest; of other jobs, Snakemake's benchmark. The formulas for the others are those of
+docs/cluster.md; their numbers stand in the configuration, under ``estimates``.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Literal, NamedTuple
+
+from cai.dag import PlannedJob
+from cai.generation.journal import siblings
+from cai.generation.run import cost_path
+from cai.launch import launch_of
+from cai.manifest import manifest_path
+from cai.plan.rehearsal import Count
+from cai.plan.sizes import Sizes
+from cai.records import Record, read_json
+from cai.settings import Settings
+from cai.values import Values
+
+Source = Literal["measured", "estimated", "unknown"]
+RECOMPUTED = 4 / 3  # the forward pass a second time, with full activation checkpointing
+
+
+class Cost(NamedTuple):
+    """What a job takes, and how that is known."""
+
+    seconds: float = 0.0
+    gpus: int = 0
+    source: Source = "unknown"
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU-hours."""
+        return self.seconds * self.gpus / 3600
+
+
+class Costs:
+    """The costs of planned jobs."""
+
+    def __init__(self, settings: Settings, sizes: Sizes) -> None:
+        self._settings, self._sizes = settings, sizes
+        self._rates: dict[tuple[str, int], _Rate | None] = {}
+
+    def of(self, job: PlannedJob, count: Count | None) -> Cost:
+        """What a job takes; ``count``: the questions of one that asks."""
+        gpus = launch_of(job.resources, job.rule).gpus
+        if count is not None:
+            return self._asking(job, count, gpus)
+        if job.rule in _ESTIMATES:
+            return self._training(job, gpus)
+        return _benchmarked(job, gpus)
+
+    def _asking(self, job: PlannedJob, count: Count, gpus: int) -> Cost:
+        rate = self._rate(job, gpus)
+        if rate is not None and (rate.seconds is not None or not count.new):
+            seconds = rate.start + count.new * rate.seconds if count.new else rate.idle
+            return Cost(seconds, gpus, "measured")
+        if not count.new:
+            return Cost(0.0, gpus, "estimated")
+        if not gpus and self._settings.preferences.judge != "chat":
+            return Cost()  # the formulas are of GPUs, and of a judge's service
+        return Cost(self._asking_estimate(job, count, gpus), gpus, "estimated")
+
+    def _rate(self, job: PlannedJob, gpus: int) -> "_Rate | None":
+        """How fast earlier jobs of the stage were; the same for all its shards."""
+        place = (job.rule, gpus)
+        journal = job.params.get("journal")
+        if place not in self._rates:
+            entries = list(_entries(Path(journal), gpus)) if journal else []
+            self._rates[place] = _Rate.of(entries) if entries else None
+        return self._rates[place]
+
+    def _asking_estimate(self, job: PlannedJob, count: Count, gpus: int) -> float:
+        given, client = self._settings.estimates, self._settings.client
+        if job.rule in ("preferences", "judged") and not gpus:
+            return count.new * given.judge_seconds / self._judges_in_flight()
+        if job.rule == "rewards":
+            tokens = count.new * self._settings.lengths.rl
+            return given.server_start + 2 * self._sizes.parameters() * tokens / (
+                given.flops * max(gpus, 1)
+            )
+        return given.server_start + count.tokens / client.batch_size / given.decode_steps
+
+    def _judges_in_flight(self) -> int:
+        client = getattr(self._settings.judge, "client", None)
+        return client.in_flight if client else 1
+
+    def _training(self, job: PlannedJob, gpus: int) -> Cost:
+        manifest = manifest_path(job.output[0])
+        if manifest.is_file() and (seconds := _attempted(read_json(manifest), gpus)):
+            return Cost(seconds, gpus, "measured")
+        if not gpus:
+            return Cost()
+        flops = self._settings.estimates.flops * gpus
+        return Cost(_ESTIMATES[job.rule](self, gpus, flops), gpus, "estimated")
+
+    def _sft(self, gpus: int, flops: float) -> float:
+        tokens = self._records("sl_cai/train.jsonl") * self._settings.estimates.sft_tokens
+        epochs = Values(self._settings, "sft").whole("trainer.sft.max_epochs", 1) or 1
+        return 6 * self._sizes.parameters() * tokens * epochs / flops
+
+    def _reward_model(self, gpus: int, flops: float) -> float:
+        """NeMo pads both texts of a pair to the sequence length."""
+        tokens = self._records("rl_cai/train.comparisons.jsonl") * self._settings.lengths.rl
+        epochs = Values(self._settings, "reward_model").whole("trainer.rm.max_epochs", 1) or 1
+        return 6 * self._sizes.parameters() * tokens * epochs * RECOMPUTED / flops
+
+    def _ppo(self, gpus: int, flops: float) -> float:
+        """Half of the GPUs roll out and train the actor, the others serve and train the critic."""
+        values = Values(self._settings, "actor")
+        rollouts = values.whole("model.ppo.num_rollout_samples") or 1
+        batch = values.whole("model.ppo.rollout_micro_batch_size") or 1
+        epochs = values.whole("trainer.ppo.max_epochs", 1) or 1
+        steps = self._records("rl_cai/train.prompts.jsonl") * epochs // rollouts
+        batches = -(-rollouts // (batch * max(1, gpus // 2)))
+        rolling = batches * self._settings.lengths.answer / self._settings.estimates.decode_steps
+        tokens = rollouts * self._settings.lengths.rl
+        training = 6 * self._sizes.parameters() * tokens * RECOMPUTED / (flops / 2)
+        return steps * (rolling + training)
+
+    def _records(self, name: str) -> int:
+        return self._sizes.records(f"{self._settings.results}/{name}")
+
+
+_ESTIMATES = {"sl_cai": Costs._sft, "reward_model": Costs._reward_model, "rl_cai": Costs._ppo}
+
+
+class _Rate(NamedTuple):
+    """How fast the jobs of a stage were.
+
+    Attributes:
+        start: seconds without the asking: of the program and of the server.
+        seconds: of an answer; None if none was asked for.
+        idle: seconds of a job that had nothing to ask.
+    """
+
+    start: float
+    seconds: float | None
+    idle: float
+
+    @classmethod
+    def of(cls, entries: list[Record]) -> "_Rate":
+        asked = [entry for entry in entries if entry["new"]]
+        idle = [entry["seconds"] for entry in entries if not entry["new"]]
+        start = median([entry.get("start_seconds", 0.0) for entry in asked] or [0.0])
+        spent = sum(entry["seconds"] - entry.get("start_seconds", 0.0) for entry in asked)
+        answers = sum(entry["new"] for entry in asked)
+        return cls(start, spent / answers if answers else None, median(idle or [0.0]))
+
+
+def _entries(journal: Path, gpus: int) -> Iterator[Record]:
+    """What the jobs of all shards of a stage took, those on as many GPUs that came to an end."""
+    folder = journal.parent
+    for path in [journal, *(siblings(journal) if folder.is_dir() else [])]:
+        costs = cost_path(path)
+        rows = read_json(costs) if costs.is_file() else []
+        yield from (row for row in rows if row["gpus"] == gpus and row["end"] and "new" in row)
+
+
+def _attempted(manifest: Record, gpus: int) -> float:
+    """The seconds of a training on so many GPUs, over all its resumptions; 0 if on others."""
+    attempts = manifest.get("attempts") or []
+    alike = all(attempt["gpus"] == gpus for attempt in attempts)
+    return sum(attempt["seconds"] for attempt in attempts) if alike else 0.0
+
+
+def _benchmarked(job: PlannedJob, gpus: int) -> Cost:
+    if job.benchmark is None or not Path(job.benchmark).is_file():
+        return Cost(gpus=gpus)
+    with open(job.benchmark, newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    return Cost(median(float(row["s"]) for row in rows), gpus, "measured") if rows else Cost()

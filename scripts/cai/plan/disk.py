@@ -1,0 +1,56 @@
+"""The disk that a job will need: as its results took last time, else by what is written."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cai.dag import PlannedJob
+from cai.plan.rehearsal import Count
+from cai.plan.sizes import Sizes
+from cai.settings import Settings
+from cai.values import Program, Values
+
+WEIGHT = 2  # bytes a parameter of a .nemo file
+CHECKPOINT = 14  # bytes a parameter: weights in 16 bits, master weights and two moments in 32
+TOKEN = 5  # bytes of text, at most
+TWICE = 2  # an answer stands in the output and in the journal
+TRAINED: dict[str, Program] = {"sl_cai": "sft", "reward_model": "reward_model"}
+TOP_K = "exp_manager.checkpoint_callback_params.save_top_k"
+
+
+def disk(job: PlannedJob, count: Count | None, settings: Settings, sizes: Sizes) -> int:
+    """Bytes that a job writes, or keeps while it runs; 0 for small files that were never made."""
+    outputs = [Path(path) for path in job.output]
+    if all(path.exists() for path in outputs):
+        work = [Path(job.params["work"])] if "work" in job.params else []
+        return size([*outputs, *work])
+    if count is not None:
+        return count.tokens * TOKEN * TWICE
+    if not any(path.suffix == ".nemo" for path in outputs):
+        return 0
+    checkpoints = _checkpoints(job.rule, settings)
+    return sizes.parameters() * (WEIGHT + CHECKPOINT * checkpoints)
+
+
+def size(paths: Iterable[Path]) -> int:
+    """Bytes of files, and of all files of folders; what is linked several times counts once."""
+    files = {
+        (status.st_dev, status.st_ino): status.st_size
+        for path in paths
+        for status in (file.stat() for file in _files(path))
+    }
+    return sum(files.values())
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    yield from (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+
+
+def _checkpoints(rule: str, settings: Settings) -> int:
+    """How many a training keeps at a time: the best ones and the last; of PPO two pairs."""
+    if rule == "rl_cai":
+        return 4
+    if rule not in TRAINED:
+        return 0
+    return 1 + (Values(settings, TRAINED[rule]).whole(TOP_K) or 1)

@@ -1,0 +1,296 @@
+"""Steps gone through without asking anybody: how many of their questions would be new.
+
+A planned job's program takes its own steps, with the options of its own command line. Whoever it
+asks answers from the journals, and with a placeholder where they hold nothing. A placeholder is a
+text that no journal has seen, so what follows from a new answer is new, too, and so is whatever is
+asked of a model that is still to be made.
+"""
+
+import argparse
+import importlib
+import itertools
+import json
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from cai import cli, manifest
+from cai.evaluation.rewards import RewardModel
+from cai.generation.chat_api import ChatClient
+from cai.generation.chat_model import ChatModel
+from cai.generation.client import Client
+from cai.generation.journal import Journal, stage_of
+from cai.generation.program import parse
+from cai.generation.run import Run
+from cai.judging.settings import ChatJudge
+from cai.records import Ledger, Record, read_jsonl, record_id, shard_of
+from cai.tokens import Tokenizer
+
+PLACEHOLDER = "(planned {})"
+
+
+class Count(NamedTuple):
+    """The questions of a job.
+
+    Attributes:
+        new: that the journals do not answer.
+        reused: that they do.
+        tokens: that the new answers may have, at most.
+        exact: False if some of the records behind them are still to be made: there may be fewer.
+    """
+
+    new: int = 0
+    reused: int = 0
+    tokens: int = 0
+    exact: bool = True
+
+    def plus(self, other: "Count") -> "Count":
+        """The questions of both."""
+        sums = map(sum, zip(self[:3], other[:3], strict=True))
+        return Count(*sums, exact=self.exact and other.exact)
+
+
+class _SilentClient(Client):
+    """A client of which nothing that is not in the journal is asked."""
+
+    tokens = 0
+
+    def _answers(self, questions: Any, read: Any, what: str | None) -> list[Any]:
+        return super()._answers(questions, read, None)
+
+    def _ask_all(self, batches: Any, read: Any) -> Iterator[dict[str, Any]]:
+        for batch in batches:
+            for question in batch:
+                self.usage.answered(question.key, None)
+                self.tokens += json.loads(question.parameters)["tokens_to_generate"]
+            yield {question.key: read(question, None) for question in batch}
+
+    def _read_completion(self, question: Any, row: Any) -> dict[str, str]:
+        return {"text": PLACEHOLDER.format(question.key), "finish": "stop"}
+
+    def _read_choice(self, question: Any, row: Any) -> float:
+        return 0.5
+
+
+class _SilentService(ChatClient):
+    """A chat service of which nothing is asked; it needs no key."""
+
+    tokens = 0
+
+    def ask(self, requests: Any, what: str | None) -> list[Any]:
+        return super().ask(requests, None)
+
+    def _ask_all(self, keys: list[str], bodies: dict[str, dict]) -> Iterator[tuple[str, Any]]:
+        for key in keys:
+            self.tokens += bodies[key]["max_tokens"]
+            yield key, {"text": PLACEHOLDER.format(key), "finish": "stop", "p_a": 0.5}
+
+
+class _SilentRewards(RewardModel):
+    """A reward model that is not asked."""
+
+    tokens = 0
+
+    def rewards(self, texts: Sequence[str], what: str | None) -> list[float]:
+        return super().rewards(texts, None)
+
+    def _ask(self, texts: Sequence[str]) -> list[tuple[str, float]]:
+        return [(text, 0.0) for text in texts]
+
+
+class _Notes(Journal):
+    """A stage's journals, with placeholders on top that are written nowhere."""
+
+    def __init__(self, path: None) -> None:
+        super().__init__(path)
+        self._placeholders: dict[str, Any] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._placeholders or super().__contains__(key)
+
+    def get(self, key: str) -> Any:
+        """The placeholder, or the answer that the journals hold."""
+        return self._placeholders[key] if key in self._placeholders else super().get(key)
+
+    def put_all(self, values: Mapping[str, Any], model: str = "", sampling: str = "") -> None:
+        """Keep placeholders."""
+        self._placeholders.update(values)
+
+
+_Silent = _SilentClient | _SilentService | _SilentRewards
+
+
+class _Uncounted(Tokenizer):
+    """Finds every text short enough: its model is still to be made."""
+
+    def __init__(self) -> None:
+        """It has no file."""
+
+    def count(self, text: str, *, add_bos: bool = False) -> int:
+        """None."""
+        return 0
+
+
+class Rehearsal(Run):
+    """The surroundings of planned jobs: records as they are or will be, journals, nobody to ask.
+
+    Args:
+        coming: the files that the planned jobs will make.
+        expected: for a file that no step makes (prompts out of a dataset), how many records it will
+            have.
+    """
+
+    def __init__(self, coming: Iterable[str], expected: Callable[[str], int]) -> None:
+        self._coming, self._expected = set(coming), expected
+        self._made: dict[str, list[Record]] = {}
+        self._inexact: set[str] = set()  # files whose records are not all sure to be there
+        self._read: dict[str, list[Record]] = {}
+        self._shards: dict[tuple[str, int], list[list[Record]]] = {}
+        self._journals: dict[tuple[Path, str], Journal] = {}
+        self._parsers: dict[str, argparse.ArgumentParser] = {}
+        self._asked: list[_Silent] = []
+        self._exact = True
+
+    def rehearse(self, command: str) -> Count | None:
+        """Go through the job of a rule's command line; None for one that asks no model."""
+        words = shlex.split(command.partition(" 2>&1 |")[0])
+        program = Path(words[1]) if len(words) > 1 else Path()
+        step = _step(program)
+        if step is None:
+            return None
+        self._asked, self._exact = [], True
+        step.step(parse(self._parser(program.stem, step), words[2:]), self)
+        return self._count()
+
+    def read(self, path: Path) -> list[Record]:
+        """The records of a file; of one that is still to be made, those that a step will make."""
+        name = str(path)
+        self._exact &= name not in self._inexact
+        if name in self._made:
+            return self._made[name]
+        if name in self._coming:
+            self._exact = False
+            self._made[name] = _placeholders(name, self._expected(name))
+            self._inexact.add(name)
+            return self._made[name]
+        if name not in self._read:
+            self._read[name] = list(read_jsonl(path))
+        return self._read[name]
+
+    def records(self, options: argparse.Namespace) -> list[Record]:
+        """The input's records that belong to this shard."""
+        rows, (index, count) = self.read(options.input), options.shard
+        if count == 1:
+            return rows
+        place = (str(options.input), count)
+        if place not in self._shards:
+            self._shards[place] = _sharded(rows, count)
+        return self._shards[place][index]
+
+    @contextmanager
+    def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
+        """What all journals of the stage hold."""
+        path = options.journal
+        place = (path.parent, stage_of(path))
+        if place not in self._journals:
+            self._journals[place] = _Notes.reading(path)
+        yield self._journals[place]
+
+    @contextmanager
+    def model(self, options: argparse.Namespace) -> Iterator[ChatModel]:
+        """The model that the options name, or the place of one that is still to be made."""
+        tokenizer = self.tokenizer(options.tokenizer or options.model)
+        with self.journal(options) as journal:
+            client = _SilentClient(None, journal, self._identity(options.model), options.client)
+            self._asked.append(client)
+            yield ChatModel(client, options.template, tokenizer, options.context)
+
+    @contextmanager
+    def service(self, judge: ChatJudge, options: argparse.Namespace) -> Iterator[ChatClient]:
+        """A chat service that judges."""
+        with self.journal(options) as journal:
+            client = _SilentService(judge.url, judge.model, None, journal, judge.client)
+            self._asked.append(client)
+            yield client
+
+    @contextmanager
+    def reward_model(self, options: argparse.Namespace) -> Iterator[RewardModel]:
+        """The reward model that the options name, or the place of one."""
+        with self.journal(options) as journal:
+            model = _SilentRewards(None, journal, self._identity(options.model), options.batch_size)
+            self._asked.append(model)
+            yield model
+
+    def tokenizer(self, path: Path) -> Tokenizer:
+        """The tokenizer of a model; of one that is still to be made, one that counts nothing."""
+        return Tokenizer(path) if path.is_file() else _Uncounted()
+
+    def write(
+        self, rows: Iterable[Record], ledger: Ledger, output: Path, report: Record | None = None
+    ) -> None:
+        """Keep the rows for the jobs that read them."""
+        self._made[str(output)] = list(rows)
+        if self._count().new or not self._exact:
+            self._inexact.add(str(output))
+
+    def record(self, options: argparse.Namespace, ledger: Ledger | Sequence[Ledger]) -> None:
+        """Nothing: a plan leaves no trace."""
+
+    def conclude(
+        self,
+        rows: Iterable[Record],
+        ledger: Ledger,
+        options: argparse.Namespace,
+        report: Record | None = None,
+    ) -> None:
+        """Keep the rows, whatever share of them is dropped."""
+        self.write(rows, ledger, options.output)
+
+    def _count(self) -> Count:
+        """The questions of the present job so far."""
+        usages = [client.usage.as_dict() for client in self._asked]
+        reused = sum(usage["reused"] for usage in usages)
+        new = sum(usage["questions"] for usage in usages) - reused
+        return Count(new, reused, sum(client.tokens for client in self._asked), self._exact)
+
+    def _identity(self, model: Path) -> str:
+        if str(model) in self._coming or not model.is_file():
+            return f"planned {model}"
+        return manifest.identity(model)
+
+    def _parser(self, name: str, step: ModuleType) -> argparse.ArgumentParser:
+        """A program's command line, which takes files that are still to be made."""
+        if name not in self._parsers:
+            self._parsers[name] = step.parser()
+            for action in self._parsers[name]._actions:
+                action.type = Path if action.type is cli.existing_file else action.type
+        return self._parsers[name]
+
+
+def _step(program: Path) -> ModuleType | None:
+    """The program as a module, if it is one whose step can be rehearsed."""
+    if program.suffix != ".py" or not program.is_file():
+        return None
+    if "\ndef step(" not in program.read_text(encoding="utf-8"):
+        return None
+    return importlib.import_module(program.stem)  # programs lie beside each other, in scripts/
+
+
+def _sharded(rows: Sequence[Record], count: int) -> list[list[Record]]:
+    """All shards at once: asking for each in turn would take the square of the time."""
+    shards: list[list[Record]] = [[] for _ in range(count)]
+    for row in rows:
+        shards[shard_of(row["id"], count)].append(row)
+    return shards
+
+
+def _placeholders(name: str, count: int) -> list[Record]:
+    """Prompts that are not known yet, half of each set where there are two."""
+    texts = [f"{PLACEHOLDER.format(name)} {number}" for number in range(count)]
+    sets = itertools.cycle(("harmful", "helpful"))
+    return [
+        {"id": record_id(text), "prompt": text, "set": next(sets), "source": name} for text in texts
+    ]

@@ -1,0 +1,115 @@
+"""A plan as a table for a terminal."""
+
+from collections.abc import Sequence
+
+from cai.plan.rehearsal import Count
+from cai.plan.stages import Plan, Stage
+
+HEADER = ("stage", "jobs", "new", "reused", "GPUs", "GPU-hours", "time", "disk", "why")
+LINES = 6  # reasons of a stage that are shown
+AFTER = 3  # stages that a stage follows from, that are shown
+UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def show(plan: Plan) -> str:
+    """The table, what it sums up to, and what its marks mean."""
+    if not plan.stages:
+        return f"{plan.settings.results}: nothing to be done"
+    rows = [HEADER, *(row for stage in plan.stages for row in _rows(stage)), _total(plan)]
+    marks = [
+        "(all times are of jobs one after another)",
+        *(
+            ["* estimated by the formulas of docs/cluster.md: no earlier run was measured"]
+            if any(stage.is_estimated for stage in plan.stages)
+            else []
+        ),
+        *(["<= at most: some of the records are still to be made"] if not plan.count.exact else []),
+        *(f"not known, counted as none: {line}" for line in plan.unknown),
+    ]
+    return "\n".join([_aligned(rows), "", summary(plan), *marks])
+
+
+def summary(plan: Plan) -> str:
+    """One line: jobs, answers, GPU-hours."""
+    count = plan.count
+    return (
+        f"{plan.settings.results}: {plan.jobs} jobs to run, {plan.up_to_date} up to date; "
+        f"{_number(count.new, count)} new answers, {count.reused:,} reused; "
+        f"{plan.gpu_hours:,.1f} GPU-hours{_mark(plan.stages)}"
+    )
+
+
+def _rows(stage: Stage) -> list[tuple[str, ...]]:
+    count = stage.count
+    gpus = max((cost.gpus for cost in stage.costs), default=0)
+    known = not stage.is_unknown
+    mark = "*" if stage.is_estimated else ""
+    why = _shown(stage.why)
+    after = [*stage.after[:AFTER], *(["..."] if len(stage.after) > AFTER else [])]
+    follows = f"after {', '.join(after)}" if after else ""
+    first, *rest = [*why, *([follows] if follows else [])] or [""]
+    row = (
+        stage.name,
+        str(stage.jobs),
+        "" if count is None else _number(count.new, count),
+        "" if count is None else f"{count.reused:,}",
+        str(gpus or ""),
+        "" if not gpus else f"{stage.gpu_hours:,.1f}{mark}" if known else "?",
+        f"{duration(stage.seconds)}{mark}" if stage.seconds else "",
+        amount(stage.disk) if stage.disk else "",
+        first,
+    )
+    return [row, *(("",) * (len(HEADER) - 1) + (line,) for line in rest)]
+
+
+def _total(plan: Plan) -> tuple[str, ...]:
+    mark, count = _mark(plan.stages), plan.count
+    return (
+        "total",
+        str(plan.jobs),
+        _number(count.new, count),
+        f"{count.reused:,}",
+        "",
+        f"{plan.gpu_hours:,.1f}{mark}",
+        f"{duration(plan.seconds)}{mark}",
+        amount(sum(stage.disk for stage in plan.stages)),
+        "",
+    )
+
+
+def _shown(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - LINES} more"] if len(lines) > LINES else []
+    return [*lines[:LINES], *more]
+
+
+def _mark(stages: Sequence[Stage]) -> str:
+    return "*" if any(stage.is_estimated for stage in stages) else ""
+
+
+def _number(value: int, count: Count) -> str:
+    return f"{value:,}" if count.exact or not value else f"<= {value:,}"
+
+
+def duration(seconds: float) -> str:
+    """``38 s``, ``12 min``, ``5.2 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def amount(size: float) -> str:
+    """Bytes in the largest unit that leaves a whole number before the point."""
+    for unit, name in UNITS:
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.0f} B"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of equal width: names and reasons to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *numbers, why in rows:
+        cells = [name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:-1]), why]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""How many records a step will have, and how large a file will be, before either is there."""
+
+from pathlib import Path
+
+import pyarrow.parquet
+
+from cai.data.sources import Source
+from cai.launch import Launch
+from cai.memory import parameters
+from cai.records import open_bytes
+from cai.settings import Settings
+from cai.sizing import shapes_of
+from cai.stages import Sizing
+from cai.values import Values
+
+
+class Sizes:
+    """Numbers of records: of files as they are now, of others as the configuration lets expect.
+
+    What nobody tells (a source on a hub without ``records``) counts as none, and is listed in
+    ``unknown``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.unknown: set[str] = set()
+
+    def records(self, path: str) -> int:
+        """The records of a file of the results; of one that is not there, those to be expected."""
+        if Path(path).is_file():
+            return lines(Path(path))
+        name = Path(path).relative_to(self._settings.results).as_posix()
+        return self._expected().get(name, 0)
+
+    def parameters(self) -> int:
+        """N: the parameters of the base model."""
+        shape = shapes_of(self._settings)[0]["base"]
+        if shape is None:
+            self.unknown.add("models.base.shape: its sizes are not known before it is here")
+            return 0
+        sizing = Sizing("sft", (), Launch(), Values(self._settings, "sft"))
+        return parameters(sizing, shape) * sizing.tensor * sizing.pipeline
+
+    def _expected(self) -> dict[str, int]:
+        """What each file out of a dataset will have, at most."""
+        settings = self._settings
+        held_out = settings.datasets.test_fraction
+        red_team = self._source("datasets.red_team", settings.datasets.red_team)
+        test = round(red_team * held_out)
+        helpful = sum(
+            self._source("datasets.helpful_preferences", source)
+            for source in settings.datasets.helpful_preferences
+        )
+        asked = [round(helpful * held_out)]
+        if settings.evaluation.helpful:
+            asked = [self._source("evaluation.helpful", settings.evaluation.helpful)]
+        most = settings.evaluation.limit
+        revisions = settings.supervised.rounds if settings.supervised.train_on == "all" else 1
+        revised = (red_team - test) * revisions
+        pairs = getattr(settings.judge, "pairs", None) or getattr(
+            getattr(settings.judge, "pairwise", None), "pairs", 1
+        )
+        judged = (red_team - test) * pairs * settings.preferences.draws
+        sft = self._source("datasets.helpful_sft", settings.datasets.helpful_sft)
+        return {
+            "data/red_team/train.jsonl": red_team - test,
+            "data/red_team/test.jsonl": test,
+            "evaluation/prompts.jsonl": sum(min(n, most or n) for n in (test, *asked)),
+            "sl_cai/train.jsonl": revised
+            + min(sft, round(revised * settings.supervised.helpful_ratio)),
+            # two lines a comparison
+            "rl_cai/train.comparisons.jsonl": 2
+            * (judged + min(helpful, round(judged * settings.preferences.helpful_ratio))),
+            "rl_cai/train.prompts.jsonl": red_team
+            - test
+            + min(helpful, round((red_team - test) * settings.preferences.helpful_prompt_ratio)),
+        }
+
+    def _source(self, field: str, source: Source) -> int:
+        """The records of a source, as far as they are taken."""
+        count = sum(map(lines, source.files)) if source.is_local else source.records
+        if count is None:
+            self.unknown.add(f"{field}.records: how many {source.label} has is not stated")
+            return 0
+        return min(count, self._settings.datasets.limit or count)
+
+
+def lines(path: Path) -> int:
+    """The records of a JSON Lines or Parquet file."""
+    if path.suffix == ".parquet":
+        return pyarrow.parquet.ParquetFile(path).metadata.num_rows
+    with open_bytes(path) as stream:
+        return sum(1 for line in stream if line.strip())
