@@ -4,7 +4,7 @@ CONTROLLER := .envs/controller
 NEMO_CPU := .envs/nemo-cpu
 RUN := PATH="$(CURDIR)/$(CONTROLLER)/bin:$$PATH"
 
-.PHONY: help demo test lint format docs chat demo-models controller nemo-cpu clean
+.PHONY: help demo plan test lint format docs chat demo-models controller nemo-cpu clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,10 @@ demo: controller nemo-cpu ## Constitutional AI with tiny models on this machine'
 	@$(RUN) snakemake --profile profiles/demo
 	@cat results/demo/evaluation/summary.md
 	@echo "The report: results/demo/report.html"
+
+PROFILE ?= profiles/demo
+plan: controller ## what a run would do and cost; PROFILE=slurm and ARGS="--budget 500" are taken
+	@$(RUN) python scripts/plan.py --profile $(PROFILE) $(ARGS)
 
 test: controller nemo-cpu ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh

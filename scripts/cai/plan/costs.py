@@ -117,7 +117,7 @@ class Costs:
         rollouts = values.whole("model.ppo.num_rollout_samples") or 1
         batch = values.whole("model.ppo.rollout_micro_batch_size") or 1
         epochs = values.whole("trainer.ppo.max_epochs", 1) or 1
-        steps = self._records("rl_cai/train.prompts.jsonl") * epochs // rollouts
+        steps = -(-self._records("rl_cai/train.prompts.jsonl") * epochs // rollouts)
         batches = -(-rollouts // (batch * max(1, gpus // 2)))
         rolling = batches * self._settings.lengths.answer / self._settings.estimates.decode_steps
         tokens = rollouts * self._settings.lengths.rl

@@ -1,0 +1,141 @@
+"""The bill of a run that has not begun: estimates, budget, mistakes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cai.dag import PlannedJob, Reasons
+from cai.plan.costs import Costs
+from cai.plan.disk import size
+from cai.plan.rehearsal import Count
+from cai.plan.show import amount, duration
+from cai.plan.sizes import Sizes
+from cai.records import write_json
+from cai.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--config", "datasets={limit: 40}", "supervised={validation_size: 128}"]
+
+
+def plan(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts/plan.py", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def mistral(tmp_path_factory):
+    """The plan of Mistral-7B on a cluster, for few records, with empty results."""
+    results = tmp_path_factory.mktemp("results") / "run"
+    arguments = ["--profile", "slurm", "--config", f"results={results}", *SMALL[1:]]
+    done = plan("--json", *arguments, "--", f"{results}/rl_cai.nemo")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), arguments, results
+
+
+def test_a_run_that_was_never_made_is_estimated_and_marked_so(mistral):
+    told, _, _ = mistral
+    stages = {stage["stage"]: stage for stage in told["stages"]}
+    assert stages["responses"]["jobs"] == 8
+    assert stages["responses"]["new"] == 38  # of 40, without those held out
+    assert stages["candidates"]["new"] == 4 * 38
+    assert not stages["candidates"]["exact"]
+    for name in ("responses", "revisions", "candidates", "sl_cai", "reward_model", "rl_cai"):
+        assert stages[name]["source"] == ["estimated"], name
+        assert stages[name]["gpu_hours"] > 0, name
+        assert stages[name]["why"] == ["not made yet"], name
+    assert stages["rl_cai"]["gpus"] == 16
+    assert told["gpu_hours"] == pytest.approx(sum(s["gpu_hours"] for s in told["stages"]), abs=0.01)
+    checkpoints = 7.24e9 * (2 + 14 * 4)
+    assert stages["rl_cai"]["disk"] == pytest.approx(checkpoints, rel=0.01)
+
+
+@pytest.mark.parametrize(("budget", "code"), [(0.5, 1), (1e6, 0)])
+def test_a_plan_above_the_budget_ends_with_1(mistral, budget, code):
+    _, arguments, results = mistral
+    done = plan("--budget", budget, *arguments, "--", f"{results}/sl_cai.nemo")
+    assert done.returncode == code, done.stderr
+    assert ("over the budget" in done.stderr) == bool(code)
+    assert "* estimated by the formulas of docs/cluster.md" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--compare", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["--config", "seed=-1"], "seed: Input should be greater than or equal to 0, found"),
+        (["results/none"], "results/none"),
+        (["--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(arguments, said):
+    done = plan(*arguments)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
+    assert line.startswith("error: ") and said in line
+
+
+def job(folder, rule="responses", gpus=8):
+    return PlannedJob(
+        rule=rule,
+        wildcards={"shard": "0"},
+        input=(),
+        output=(str(folder / "0.jsonl"),),
+        log=(),
+        benchmark=None,
+        command="",
+        params={"journal": str(folder / "responses-0.jsonl")},
+        resources={"gres": f"gpu:{gpus}", "nodes": 1},
+        is_local=False,
+        needed=True,
+        reasons=Reasons(),
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    start=st.floats(1, 900),
+    rate=st.floats(0.001, 10),
+    news=st.lists(st.integers(1, 5000), min_size=1, max_size=5),
+    new=st.integers(1, 10**5),
+)
+def test_the_rate_of_earlier_jobs_is_found_whatever_their_sizes(tmp_path_factory, **case):
+    folder = tmp_path_factory.mktemp("journal")
+    start, rate = case["start"], case["rate"]
+    for shard, count in enumerate(case["news"]):
+        entry = {"new": count, "seconds": start + rate * count, "start_seconds": start}
+        row = {**entry, "gpus": 8, "end": "ended"}
+        other = {**row, "gpus": 4, "seconds": 1e9}
+        killed = {"gpus": 8, "seconds": 1e9, "end": None}
+        write_json(folder / f"responses-{shard}.cost.json", [other, killed, row])
+        (folder / f"responses-{shard}.jsonl").touch()
+    mistral = load_settings(["config/config.yaml"])
+    cost = Costs(mistral, Sizes(mistral)).of(job(folder), Count(new=case["new"]))
+    assert cost.source == "measured"
+    assert cost.seconds == pytest.approx(start + rate * case["new"], rel=1e-6)
+    assert cost.gpu_hours == pytest.approx(cost.seconds * 8 / 3600)
+
+
+def test_what_is_linked_twice_is_on_the_disk_once(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/a.nemo").write_bytes(b"x" * 1000)
+    (tmp_path / "a.nemo").hardlink_to(tmp_path / "work/a.nemo")
+    assert size([tmp_path / "a.nemo", tmp_path / "work", tmp_path / "none"]) == 1000
+
+
+def test_amounts_are_told_in_units_that_people_read():
+    assert [duration(s) for s in (38.2, 700, 9000)] == ["38 s", "12 min", "2.5 h"]
+    assert [amount(n) for n in (12, 2_500, 14.5e9, 1.3e12)] == [
+        "12 B",
+        "2.5 kB",
+        "14.5 GB",
+        "1.3 TB",
+    ]
