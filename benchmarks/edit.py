@@ -1,0 +1,141 @@
+#!/usr/bin/env python
+"""What an edit of one principle of 16 costs: generation again, against the first run's.
+
+    .envs/controller/bin/python benchmarks/edit.py          (after make demo)
+
+A constitution of 16 principles is made of the wordings that the demo's models know. All red-team
+prompts are answered, critiqued and revised by it, and the demo's candidates are judged by it, with
+the programs of the rules and NeMo's own server. Then one principle is given another wording, and
+the same commands run again. Answers are counted by the ledgers, seconds by the jobs themselves.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from cai import cli, nemo  # noqa: E402
+from cai.constitution import load_constitution  # noqa: E402
+from cai.errors import fail_if  # noqa: E402
+from cai.generation.run import cost_path  # noqa: E402
+from cai.records import ledger_path, read_json, write_json  # noqa: E402
+from cai.settings import Settings, load_settings  # noqa: E402
+
+PRINCIPLES = 16
+
+
+class Taken(NamedTuple):
+    """What a step took: answers asked for, seconds of the asking, seconds of the whole job."""
+
+    answers: int
+    asking: float
+    seconds: float
+
+
+def main() -> None:
+    """Run the steps twice, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    settings = load_settings(["config/config.yaml", "config/demo.yaml"])
+    fail_if(
+        not Path(settings.results, "rl_cai/candidates/0.jsonl").is_file(),
+        f"{settings.results}: has no candidates; run make demo first",
+    )
+    first = constitution(settings)
+    edited = [{**first[0], **{text: first[1][text] for text in first[0] if text != "id"}}]
+    runs = (("first run", first), ("one edited", edited + first[1:]))
+    with TemporaryDirectory() as folder:
+        taken = {what: steps(settings, Path(folder), principles) for what, principles in runs}
+    print(table(taken))
+    if options.output:
+        write_json(options.output, taken)
+
+
+def constitution(settings: Settings) -> list[dict[str, str]]:
+    """16 principles in the wordings of the demo's own."""
+    known = [p.model_dump() for p in load_constitution(settings.constitution)]
+    return [
+        {**known[number % len(known)], "id": f"principle-{number:02}"}
+        for number in range(PRINCIPLES)
+    ]
+
+
+def steps(settings: Settings, folder: Path, principles: list[dict]) -> dict[str, Taken]:
+    """Responses, revisions and judging of one constitution, with the folder's journals."""
+    results = Path(settings.results)
+    supervised, judge = settings.supervised, settings.judge.model_dump_json()
+    responses = folder / "respond.jsonl"
+    texts = {
+        stage: [json.dumps({name: p[name] for name in ("id", *names)}) for p in principles]
+        for stage, names in (
+            ("revise", ("critique", "revision")),
+            ("judge", ("preference",)),
+        )
+    }
+    return {
+        "responses": take(
+            settings, folder, "respond", results / "data/red_team/train.jsonl",
+            "--sampling", supervised.response.model_dump_json(),
+        ),
+        "critiques and revisions": take(
+            settings, folder, "revise", responses, "--rounds", "1",
+            "--critique-sampling", supervised.critique.model_dump_json(),
+            "--revision-sampling", supervised.revision.model_dump_json(),
+            "--principles", *texts["revise"],
+        ),
+        "judging": take(
+            settings, folder, "judge", results / "rl_cai/candidates/0.jsonl",
+            "--judge", judge, "--principles", *texts["judge"],
+        ),
+    }  # fmt: skip
+
+
+def take(settings: Settings, folder: Path, program: str, source: Path, *options: str) -> Taken:
+    """Run a step's program, which must succeed."""
+    model = f"{settings.results}/models/instruct.nemo"
+    output, journal = folder / f"{program}.jsonl", folder / f"{program}.journal.jsonl"
+    command = [
+        sys.executable, f"scripts/{program}.py", "--input", source, "--output", output,
+        "--seed", settings.seed, "--model", model, "--journal", journal,
+        "--template", settings.models.instruct.template.model_dump_json(),
+        "--client", settings.client.model_dump_json(), *options,
+        "--", *nemo.serve_model(settings, "instruct", model),
+    ]  # fmt: skip
+    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+    usage = read_json(ledger_path(output))["notes"]["usage"]
+    cost = read_json(cost_path(journal))[-1]
+    asking = cost["seconds"] - cost["start_seconds"]
+    return Taken(usage["questions"] - usage["reused"], round(asking, 1), cost["seconds"])
+
+
+def table(taken: dict[str, dict[str, Taken]]) -> str:
+    """A Markdown table: both runs of each step, and the share of the second."""
+    first, edited = taken.values()
+    rows = [(step, first[step], edited[step]) for step in first]
+    rows.append(
+        ("all", *(Taken(*map(sum, zip(*run.values(), strict=True))) for run in (first, edited)))
+    )
+    lines = [
+        "| step | answers | after the edit | share | asking, s | after the edit, s | share |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for step, one, two in rows:
+        answers = f"{one.answers:,} | {two.answers:,} | {two.answers / one.answers:.1%}"
+        seconds = f"{one.asking:.1f} | {two.asking:.1f} | {two.asking / one.asking:.1%}"
+        lines.append(f"| {step} | {answers} | {seconds} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main)
