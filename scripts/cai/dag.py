@@ -130,6 +130,26 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
         UserError: what Snakemake says against it.
         SystemExit: what the workflow's own checks say, a line each.
     """
+    with _snakemake(arguments, dryrun=True) as (workflow, said):
+        warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
+        return DryRun(list(_jobs(workflow.persistence.dag)), warnings)
+
+
+def touch(arguments: Sequence[str]) -> None:
+    """Have Snakemake take the outputs of the planned jobs as up to date: ``snakemake --touch``.
+
+    Of each it records the parameters, inputs and code as they are now.
+
+    Raises:
+        UserError: what Snakemake says against it.
+    """
+    with _snakemake(arguments, touch=True, no_hooks=True):
+        pass
+
+
+@contextmanager
+def _snakemake(arguments: Sequence[str], **options: bool) -> Iterator[tuple[Any, str]]:
+    """Run Snakemake in this process; yields the workflow and what was said on stderr."""
     from snakemake.cli import args_to_api, parse_args
     from snakemake.settings.enums import Quietness
 
@@ -138,8 +158,8 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
     with _listening(errors), redirect_stdout(io.StringIO()), redirect_stderr(said):
         try:
             parser, args = parse_args(list(arguments))
-            args.dryrun = True
-            args.quiet = {Quietness.RULES, Quietness.PROGRESS}  # ends before it prints the jobs
+            vars(args).update(options)
+            args.quiet = {Quietness.RULES, Quietness.PROGRESS}  # a dry run ends before the jobs
             done = args_to_api(args, parser)
         except SystemExit as end:
             fail_if(isinstance(end.code, int), f"snakemake: {_last(said.getvalue())}")
@@ -149,8 +169,7 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
         fail_if(not done, f"snakemake: {_told(errors)}")
         planned = [each for each in _workflows if each.persistence is not None]
         fail_if(not planned, "snakemake: these arguments plan no jobs")
-        warnings = [line for line in said.getvalue().splitlines() if line.startswith("warning: ")]
-        return DryRun(list(_jobs(planned[0].persistence.dag)), warnings)
+        yield planned[0], said.getvalue()
 
 
 @contextmanager
