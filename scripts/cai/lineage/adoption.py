@@ -44,10 +44,10 @@ def adopt(artefact: str, why: str, arguments: Sequence[str]) -> None:
     """
     artefact = os.path.normpath(artefact)
     adoption = plan(artefact, arguments)
+    _touch([job for job, _ in adoption.jobs.values()], arguments)
+    _record(adoption, why)
     for name, (_, reasons) in adoption.jobs.items():
         print(f"adopted: {name}", *(f"  {reason}" for reason in reasons), sep="\n")
-    _record(adoption, why)
-    _touch(adoption, arguments)
     for job in adoption.left:
         reasons = job.reasons.own() or [
             f"follows {name}" for name in set(job.reasons.made.values())
@@ -96,23 +96,8 @@ def _check(own: PlannedJob, artefact: str, jobs: dict[str, PlannedJob]) -> None:
     fail_if(own.reasons.forced, f"{artefact}: cannot be adopted while its job is forced")
 
 
-def _record(adoption: Adoption, why: str) -> None:
-    entry = {
-        "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "why": why,
-        "who": getpass.getuser(),
-    }
-    for job, reasons in adoption.jobs.values():
-        for path in job.output:
-            if path.endswith(SUFFIX):
-                manifest = read_json(path)
-                manifest.setdefault("adopted", []).append({**entry, "reasons": reasons})
-                write_json(path, manifest)
-
-
-def _touch(adoption: Adoption, arguments: Sequence[str]) -> None:
+def _touch(jobs: Sequence[PlannedJob], arguments: Sequence[str]) -> None:
     """Have Snakemake touch the jobs' outputs; a checkpoint's manifest stays trusted afterwards."""
-    jobs = [job for job, _ in adoption.jobs.values()]
     models = [Path(path) for job in jobs for path in job.output if path.endswith(".nemo")]
     true = [path for path in models if identity(path) == _known(path)]
     touch([*arguments, "--", *(job.output[0] for job in jobs)])
@@ -127,3 +112,16 @@ def _touch(adoption: Adoption, arguments: Sequence[str]) -> None:
 def _known(path: Path) -> str | None:
     beside = manifest_path(path)
     return read_json(beside).get("sha256") if beside.exists() else None
+
+
+def _record(adoption: Adoption, why: str) -> None:
+    """Add the reason to the manifests; their times stay, as other jobs take them for inputs."""
+    when, who = time.strftime("%Y-%m-%dT%H:%M:%S%z"), getpass.getuser()
+    for job, reasons in adoption.jobs.values():
+        for path in filter(lambda path: path.endswith(SUFFIX), job.output):
+            touched = Path(path).stat().st_mtime_ns
+            manifest = read_json(path)
+            entry = {"when": when, "why": why, "who": who, "reasons": reasons}
+            manifest.setdefault("adopted", []).append(entry)
+            write_json(path, manifest)
+            os.utime(path, ns=(touched, touched))

@@ -95,6 +95,9 @@ _IDS: dict[str, Callable[[Record, Any], str]] = {
 def _step(node: Node, where: str, row: Record) -> dict[str, Any]:
     what = str(node.facts.get("what"))
     shown = _SHOWN.get(what, _plain)(row, node.facts.get("principles", {}))
+    if "comparisons" in Path(node.path).name:  # two lines each, see cai.data.comparisons
+        odd = int(where.rpartition(":")[2]) % 2
+        shown = [("chosen" if odd else "rejected", row["text"])]
     return {"step": what, "where": where, "record": row, "shown": shown}
 
 
