@@ -19,6 +19,7 @@ from cai.changes import NOTHING, changes
 from cai.errors import UserError, fail_if
 
 _workflows: list[Any] = []
+Files = tuple[list[str], list[str], list[str]]  # missing and incomplete outputs, updated inputs
 
 
 def register(workflow: Any) -> None:
@@ -201,33 +202,36 @@ def _last(text: str) -> str:
 
 def _jobs(dag: Any) -> Iterator[PlannedJob]:
     needed = set(dag.needrun_jobs())
-    for level in dag.toposorted():
-        for job in sorted(level, key=lambda job: (job.rule.name, str(job.wildcards))):
-            if not job.output:
-                continue
-            yield PlannedJob(
-                rule=job.rule.name,
-                wildcards=dict(job.wildcards.items()),
-                input=tuple(map(str, job.input)),
-                output=tuple(map(str, job.output)),
-                log=tuple(map(str, job.log)),
-                benchmark=str(job.benchmark) if job.benchmark else None,
-                params=dict(job.params.items()),
-                resources=dict(job.resources.items()),
-                is_local=job.is_local,
-                needed=job in needed,
-                reasons=_reasons(dag, job, needed),
-            )
+    jobs = [
+        job
+        for level in dag.toposorted()
+        for job in sorted(level, key=lambda job: (job.rule.name, str(job.wildcards)))
+        if job.output
+    ]
+    for job, files in zip(jobs, asyncio.run(_all_files(dag, jobs)), strict=True):
+        yield PlannedJob(
+            rule=job.rule.name,
+            wildcards=dict(job.wildcards.items()),
+            input=tuple(map(str, job.input)),
+            output=tuple(map(str, job.output)),
+            log=tuple(map(str, job.log)),
+            benchmark=str(job.benchmark) if job.benchmark else None,
+            params=dict(job.params.items()),
+            resources=dict(job.resources.items()),
+            is_local=job.is_local,
+            needed=job in needed,
+            reasons=_reasons(dag, job, needed, files),
+        )
 
 
-def _reasons(dag: Any, job: Any, needed: set[Any]) -> Reasons:
+def _reasons(dag: Any, job: Any, needed: set[Any], files: Files) -> Reasons:
     reason, persistence = dag.reason(job), dag.workflow.persistence
-    missing, incomplete, updated = asyncio.run(_files(dag, job))
+    missing, incomplete, updated = files
     makers = dag.dependencies[job]
     return Reasons(
-        missing=missing if job in needed else (),
-        incomplete=incomplete,
-        updated=updated,
+        missing=tuple(missing) if job in needed else (),
+        incomplete=tuple(incomplete),
+        updated=tuple(updated),
         made={
             str(path): " ".join([maker.rule.name, *maker.wildcards])
             for maker, paths in makers.items()
@@ -242,7 +246,11 @@ def _reasons(dag: Any, job: Any, needed: set[Any]) -> Reasons:
     )
 
 
-async def _files(dag: Any, job: Any) -> tuple[tuple[str, ...], ...]:
+async def _all_files(dag: Any, jobs: Sequence[Any]) -> list[Files]:
+    return [await _files(dag, job) for job in jobs]
+
+
+async def _files(dag: Any, job: Any) -> Files:
     """Outputs that are missing, or of a killed job; inputs that are new, by Snakemake's rules."""
     missing = [str(path) for path in job.output if not await path.exists()]
     incomplete = list(map(str, await dag.workflow.persistence.incomplete(job)))
@@ -251,7 +259,7 @@ async def _files(dag: Any, job: Any) -> tuple[tuple[str, ...], ...]:
     for path in job.input if oldest is not None else []:
         if await path.exists() and await path.is_newer(oldest) and not await _same(dag, job, path):
             updated.append(str(path))
-    return tuple(missing), tuple(incomplete), tuple(updated)
+    return missing, incomplete, updated
 
 
 async def _same(dag: Any, job: Any, path: Any) -> bool:
