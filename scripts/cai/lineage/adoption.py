@@ -62,7 +62,8 @@ def plan(artefact: str, arguments: Sequence[str]) -> Adoption:
         UserError: why it cannot be adopted.
     """
     jobs = dry_run([*arguments, "--", "all", artefact]).jobs
-    (own,) = [job for job in jobs if artefact in job.output]
+    own = next((job for job in jobs if artefact in job.output), None)
+    fail_if(own is None, f"{artefact}: no rule makes it")
     fail_if(not own.needed, f"{artefact}: is up to date; there is nothing to adopt")
     _check(own, artefact, {job.name: job for job in jobs})
     adopted = {own.name: (own, own.reasons.own())}
