@@ -87,6 +87,7 @@ def write_manifest(artefact: Path | str, **facts: Any) -> None:
         manifest_path(artefact),
         {
             "artefact": artefact.name,
+            "path": str(artefact),
             "sha256": file_digest(artefact),
             "size": artefact.stat().st_size,
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

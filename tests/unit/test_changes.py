@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.changes import changes, compare, plain, word_diff
@@ -17,11 +17,13 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_equal_values_do_not_differ(value):
     assert list(compare(plain(value), plain(json.loads(json.dumps(value))))) == []
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_the_other_way_round_before_and_now_are_swapped(left, right):
     there = set(map(repr, compare(plain(left), plain(right))))

@@ -142,7 +142,9 @@ FACTS = st.fixed_dictionaries(
 
 
 @given(FACTS, FACTS, st.sampled_from(["data", "other data"]))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_a_difference_is_symmetric_and_that_of_equal_lineages_empty(
     tmp_path_factory, left, right, data
 ):
@@ -165,3 +167,19 @@ def test_a_difference_is_symmetric_and_that_of_equal_lineages_empty(
     assert {name: set(map(repr, found)) for name, found in there.items()} == swapped
     assert bool(there) == ((left, "data") != (right, data))
     assert not difference(trace(first.model), trace(first.model)).files
+
+
+def test_results_of_another_copy_of_the_project_are_followed_there(tmp_path, monkeypatch):
+    copies = [tmp_path / "first", tmp_path / "second"]
+    for copy, seed in zip(copies, (1, 2), strict=True):
+        (copy / "results").mkdir(parents=True)
+        monkeypatch.chdir(copy)
+        Path("source.txt").write_text("data")
+        Path("results/made.jsonl").write_text("made")
+        inputs = {"source.txt": identity(Path("source.txt"))}
+        write_manifest("results/made.jsonl", what="step", inputs=inputs, settings={"seed": seed})
+    (copies[0] / "source.txt").write_text("other data")
+    there = trace(copies[0] / "results/made.jsonl")
+    assert there.broken == ["results/made.jsonl: was made of another source.txt than there is now"]
+    found = difference(there, trace("results/made.jsonl"))
+    assert text.differences(found).startswith("the artefact.jsonl:\n  seed: 1 -> 2\n")

@@ -30,11 +30,11 @@ def follow(lineage: Lineage, name: str) -> list[dict[str, Any]]:
     """
     own = lineage.nodes[lineage.path]
     fail_if(own.facts and Path(own.path).suffix != ".jsonl", f"{own.path}: not a dataset")
-    steps = [_step(own, where, row) for where, row in _rows(own.path, name)]
+    steps = [_step(own, where, row) for where, row in _rows(own, name)]
     fail_if(not steps, f"{own.path}: no record with the id {name}")
     prompt = name.partition(".")[0]  # of several revisions of a response, each has a number
     for node in _datasets(lineage):
-        found = list(_rows(node.path, prompt))
+        found = list(_rows(node, prompt))
         steps += [_step(node, where, row) for where, row in found]
         if found and node.facts.get("sources"):
             steps += _origins(node, prompt)
@@ -53,11 +53,11 @@ def _datasets(lineage: Lineage) -> Iterator[Node]:
                 yield lineage.nodes[path]
 
 
-def _rows(path: str, name: str) -> Iterator[tuple[str, Record]]:
-    if Path(path).is_file():
-        for number, row in enumerate(read_jsonl(path), 1):
+def _rows(node: Node, name: str) -> Iterator[tuple[str, Record]]:
+    if node.file.is_file():
+        for number, row in enumerate(read_jsonl(node.file), 1):
             if row.get("id") == name:
-                yield f"{path}:{number}", row
+                yield f"{node.path}:{number}", row
 
 
 def _origins(node: Node, name: str) -> Iterator[dict[str, Any]]:

@@ -107,7 +107,7 @@ def differences(found: Difference) -> str:
         own = []
         for change in changes:
             if change.path[0] in ("code", "software"):
-                shared.setdefault(str(change), []).append(name)
+                shared.setdefault(_short(change), []).append(name)
             else:
                 own += _change(change)
         lines += [f"{name}:", *(f"  {line}" for line in own)] if own else []
@@ -118,19 +118,24 @@ def differences(found: Difference) -> str:
     return "\n".join([*lines, *([content] if content else [])])
 
 
+def _short(change: Change) -> str:
+    """A change with the first digits of digests."""
+    is_digest = change.path == ("content",) or change.path[0] == "code"
+    shown = [str(each)[:DIGITS] if is_digest else each for each in (change.before, change.now)]
+    return str(change._replace(before=shown[0], now=shown[1]))
+
+
 def _change(change: Change) -> Iterator[str]:
     edited = isinstance(change.before, str) and isinstance(change.now, str)
     if change.path[0] == "file":
         side = "second" if isinstance(change.now, str) else "first"
         yield f"only in the {side}"
-    elif change.path == ("content",):
-        yield f"content: {str(change.before)[:DIGITS]} -> {str(change.now)[:DIGITS]}"
     elif change.path[0].startswith("principle ") and edited:
         yield f"{change.path[0]}: {change.path[1]}: {word_diff(change.before, change.now)}"
     elif change.path[0] == "settings":
         yield str(change._replace(path=change.path[1:]))
     else:
-        yield str(change)
+        yield _short(change)
 
 
 def record(steps: Sequence[dict[str, Any]]) -> str:

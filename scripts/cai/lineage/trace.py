@@ -9,7 +9,7 @@ from typing import Any
 
 from cai.changes import plain
 from cai.errors import fail_if
-from cai.manifest import identity, manifest_path, read_origin
+from cai.manifest import ORIGIN, identity, manifest_path
 from cai.records import read_json
 
 
@@ -18,11 +18,12 @@ class Node:
     """A file of a lineage.
 
     Attributes:
-        path: as its consumer named it.
+        path: as its consumer named it, which may be within another copy of the project.
         digest: of its content, as its manifest says, or else its consumer's; None for the unknown.
         manifest: what its manifest says; None if it has none, as data and models do not.
         inputs: their paths, with the digest that each had when this one was made.
         broken: what does not hold any more, a line each.
+        base: the folder that the path is relative to.
     """
 
     path: str
@@ -30,6 +31,12 @@ class Node:
     manifest: dict[str, Any] | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    base: str = ""
+
+    @property
+    def file(self) -> Path:
+        """Where it is."""
+        return Path(self.base, self.path)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -113,43 +120,50 @@ def trace(artefact: Path | str) -> Lineage:
         f"{manifest_path(path)}: no such file; artefacts of the workflow have a manifest beside "
         "them",
     )
+    named = os.path.normpath(read_json(manifest_path(path)).get("path", path))
+    whole = os.path.abspath(path)
+    elsewhere = whole.endswith(f"{os.sep}{named}")  # in a copy of the project, or in this one
+    base = whole.removesuffix(named) if elsewhere else ""
+    base = "" if base == os.path.join(os.getcwd(), "") else base
     nodes: dict[str, Node] = {}
-    _follow(path, nodes)
-    lineage = Lineage(path, nodes)
+    _follow(named if elsewhere else path, base, nodes)
+    lineage = Lineage(named if elsewhere else path, nodes)
     _check(lineage)
     return lineage
 
 
-def _follow(path: str, nodes: dict[str, Node], digest: str | None = None) -> None:
+def _follow(path: str, base: str, nodes: dict[str, Node], digest: str | None = None) -> None:
     if path in nodes:
         return
-    beside = manifest_path(path)
-    manifest = read_json(beside) if beside.exists() and not Path(path).is_dir() else None
-    facts = manifest or {}
-    node = Node(path, facts.get("sha256", digest), manifest, dict(facts.get("inputs", {})))
+    node = Node(path, digest, base=base)
+    beside = manifest_path(node.file)
+    if beside.exists() and not node.file.is_dir():
+        node.manifest = read_json(beside)
+        node.digest = node.manifest["sha256"]
+        node.inputs = dict(node.manifest.get("inputs", {}))
     for each, known in node.inputs.items():
-        _follow(each, nodes, known)
+        _follow(each, base, nodes, known)
     nodes[path] = node  # after its inputs
 
 
 def _check(lineage: Lineage) -> None:
     """Hold each file against what its manifest, and those made of it, say of it."""
-    now = {path: identity(path) for path in lineage.nodes if Path(path).exists()}
+    now = {path: identity(node.file) for path, node in lineage.nodes.items() if node.file.exists()}
     for path, node in lineage.nodes.items():
         if path not in now:
             node.broken.append(f"{path}: is not there any more")
         elif node.manifest and node.digest != now[path]:
             node.broken.append(f"{path}: has been changed since its manifest was written")
-        elif node.manifest is None and _should_have(lineage, path):
+        elif node.manifest is None and _should_have(lineage, node):
             node.broken.append(f"{path}: its manifest is missing, so what it is made of is unknown")
         for each, digest in node.inputs.items():
             if now.get(each, digest) != digest:
                 node.broken.append(f"{path}: was made of another {each} than there is now")
 
 
-def _should_have(lineage: Lineage, path: str) -> bool:
-    inside = bool(lineage.root) and Path(path).is_relative_to(lineage.root)
-    return inside and not read_origin(Path(path))
+def _should_have(lineage: Lineage, node: Node) -> bool:
+    inside = bool(lineage.root) and Path(node.path).is_relative_to(lineage.root)
+    return inside and not (node.file / ORIGIN).exists()
 
 
 def _by_name(value: Any, paths: dict[str, str]) -> Any:
