@@ -80,7 +80,9 @@ class Project:
             for name in line.split(", "):
                 path = self.folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                if path.suffix or path.is_dir():
+                if path.suffix == ".json":
+                    path.write_text("{}")
+                elif path.suffix:
                     path.touch()
                 else:
                     path.mkdir()

@@ -19,6 +19,7 @@ from cai.changes import NOTHING, changes
 from cai.errors import UserError, fail_if
 
 _workflows: list[Any] = []
+Files = tuple[list[str], list[str], list[str]]  # missing and incomplete outputs, updated inputs
 
 
 def register(workflow: Any) -> None:
@@ -136,6 +137,27 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
         UserError: what Snakemake says against it.
         SystemExit: what the workflow's own checks say, a line each.
     """
+    with _snakemake(arguments, dryrun=True) as (workflow, said):
+        warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
+        config = dict(workflow.globals["config"])
+        return DryRun(config, list(_jobs(workflow.persistence.dag)), warnings)
+
+
+def touch(arguments: Sequence[str]) -> None:
+    """Have Snakemake take the outputs of the planned jobs as up to date: ``snakemake --touch``.
+
+    Of each it records the parameters, inputs and code as they are now.
+
+    Raises:
+        UserError: what Snakemake says against it.
+    """
+    with _snakemake(arguments, touch=True, no_hooks=True):
+        pass
+
+
+@contextmanager
+def _snakemake(arguments: Sequence[str], **options: bool) -> Iterator[tuple[Any, str]]:
+    """Run Snakemake in this process; yields the workflow and what was said on stderr."""
     from snakemake.cli import args_to_api, parse_args
     from snakemake.settings.enums import Quietness
 
@@ -144,8 +166,8 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
     with _listening(errors), redirect_stdout(io.StringIO()), redirect_stderr(said):
         try:
             parser, args = parse_args(list(arguments))
-            args.dryrun = True
-            args.quiet = {Quietness.RULES, Quietness.PROGRESS}  # ends before it prints the jobs
+            vars(args).update(options)
+            args.quiet = {Quietness.RULES, Quietness.PROGRESS}  # a dry run ends before the jobs
             done = args_to_api(args, parser)
         except SystemExit as end:
             fail_if(isinstance(end.code, int), f"snakemake: {_last(said.getvalue())}")
@@ -155,9 +177,7 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
         fail_if(not done, f"snakemake: {_told(errors)}")
         planned = [each for each in _workflows if each.persistence is not None]
         fail_if(not planned, "snakemake: these arguments plan no jobs")
-        warnings = [line for line in said.getvalue().splitlines() if line.startswith("warning: ")]
-        config = dict(planned[0].globals["config"])
-        return DryRun(config, list(_jobs(planned[0].persistence.dag)), warnings)
+        yield planned[0], said.getvalue()
 
 
 @contextmanager
@@ -189,34 +209,37 @@ def _last(text: str) -> str:
 
 def _jobs(dag: Any) -> Iterator[PlannedJob]:
     needed = set(dag.needrun_jobs())
-    for level in dag.toposorted():
-        for job in sorted(level, key=lambda job: (job.rule.name, str(job.wildcards))):
-            if not job.output:
-                continue
-            yield PlannedJob(
-                rule=job.rule.name,
-                wildcards=dict(job.wildcards.items()),
-                input=tuple(map(str, job.input)),
-                output=tuple(map(str, job.output)),
-                log=tuple(map(str, job.log)),
-                benchmark=str(job.benchmark) if job.benchmark else None,
-                command=job.shellcmd if job in needed and job.is_shell else "",
-                params=dict(job.params.items()),
-                resources=dict(job.resources.items()),
-                is_local=job.is_local,
-                needed=job in needed,
-                reasons=_reasons(dag, job, needed),
-            )
+    jobs = [
+        job
+        for level in dag.toposorted()
+        for job in sorted(level, key=lambda job: (job.rule.name, str(job.wildcards)))
+        if job.output
+    ]
+    for job, files in zip(jobs, asyncio.run(_all_files(dag, jobs)), strict=True):
+        yield PlannedJob(
+            rule=job.rule.name,
+            wildcards=dict(job.wildcards.items()),
+            input=tuple(map(str, job.input)),
+            output=tuple(map(str, job.output)),
+            log=tuple(map(str, job.log)),
+            benchmark=str(job.benchmark) if job.benchmark else None,
+            command=job.shellcmd if job in needed and job.is_shell else "",
+            params=dict(job.params.items()),
+            resources=dict(job.resources.items()),
+            is_local=job.is_local,
+            needed=job in needed,
+            reasons=_reasons(dag, job, needed, files),
+        )
 
 
-def _reasons(dag: Any, job: Any, needed: set[Any]) -> Reasons:
+def _reasons(dag: Any, job: Any, needed: set[Any], files: Files) -> Reasons:
     reason, persistence = dag.reason(job), dag.workflow.persistence
-    missing, incomplete, updated = asyncio.run(_files(dag, job))
+    missing, incomplete, updated = files
     makers = dag.dependencies[job]
     return Reasons(
-        missing=missing if job in needed else (),
-        incomplete=incomplete,
-        updated=updated,
+        missing=tuple(missing) if job in needed else (),
+        incomplete=tuple(incomplete),
+        updated=tuple(updated),
         made={
             str(path): " ".join([maker.rule.name, *maker.wildcards])
             for maker, paths in makers.items()
@@ -231,7 +254,11 @@ def _reasons(dag: Any, job: Any, needed: set[Any]) -> Reasons:
     )
 
 
-async def _files(dag: Any, job: Any) -> tuple[tuple[str, ...], ...]:
+async def _all_files(dag: Any, jobs: Sequence[Any]) -> list[Files]:
+    return [await _files(dag, job) for job in jobs]
+
+
+async def _files(dag: Any, job: Any) -> Files:
     """Outputs that are missing, or of a killed job; inputs that are new, by Snakemake's rules."""
     missing = [str(path) for path in job.output if not await path.exists()]
     incomplete = list(map(str, await dag.workflow.persistence.incomplete(job)))
@@ -240,7 +267,7 @@ async def _files(dag: Any, job: Any) -> tuple[tuple[str, ...], ...]:
     for path in job.input if oldest is not None else []:
         if await path.exists() and await path.is_newer(oldest) and not await _same(dag, job, path):
             updated.append(str(path))
-    return tuple(missing), tuple(incomplete), tuple(updated)
+    return missing, incomplete, updated
 
 
 async def _same(dag: Any, job: Any, path: Any) -> bool:

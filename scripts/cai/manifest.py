@@ -9,6 +9,7 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ def identity(path: Path | str) -> str:
         known = read_json(manifest)
         if untouched and known.get("size") == status.st_size and "sha256" in known:
             return known["sha256"]
+    status = path.stat()
+    return _read(path, status.st_size, status.st_ctime_ns)
+
+
+@cache
+def _read(path: Path, size: int, changed: int) -> str:
+    """The digest of a file that has this size and change time: read once by a process."""
     return file_digest(path)
 
 
@@ -79,6 +87,7 @@ def write_manifest(artefact: Path | str, **facts: Any) -> None:
         manifest_path(artefact),
         {
             "artefact": artefact.name,
+            "path": str(artefact),
             "sha256": file_digest(artefact),
             "size": artefact.stat().st_size,
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

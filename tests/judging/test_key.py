@@ -9,6 +9,8 @@ import pytest
 from tests.loopback import Answer, Call, Loopback
 from tests.steps.step_programs import ROOT, candidates
 
+from cai.manifest import manifest_path
+
 KEY = "nvapi-0123456789/very+secret"
 VARIABLE = "TEST_JUDGE_KEY"
 PART = "very+secret"  # that is no other text's
@@ -137,6 +139,7 @@ def test_the_key_is_nowhere(judge, asked, monkeypatch, reply, pairwise) -> None:
     assert any("scripts/judge.py" in line for line in service.processes)
     files = [path for path in step.folder.rglob("*") if path.is_file()]
     assert step.journal in files
+    assert done.returncode or manifest_path(step.output) in files
     said = {"stdout": done.stdout, "stderr": done.stderr}
     said |= {str(path): path.read_bytes().decode(errors="replace") for path in files}
     said |= {f"process {number}": line for number, line in enumerate(service.processes)}
@@ -169,4 +172,5 @@ def test_the_key_of_the_second_program_is_nowhere_either(
     said = [done.stdout, done.stderr, *service.processes]
     said += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(service.calls) == 3
+    assert manifest_path(first.output).exists()
     assert not [text for text in said if has_key(text)]

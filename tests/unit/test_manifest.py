@@ -1,11 +1,16 @@
-"""A checkpoint's identity: taken from its manifest only as long as that speaks of this file."""
+"""Manifests: what they say, and the identity of files, which is theirs as long as they are true."""
 
+import json
 import os
+from argparse import Namespace
 
 import pytest
 
 from cai import manifest
 from cai.digests import file_digest
+from cai.launch import Launch
+from cai.records import Ledger
+from cai.sampling import Sampling
 
 
 @pytest.fixture
@@ -39,3 +44,46 @@ def test_without_a_manifest_the_file_is_read(tmp_path):
     path = tmp_path / "tiny.nemo"
     path.write_text("weights")
     assert manifest.identity(path) == file_digest(path)
+
+
+def test_a_fetched_folder_is_not_read_again_until_it_is_touched(tmp_path, monkeypatch):
+    (tmp_path / "weights").write_text("weights")
+    manifest.write_origin(tmp_path, "org/model", "abc123")
+    digest = manifest.identity(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.delattr(manifest, "file_digest")
+        assert manifest.identity(tmp_path) == digest
+    assert manifest.read_origin(tmp_path)["revision"] == "abc123"
+    (tmp_path / "weights").write_text("WEIGHTS")
+    assert manifest.identity(tmp_path) != digest
+    assert manifest.read_origin(tmp_path) == {}
+
+
+def test_a_manifest_says_what_was_given_and_nothing_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    for name in ("in.jsonl", "out.jsonl", "journal.jsonl"):
+        (tmp_path / name).write_text(f"{name}\n")
+    principle = {"id": "honesty", "preference": "Which is more honest?"}
+    options = Namespace(
+        input=tmp_path / "in.jsonl",
+        output=tmp_path / "out.jsonl",
+        journal=tmp_path / "journal.jsonl",
+        launch=Launch(gres="gpu:2"),
+        principles=[json.dumps(principle)],
+        sampling=Sampling(temperature=0.5),
+        seed=3,
+    )
+    ledger = Ledger("judge")
+    ledger.count_in(2)
+    ledger.drop("unreadable", record={"id": "1"})
+    ledger.out = 1
+    manifest.record(options, "output", ledger=ledger)
+    path = manifest.manifest_path(options.output)
+    assert "s3cr3t" not in path.read_text()
+    found = json.loads(path.read_text())
+    assert found["inputs"] == {str(options.input): file_digest(options.input)}
+    assert found["settings"]["seed"] == 3 and found["settings"]["sampling"]["temperature"] == 0.5
+    assert found["settings"].keys() == {"seed", "sampling"}
+    assert found["principles"]["honesty"]["preference"] == principle["preference"]
+    assert (found["what"], found["gpus"]) == ("judge", 2)
+    assert found["ledger"] == {"step": "judge", "in": 2, "out": 1, "dropped": {"unreadable": 1}}

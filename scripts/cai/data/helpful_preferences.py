@@ -59,7 +59,7 @@ def _pairs(
     for source in sources:
         for where, row in read_source(source, ledger):
             try:
-                pair = _pair(row, template)
+                pair = pair_of(row, template)
                 part = splitter.part(pair["opening"], row, source, where)
             except Malformed as error:
                 ledger.drop(str(error), where=where, record=row)
@@ -75,7 +75,7 @@ def _pairs(
                 yield part, pair
 
 
-def _pair(row: Record, template: Template) -> Record:
+def pair_of(row: Record, template: Template) -> Record:
     """A comparison as texts.
 
     Raises:

@@ -7,6 +7,7 @@ from cai.data.dialogues import Malformed, dialogue_id, parse_dialogue, require_a
 from cai.data.sources import ReadOptions, Source, read_source
 from cai.data.spool import Spool
 from cai.records import Ledger, Record, uniform, write_jsonl
+from cai.templates import Message
 
 
 def prepare_helpful_sft(source: Source, output: Path, options: ReadOptions) -> Ledger:
@@ -26,11 +27,20 @@ def prepare_helpful_sft(source: Source, output: Path, options: ReadOptions) -> L
     return ledger
 
 
+def dialogue_of(row: Record) -> list[Message]:
+    """The turns of a record, which end with an answer.
+
+    Raises:
+        Malformed: with the reason.
+    """
+    return require_answer(parse_dialogue(row))
+
+
 def _dialogues(source: Source, ledger: Ledger) -> Iterator[Record]:
     seen: set[str] = set()
     for where, row in read_source(source, ledger):
         try:
-            messages = require_answer(parse_dialogue(row))
+            messages = dialogue_of(row)
         except Malformed as error:
             ledger.drop(str(error), where=where, record=row)
             continue

@@ -46,7 +46,7 @@ def _prompts(
     label = source.label
     for where, row in read_source(source, ledger):
         try:
-            prompt = _prompt(row)
+            prompt = prompt_of(row)
             name = record_id(prompt)
             part = splitter.part(name, row, source, where)
         except Malformed as error:
@@ -61,7 +61,7 @@ def _prompts(
             yield part, {"id": name, "prompt": prompt, "source": label}
 
 
-def _prompt(row: Record) -> str:
+def prompt_of(row: Record) -> str:
     """The record's own prompt, or the first human turn of its transcript."""
     prompt = row.get("prompt")
     if prompt is None:

@@ -1,0 +1,1 @@
+"""Where artefacts came from: read from their manifests, compared, and amended by adoption."""

@@ -1,0 +1,179 @@
+"""Where an artefact came from: its manifest, and those of its inputs, down to data and models."""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cai.changes import plain
+from cai.errors import fail_if
+from cai.manifest import ORIGIN, identity, manifest_path
+from cai.records import read_json
+
+
+@dataclass
+class Node:
+    """A file of a lineage.
+
+    Attributes:
+        path: as its consumer named it, which may be within another copy of the project.
+        digest: of its content, as its manifest says, or else its consumer's; None for the unknown.
+        manifest: what its manifest says; None if it has none, as data and models do not.
+        inputs: their paths, with the digest that each had when this one was made.
+        broken: what does not hold any more, a line each.
+        base: the folder that the path is relative to.
+    """
+
+    path: str
+    digest: str | None = None
+    manifest: dict[str, Any] | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    base: str = ""
+
+    @property
+    def file(self) -> Path:
+        """Where it is."""
+        return Path(self.base, self.path)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The manifest, or nothing."""
+        return self.manifest or {}
+
+    @property
+    def job(self) -> tuple[Any, ...]:
+        """What tells the jobs apart that wrote manifests; one may have made several files."""
+        return tuple(map(self.facts.get, ("host", "process", "started")))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the program was given, by key; inputs in it by their file names alone.
+
+        A training's are its commands. So settings can be compared between folders of results.
+        """
+        found = {**self.facts.get("settings", {})}
+        found |= {key: self.facts[key] for key in ("command", "critic") if self.facts.get(key)}
+        return {key: plain(_by_name(value, self.inputs)) for key, value in found.items()}
+
+
+@dataclass
+class Lineage:
+    """An artefact's files, each after those it is made of.
+
+    Attributes:
+        path: of the artefact.
+        nodes: of the artefact and all it is made of, by their paths.
+    """
+
+    path: str
+    nodes: dict[str, Node]
+
+    @cached_property
+    def root(self) -> str:
+        """The folder of the results: the one that all files with a manifest share."""
+        made = [str(Path(path).parent) for path, node in self.nodes.items() if node.manifest]
+        return os.path.commonpath(made) if made else ""
+
+    def name(self, path: str) -> str:
+        """A path within the results, or as it is."""
+        inside = self.root and Path(path).is_relative_to(self.root)
+        return str(Path(path).relative_to(self.root)) if inside else path
+
+    @property
+    def broken(self) -> list[str]:
+        """What does not hold any more, a line each, the causes first."""
+        return [line for node in self.nodes.values() for line in node.broken]
+
+    @property
+    def gpu_hours(self) -> dict[str, float]:
+        """GPU-hours by step; a job that made several files counts once."""
+        jobs = {node.job: node.facts for node in self.nodes.values() if node.manifest}
+        steps: dict[str, float] = defaultdict(float)
+        for facts in jobs.values():
+            steps[str(facts.get("what"))] += facts.get("gpu_hours") or 0.0
+        return {step: round(hours, 4) for step, hours in steps.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return {
+            "artefact": self.path,
+            "files": {
+                path: {**node.facts, "broken": node.broken} for path, node in self.nodes.items()
+            },
+            "gpu_hours": {**self.gpu_hours, "total": round(sum(self.gpu_hours.values()), 4)},
+            "broken": self.broken,
+        }
+
+
+def trace(artefact: Path | str) -> Lineage:
+    """Follow an artefact back to the data, principles and models that it is made of.
+
+    Raises:
+        UserError: if the artefact has no manifest.
+    """
+    path = os.path.normpath(artefact)
+    fail_if(
+        not manifest_path(path).exists(),
+        f"{manifest_path(path)}: no such file; artefacts of the workflow have a manifest beside "
+        "them",
+    )
+    named = os.path.normpath(read_json(manifest_path(path)).get("path", path))
+    whole = os.path.abspath(path)
+    elsewhere = whole.endswith(f"{os.sep}{named}")  # in a copy of the project, or in this one
+    base = whole.removesuffix(named) if elsewhere else ""
+    base = "" if base == os.path.join(os.getcwd(), "") else base
+    nodes: dict[str, Node] = {}
+    _follow(named if elsewhere else path, base, nodes)
+    lineage = Lineage(named if elsewhere else path, nodes)
+    _check(lineage)
+    return lineage
+
+
+def _follow(path: str, base: str, nodes: dict[str, Node], digest: str | None = None) -> None:
+    if path in nodes:
+        return
+    node = Node(path, digest, base=base)
+    beside = manifest_path(node.file)
+    if beside.exists() and not node.file.is_dir():
+        node.manifest = read_json(beside)
+        node.digest = node.manifest["sha256"]
+        node.inputs = dict(node.manifest.get("inputs", {}))
+    for each, known in node.inputs.items():
+        _follow(each, base, nodes, known)
+    nodes[path] = node  # after its inputs
+
+
+def _check(lineage: Lineage) -> None:
+    """Hold each file against what its manifest, and those made of it, say of it."""
+    now = {path: identity(node.file) for path, node in lineage.nodes.items() if node.file.exists()}
+    for path, node in lineage.nodes.items():
+        if path not in now:
+            node.broken.append(f"{path}: is not there any more")
+        elif node.manifest and node.digest != now[path]:
+            node.broken.append(f"{path}: has been changed since its manifest was written")
+        elif node.manifest is None and _should_have(lineage, node):
+            node.broken.append(f"{path}: its manifest is missing, so what it is made of is unknown")
+        for each, digest in node.inputs.items():
+            if now.get(each, digest) != digest:
+                node.broken.append(f"{path}: was made of another {each} than there is now")
+
+
+def _should_have(lineage: Lineage, node: Node) -> bool:
+    inside = bool(lineage.root) and Path(node.path).is_relative_to(lineage.root)
+    return inside and not (node.file / ORIGIN).exists()
+
+
+def _by_name(value: Any, paths: dict[str, str]) -> Any:
+    """A value in which inputs stand by their file names."""
+    if isinstance(value, str):
+        for path in sorted(paths, key=len, reverse=True):
+            value = value.replace(path, Path(path).name)
+        return value
+    if isinstance(value, list):
+        return [_by_name(item, paths) for item in value]
+    if isinstance(value, dict):
+        return {key: _by_name(item, paths) for key, item in value.items()}
+    return value

@@ -1,0 +1,73 @@
+#!/usr/bin/env python
+"""Where an artefact came from, what differs between two, and accepting a change that is none.
+
+    lineage.py ARTEFACT                     the tree, down to principles, datasets and models
+    lineage.py --diff A B                   what differs between two, also of other results
+    lineage.py ARTEFACT --record ID         one record: prompt, principles, intermediate texts
+    lineage.py --adopt ARTEFACT --why WHY [SNAKEMAKE ARGUMENT...]
+                                            take it as up to date, for a reason that is recorded
+
+Ends with 1 where the chain is broken: a file changed since, a manifest missing.
+"""
+
+import argparse
+import json
+import sys
+
+from cai import cli
+from cai.errors import fail_if
+from cai.lineage import text
+from cai.lineage.adoption import adopt
+from cai.lineage.difference import difference
+from cai.lineage.records import follow
+from cai.lineage.trace import trace
+
+
+def main() -> None:
+    """Read the command line and do the one thing that it asks for."""
+    adopting = "--adopt" in sys.argv[1:]  # then other words are Snakemake's
+    parser = _parser(adopting)
+    options, others = parser.parse_known_args()
+    if adopting:
+        fail_if(not options.why, "--adopt needs --why: the reason is recorded in the manifests")
+        adopt(options.adopt, options.why, others)
+        return
+    if others:
+        parser.error(f"unrecognised: {' '.join(others)}")
+    if options.diff:
+        found = difference(*map(trace, options.diff))
+        _print(options, found.as_dict(), text.differences(found))
+        return
+    fail_if(not options.artefact, "expected an artefact, such as results/rl_cai.nemo")
+    lineage = trace(options.artefact)
+    if options.record:
+        steps = follow(lineage, options.record)
+        _print(options, steps, text.record(steps))
+        return
+    _print(options, lineage.as_dict(), text.tree(lineage))
+    sys.exit(bool(lineage.broken))
+
+
+def _parser(adopting: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if not adopting:
+        parser.add_argument("artefact", nargs="?", help="such as results/rl_cai.nemo")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--diff", nargs=2, metavar=("A", "B"), help="compare two artefacts")
+    what.add_argument("--record", metavar="ID", help="follow one record of a dataset")
+    what.add_argument("--adopt", metavar="ARTEFACT", help="take it as up to date; see --why")
+    parser.add_argument("--why", help="why the change does not matter")
+    return parser
+
+
+def _print(options: argparse.Namespace, content: object, words: str) -> None:
+    print(json.dumps(content, indent=2, ensure_ascii=False) if options.json else words, flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

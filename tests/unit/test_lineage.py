@@ -1,0 +1,185 @@
+"""Lineages read from manifests: where they are broken, and what differs between two."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.conftest import ROOT
+
+from cai.lineage import text
+from cai.lineage.difference import difference
+from cai.lineage.trace import trace
+from cai.manifest import identity, manifest_path, write_manifest
+
+
+class Results:
+    """A folder of results: data, a dataset that is made of them, a checkpoint of that."""
+
+    def __init__(self, folder: Path, data: str = "data", **sft: object) -> None:
+        self.data, self.dataset = folder / "source.jsonl", folder / "results/sl_cai/train.jsonl"
+        self.model = folder / "results/sl_cai.nemo"
+        self.dataset.parent.mkdir(parents=True)
+        self.data.write_text(data)
+        self.texts = {"honesty": {"digest": "1", "critique": "Where does it mislead?"}}
+        self.dataset.write_text(f"made of {data}")
+        self.write_dataset()
+        self.model.write_text("weights")
+        self.command = ["python", "sft.py", "lr=1", f"file={self.dataset}"]
+        self.write_model(**sft)
+
+    def write_dataset(self) -> None:
+        self._write(self.dataset, self.data, principles=self.texts, gpu_hours=1.5)
+
+    def write_model(self, **facts: object) -> None:
+        self._write(self.model, self.dataset, **{"command": self.command, "gpu_hours": 2} | facts)
+
+    def _write(self, path: Path, made_of: Path, **facts: object) -> None:
+        inputs = {str(made_of): identity(made_of)}
+        write_manifest(path, what=path.stem, inputs=inputs, process=path.stem, **facts)
+
+    def diff(self, other: "Results") -> dict[str, list[str]]:
+        found = difference(trace(self.model), trace(other.model))
+        return {name: list(map(str, changes)) for name, changes in found.files.items()}
+
+
+@pytest.fixture
+def results(tmp_path):
+    return Results(tmp_path / "first")
+
+
+def test_the_tree_goes_down_to_data_and_principles(results):
+    said = text.tree(trace(results.model))
+    assert "principle honesty 1: Where does it mislead?" in said
+    assert f"source.jsonl  {identity(results.data)[:12]}" in said
+    assert "GPU-hours: 3.5 = train 1.5 + sl_cai 2" in said
+    assert "broken" not in said
+
+
+def told(path) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "scripts/lineage.py", path]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "spoil, where",
+    [
+        (lambda results: results.data.write_text("other"), "was made of another"),
+        (lambda results: results.data.unlink(), "is not there any more"),
+        (lambda results: results.dataset.write_text("other"), "has been changed since"),
+        (lambda results: results.model.write_text("WEIGHTS"), "has been changed since"),
+        (lambda results: manifest_path(results.dataset).unlink(), "its manifest is missing"),
+    ],
+    ids=["data", "no data", "dataset", "model", "manifest"],
+)
+def test_a_broken_chain_is_told(results, spoil, where):
+    assert told(results.model).returncode == 0
+    spoil(results)
+    done = told(results.model)
+    assert done.returncode == 1
+    assert "The chain is broken in" in done.stdout and where in done.stdout
+
+
+def test_what_has_no_manifest_is_told_in_one_line(results):
+    done = told(results.data)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_equal_runs_in_other_folders_do_not_differ(results, tmp_path):
+    other = Results(tmp_path / "second")
+    other.data = results.data
+    other.write_dataset()
+    other.write_model()
+    assert results.diff(other) == {}
+    equal = text.differences(difference(trace(results.model), trace(other.model)))
+    assert equal == "equal: made of the same, in the same way"
+
+
+def test_a_difference_is_told_where_it_arises(results, tmp_path):
+    other = Results(tmp_path / "second")
+    other.texts = {
+        "honesty": {"digest": "2", "critique": "Where does it really mislead?"},
+        "kindness": {"digest": "3", "critique": "Where does it hurt?"},
+    }
+    other.data = results.data
+    other.write_dataset()
+    other.command[2] = "lr=2"
+    other.write_model(software={"python": "3.99"})
+    found = difference(trace(results.model), trace(other.model))
+    said = text.differences(found)
+    assert "principle honesty: critique: Where does it {+really+} mislead?" in said
+    assert "principle kindness added" in said
+    assert "command.lr: 1 -> 2" in said
+    assert "software.python" in said and "-> 3.99" in said
+    assert "content" not in said.replace("the same content", "")
+    assert json.loads(json.dumps(found.as_dict()))["same_content"] is True
+
+
+def test_a_difference_without_a_cause_is_told_by_the_content(results, tmp_path):
+    other = Results(tmp_path / "second")
+    other.data = results.data
+    other.write_dataset()
+    other.model.write_text("other weights")
+    other.write_model()
+    assert list(results.diff(other)) == ["the artefact.nemo"]
+    assert results.diff(other)["the artefact.nemo"][0].startswith("content: ")
+
+
+FACTS = st.fixed_dictionaries(
+    {
+        "settings": st.dictionaries(st.sampled_from(["seed", "lr"]), st.integers(0, 1)),
+        "principles": st.dictionaries(
+            st.sampled_from(["honesty", "kindness"]),
+            st.fixed_dictionaries({"preference": st.sampled_from(["Which?", "Which one?"])}),
+        ),
+        "software": st.dictionaries(st.just("torch"), st.sampled_from(["1", "2"])),
+    }
+)
+
+
+@given(FACTS, FACTS, st.sampled_from(["data", "other data"]))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_difference_is_symmetric_and_that_of_equal_lineages_empty(
+    tmp_path_factory, left, right, data
+):
+    folder = tmp_path_factory.mktemp("pair")
+    first = Results(folder / "a", **left)
+    second = Results(folder / "b", data, **right)
+    second_source = second.data.rename(folder / "b/results/source.jsonl")
+    first_source = first.data.rename(folder / "a/results/source.jsonl")
+    for each, source in ((first, first_source), (second, second_source)):
+        each.data = source
+        each.write_dataset()
+    first.write_model(**left)
+    second.write_model(**right)
+    there = difference(trace(first.model), trace(second.model)).files
+    back = difference(trace(second.model), trace(first.model)).files
+    swapped = {
+        name: {repr(c._replace(before=c.now, now=c.before)) for c in found}
+        for name, found in back.items()
+    }
+    assert {name: set(map(repr, found)) for name, found in there.items()} == swapped
+    assert bool(there) == ((left, "data") != (right, data))
+    assert not difference(trace(first.model), trace(first.model)).files
+
+
+def test_results_of_another_copy_of_the_project_are_followed_there(tmp_path, monkeypatch):
+    copies = [tmp_path / "first", tmp_path / "second"]
+    for copy, seed in zip(copies, (1, 2), strict=True):
+        (copy / "results").mkdir(parents=True)
+        monkeypatch.chdir(copy)
+        Path("source.txt").write_text("data")
+        Path("results/made.jsonl").write_text("made")
+        inputs = {"source.txt": identity(Path("source.txt"))}
+        write_manifest("results/made.jsonl", what="step", inputs=inputs, settings={"seed": seed})
+    (copies[0] / "source.txt").write_text("other data")
+    there = trace(copies[0] / "results/made.jsonl")
+    assert there.broken == ["results/made.jsonl: was made of another source.txt than there is now"]
+    found = difference(there, trace("results/made.jsonl"))
+    assert text.differences(found).startswith("the artefact.jsonl:\n  seed: 1 -> 2\n")
