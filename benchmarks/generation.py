@@ -20,7 +20,7 @@ import requests
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli, nemo  # noqa: E402
+from cai import cli, nemo, servers  # noqa: E402
 from cai.generation.client import Client, ClientSettings, Failed, Request  # noqa: E402
 from cai.generation.journal import Journal  # noqa: E402
 from cai.generation.serving import Served  # noqa: E402
@@ -47,7 +47,7 @@ def main() -> None:
     prompts = prompts[: options.count]
     tokenizer = Tokenizer(model)
     lengths = {p: tokenizer.count(p, add_bos=template.add_bos) for p in prompts}
-    command = nemo.serve_model(settings, "instruct", str(model))
+    command = filled(servers.command(settings, "instruct"), {"MODEL": model})
     with TemporaryDirectory() as folder, Served(command, None, Path(folder, "log")) as served:
         ways = {f"plain, batches of {n}": _plain(served, template, sampling, n) for n in BATCHES}
         for flights in IN_FLIGHT:

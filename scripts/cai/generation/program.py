@@ -19,10 +19,12 @@ from cai.constitution import (
 )
 from cai.errors import UserError, fail_if
 from cai.generation.chat_model import ChatModel
-from cai.generation.client import Client, ClientSettings
+from cai.generation.client import Client
 from cai.generation.journal import Journal
+from cai.generation.openai_protocol import MODELS, OpenAiProtocol
 from cai.generation.serving import Served
-from cai.launch import Launch, Launcher
+from cai.generation.settings import MODEL, ClientSettings, Serving
+from cai.launch import Launch, Launcher, filled
 from cai.manifest import identity
 from cai.records import Ledger, Record, in_shard, ledger_path, read_jsonl, write_jsonl
 from cai.sampling import Sampling
@@ -32,7 +34,11 @@ from cai.tokens import Tokenizer
 ENDING = """\
 The model is served either by a server that runs already (--url) or by the command that follows a
 bare --, which is started when it is first needed and stopped at the end; FREE_PORT in it becomes a
-free port. What was generated before is in the journal and is not asked for again."""
+free port, MODEL the checkpoint, or the folder that it is exported to. What was generated before is
+in the journal and is not asked for again."""
+
+
+NEMO = Serving()
 
 
 class Shard(NamedTuple):
@@ -96,6 +102,21 @@ def add_model_options(parser: argparse.ArgumentParser, required: bool = True) ->
         help="its chat template: user, assistant, stop, add_bos ...",
     )
     add_server_options(group, required)
+    group.add_argument(
+        "--serving",
+        type=json_option(Serving),
+        default=Serving(),
+        metavar="JSON",
+        help='the server: kind "nemo" or "openai", in_flight, prompts, extensions',
+    )
+    group.add_argument(
+        "--exported",
+        type=existing_file,
+        nargs="*",
+        default=[],
+        metavar="FOLDER.json",
+        help="mark of the Hugging Face folder that a server of kind openai loads",
+    )
     group.add_argument(
         "--client",
         type=json_option(ClientSettings),
@@ -185,7 +206,9 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 @contextmanager
-def opened_server(options: argparse.Namespace) -> Iterator[tuple[Served, Journal]]:
+def opened_server(
+    options: argparse.Namespace, serving: Serving = NEMO
+) -> Iterator[tuple[Served, Journal]]:
     """The server that the options name, stopped at the end if it was started, and its journal."""
     fail_if(
         (options.server is None) == (options.url is None),
@@ -193,8 +216,7 @@ def opened_server(options: argparse.Namespace) -> Iterator[tuple[Served, Journal
         + ("neither" if options.url is None else "both"),
     )
     log = options.log or options.journal.with_suffix(".server.log")
-    launcher = Launcher(options.launch)
-    served = Served(options.server, options.url, log, launcher=launcher)
+    served = served_by(serving, options.server, options.url, log, options.launch)
     with Journal(options.journal) as journal, served:
         yield served, journal
 
@@ -202,11 +224,50 @@ def opened_server(options: argparse.Namespace) -> Iterator[tuple[Served, Journal
 @contextmanager
 def opened_model(options: argparse.Namespace) -> Iterator[ChatModel]:
     """The model that the options name, behind :func:`opened_server`."""
-    limited = options.context is not None
+    if options.server is not None:
+        loaded = exported_folder(options.exported[0]) if options.exported else options.model
+        options.server = filled(options.server, {MODEL: loaded})
+    limited = options.context is not None or options.serving.kind == "openai"
     tokenizer = Tokenizer(options.tokenizer or options.model) if limited else None
-    with opened_server(options) as (served, journal):
-        client = Client(served, journal, identity(options.model), options.client)
+    with opened_server(options, options.serving) as (served, journal):
+        client = client_of(
+            options.serving, served, journal, identity(options.model), options.client, tokenizer
+        )
         yield ChatModel(client, options.template, tokenizer, options.context)
+
+
+def served_by(
+    serving: Serving,
+    command: Sequence[str] | None,
+    url: str | None,
+    log: Path,
+    launch: Launch = Launch(),  # noqa: B008 - frozen
+) -> Served:
+    """A server of some kind; those of kind openai are one process, which finds the GPUs itself."""
+    if serving.kind == "nemo":
+        return Served(command, url, log, launcher=Launcher(launch))
+    alone = launch.model_copy(update={"one_task": True})
+    return Served(command, url, log, launcher=Launcher(alone), page=MODELS)
+
+
+def client_of(
+    serving: Serving,
+    served: Served,
+    journal: Journal,
+    model_id: str,
+    settings: ClientSettings,
+    tokenizer: Tokenizer | None,
+) -> Client:
+    """A client that speaks the protocol of the server; NeMo's needs no tokenizer."""
+    if serving.kind == "nemo":
+        return Client(served, journal, model_id, settings)
+    protocol = OpenAiProtocol(served, settings, serving, tokenizer)
+    return Client(served, journal, model_id, settings, protocol)
+
+
+def exported_folder(mark: Path) -> Path:
+    """The Hugging Face folder that a mark guards: its sibling of the same name."""
+    return mark.with_suffix("")
 
 
 def records_of_shard(options: argparse.Namespace) -> list[Record]:
