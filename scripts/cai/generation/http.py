@@ -1,4 +1,4 @@
-"""What all protocols share: one retry policy, and calls kept in flight, up to what a server bears."""
+"""What all protocols share: one retry policy, and calls in flight, as many as a server bears."""
 
 import queue
 import re

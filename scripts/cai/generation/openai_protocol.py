@@ -152,7 +152,9 @@ class OpenAiProtocol:
     def _tokens(self, choice: dict[str, Any], text: str) -> list[Token]:
         """The tokens of a text, with their log-probabilities."""
         logprobs = choice.get("logprobs") or {}
-        pairs = list(zip(logprobs.get("tokens") or [], logprobs.get("token_logprobs") or []))
+        pairs = list(
+            zip(logprobs.get("tokens") or [], logprobs.get("token_logprobs") or [], strict=False)
+        )
         fail_if(
             not pairs,
             f"{self._served.url}: the server gives no log-probabilities, which the judge reads; "
