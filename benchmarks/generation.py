@@ -20,10 +20,11 @@ import requests
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli, nemo, servers  # noqa: E402
+from cai import cli, servers  # noqa: E402
 from cai.generation.client import Client, ClientSettings, Failed, Request  # noqa: E402
 from cai.generation.journal import Journal  # noqa: E402
 from cai.generation.serving import Served  # noqa: E402
+from cai.launch import filled  # noqa: E402
 from cai.records import read_jsonl, write_json  # noqa: E402
 from cai.sampling import Sampling  # noqa: E402
 from cai.settings import load_settings  # noqa: E402

@@ -152,8 +152,8 @@ def placement_problems(settings: Settings, resources: Mapping[str, Resources]) -
             yield f"profile: rule {rule}: needs mpi: srun, since its program calls srun itself"
         if rule in ASKED and settings.server.kind == "openai" and launch.nodes > 1:
             yield (
-                f"profile: rule {rule}: found nodes: {launch.nodes}; accepted: 1, since a server of "
-                "kind openai is one process"
+                f"profile: rule {rule}: found nodes: {launch.nodes}; accepted: 1, since a server "
+                "of kind openai is one process"
             )
 
 

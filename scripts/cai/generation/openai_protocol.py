@@ -75,7 +75,11 @@ class OpenAiProtocol:
 
     def _name(self) -> str:
         """What the server calls its model."""
-        text = exchange(self._session, "GET", self._served.url + MODELS, timeout=LISTED)
+        try:
+            text = exchange(self._session, "GET", self._served.url + MODELS, timeout=LISTED)
+        except (Transient, Refused) as error:
+            self._served.check()
+            raise self._served.failure(f"{MODELS} cannot be read: {error}") from None
         try:
             return str(json.loads(text)["data"][0]["id"])
         except (ValueError, LookupError, TypeError):
