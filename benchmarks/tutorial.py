@@ -12,6 +12,7 @@ by its median.
 """
 
 import argparse
+import subprocess
 import sys
 import threading
 import time
@@ -27,7 +28,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from cai import cli, nemo  # noqa: E402
 from cai.constitution import draw_principle, for_stage, load_constitution  # noqa: E402
-from cai.conversion.convert import nemo_to_hf  # noqa: E402
 from cai.generation.answers import respond  # noqa: E402
 from cai.generation.chat_model import ChatModel  # noqa: E402
 from cai.generation.critique import Revising, conversation, revise  # noqa: E402
@@ -112,7 +112,8 @@ def _serve(serving: Serving, settings: Settings, model: Path, folder: Path) -> S
     if serving.kind == "nemo":
         command = [*nemo.server(settings, "instruct"), f"gpt_model_file={model}"]
         return served_by(serving, Launcher().sized(command), None, folder / "log")
-    nemo_to_hf(model, folder / "exported")
+    program = [settings.nemo.python, "scripts/convert_nemo_to_hf.py"]
+    subprocess.run([*program, model, folder / "exported"], check=True)
     command = filled(COMMAND, {"MODEL": folder / "exported"})
     return served_by(serving, command, None, folder / "log")
 

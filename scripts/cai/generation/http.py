@@ -238,6 +238,19 @@ def in_flight(
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, function(item))`` as they finish, with ``calls`` of them running at a time.
 
+    See :func:`in_flight_together`.
+    """
+    for finished in in_flight_together(function, items, calls, stop):
+        yield from finished
+
+
+def in_flight_together(
+    function: Callable[[Item], Result], items: Sequence[Item], calls: int, stop: threading.Event
+) -> Iterator[list[tuple[Item, Result]]]:
+    """As :func:`in_flight`, but yield all that have finished since the last look, at least one.
+
+    Who writes them to a disk writes them together, while the next ones are under way.
+
     The first exception ends the iteration and is raised. The threads are daemons: an interrupted
     program does not wait for answers that are still on their way. ``stop`` is set at the end.
     """
@@ -261,10 +274,16 @@ def in_flight(
     for _ in range(min(calls, len(items))):
         threading.Thread(target=work, daemon=True).start()
     try:
-        for _ in items:
-            item, result, error = done.get()
-            if error is not None:
+        left = len(items)
+        while left:
+            finished = [done.get()]
+            while not done.empty():
+                finished.append(done.get())
+            good = [(item, result) for item, result, error in finished if error is None]
+            if good:
+                yield good
+            for error in (error for _, _, error in finished if error is not None):
                 raise error
-            yield item, result
+            left -= len(finished)
     finally:
         stop.set()

@@ -9,6 +9,7 @@ text; if it then counts other tokens than we do, that prompt fails instead of be
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from cai.digests import digest
@@ -20,7 +21,7 @@ from cai.generation.http import (
     Transient,
     direct_session,
     exchange,
-    in_flight,
+    in_flight_together,
     persist,
 )
 from cai.generation.journal import Journal
@@ -71,7 +72,11 @@ class OpenAiProtocol:
         assert self._served.url
         self._usage, self._stop = usage, stop
         self._model = self._model or self._name()
-        yield from in_flight(self._ask, batches, self._serving.in_flight, stop)
+        for finished in in_flight_together(self._ask, batches, self._serving.in_flight, stop):
+            pairs = [(batch[0], replies[0]) for batch, replies in finished]
+            for _, alike in groupby(sorted(pairs, key=_parameters), key=_parameters):
+                questions, replies = zip(*alike, strict=True)
+                yield questions, list(replies)
 
     def _name(self) -> str:
         """What the server calls its model."""
@@ -172,6 +177,10 @@ class OpenAiProtocol:
             tokens.append(Token(token, logprob))
             length += len(token)
         return tokens
+
+
+def _parameters(pair: tuple[Question, Reply | Failed]) -> str:
+    return pair[0].parameters
 
 
 def _sampling(parameters: dict[str, Any], extensions: bool) -> dict[str, Any]:

@@ -70,7 +70,9 @@ class Protocol(Interface):
     def ask(
         self, batches: Sequence[Batch], usage: Usage, stop: threading.Event
     ) -> Iterator[tuple[Batch, Replies]]:
-        """Ask; yield each batch with its replies as they come. Starts the server if need be.
+        """Ask; yield questions of equal parameters with their replies, as they come.
+
+        Starts the server if need be.
 
         Raises:
             ServerFailed: it died, fell silent or is broken.
