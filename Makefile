@@ -2,9 +2,10 @@
 PYTHON ?= python3.11
 CONTROLLER := .envs/controller
 NEMO_CPU := .envs/nemo-cpu
+SERVE_CPU := .envs/serve-cpu
 RUN := PATH="$(CURDIR)/$(CONTROLLER)/bin:$$PATH"
 
-.PHONY: help demo plan test lint format docs chat demo-models controller nemo-cpu clean
+.PHONY: help demo plan test lint format docs chat demo-models controller nemo-cpu serve-cpu clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +19,7 @@ PROFILE ?= profiles/demo
 plan: controller ## what a run would do and cost; PROFILE=slurm and ARGS="--budget 500" are taken
 	@$(RUN) python scripts/plan.py --profile $(PROFILE) $(ARGS)
 
-test: controller nemo-cpu ## linters, and all tests, the demo at a smaller size among them
+test: controller nemo-cpu serve-cpu ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh
 	@$(RUN) python -m pytest
 
@@ -41,6 +42,7 @@ demo-models: controller nemo-cpu ## make the demo's data and train its tiny mode
 
 controller: $(CONTROLLER)/.ready ## the environment that runs Snakemake
 nemo-cpu: $(NEMO_CPU)/.ready ## NeMo and NeMo-Aligner for the CPU
+serve-cpu: $(SERVE_CPU)/.ready ## an OpenAI-compatible server for the CPU
 
 # The pinned lists are whole, so nothing is resolved (--no-deps); only torch brings what it needs
 # itself, which differs between its builds for CPUs and for GPUs.
@@ -49,6 +51,8 @@ $(CONTROLLER)/.ready: envs/controller.txt
 	@touch $@
 
 $(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt
+$(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt
+$(NEMO_CPU)/.ready $(SERVE_CPU)/.ready:
 	@$(call make-environment,$(PIP) -c $< $$(grep '^torch==' $<) &&)
 	@touch $@
 

@@ -20,10 +20,11 @@ import requests
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli, nemo  # noqa: E402
+from cai import cli, servers  # noqa: E402
 from cai.generation.client import Client, ClientSettings, Failed, Request  # noqa: E402
 from cai.generation.journal import Journal  # noqa: E402
 from cai.generation.serving import Served  # noqa: E402
+from cai.launch import filled  # noqa: E402
 from cai.records import read_jsonl, write_json  # noqa: E402
 from cai.sampling import Sampling  # noqa: E402
 from cai.settings import load_settings  # noqa: E402
@@ -47,7 +48,7 @@ def main() -> None:
     prompts = prompts[: options.count]
     tokenizer = Tokenizer(model)
     lengths = {p: tokenizer.count(p, add_bos=template.add_bos) for p in prompts}
-    command = nemo.serve_model(settings, "instruct", str(model))
+    command = filled(servers.command(settings, "instruct"), {"MODEL": model})
     with TemporaryDirectory() as folder, Served(command, None, Path(folder, "log")) as served:
         ways = {f"plain, batches of {n}": _plain(served, template, sampling, n) for n in BATCHES}
         for flights in IN_FLIGHT:

@@ -10,7 +10,7 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, dag, nemo, preflight, sizing
+from cai import cluster, dag, nemo, preflight, servers, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
@@ -45,6 +45,7 @@ wildcard_constraints:
     shard=r"\d+",
     model=r"helpful_only|sl_cai|rl_cai",
     pretrained=r"base|instruct",
+    served=r"instruct|sl_cai|rl_cai",
 
 
 def literal(text):
@@ -58,6 +59,11 @@ def launch(wildcards, resources):
     As a function of resources it is no reason to run a job again.
     """
     return launch_of(resources).model_dump_json(exclude_defaults=True)
+
+
+def serving(wildcards, resources):
+    """How model servers are asked, as JSON; no reason to run a job again, like :func:`launch`."""
+    return settings.server.serving().model_dump_json()
 
 
 def launch_critic(wildcards, resources):

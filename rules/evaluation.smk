@@ -5,6 +5,11 @@ MODELS = {
     "sl_cai": f"{settings.results}/sl_cai.nemo",
     "rl_cai": f"{settings.results}/rl_cai.nemo",
 }
+EXPORTED = {
+    "helpful_only": servers.exported(settings, "instruct"),
+    "sl_cai": servers.exported(settings, "sl_cai"),
+    "rl_cai": servers.exported(settings, "rl_cai"),
+}
 TRAINED = ["sl_cai", "rl_cai"]  # judged against the helpful-only model
 
 
@@ -41,6 +46,7 @@ rule answers:
         program="scripts/answer.py",
         prompts=rules.evaluation_prompts.output.data,
         model=lookup("{model}", within=MODELS),
+        exported=lookup("{model}", within=EXPORTED),
     output:
         data="<results>/evaluation/answers/{model}.jsonl",
         ledger="<results>/evaluation/answers/{model}.ledger.json",
@@ -61,16 +67,18 @@ rule answers:
         sampling=literal(settings.evaluation.answer.model_dump_json()),
         seed=settings.seed,
         client=CLIENT,
+        serving=serving,
         server=branch(
             lambda wildcards: wildcards.model == "helpful_only",
-            nemo.server(settings, "instruct"),
-            nemo.server(settings, "chat"),
+            servers.command(settings, "instruct"),
+            servers.command(settings, "chat"),
         ),
     shell:
         "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
         " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
-        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q}"
         " 2>&1 | tee {log.job}"
 
 
@@ -114,6 +122,7 @@ rule judged:
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",
         model="<results>/models/instruct.nemo",
+        exported=servers.judge_exported(settings),
     output:
         data="<results>/evaluation/judged/{model}.jsonl",
         ledger="<results>/evaluation/judged/{model}.ledger.json",
@@ -134,13 +143,15 @@ rule judged:
         template=INSTRUCT,
         seed=settings.seed,
         client=CLIENT,
-        server=nemo.server(settings, "instruct"),
+        serving=serving,
+        server=servers.command(settings, "instruct"),
     shell:
         "python {input.program} --input {input.answers} --against {input.against}"
         " --output {output.data} --model {input.model} --judge {params.judge:q}"
         " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
-        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q}"
         " 2>&1 | tee {log.job}"
 
 

@@ -5,6 +5,13 @@ MODEL_FILES = {
 }
 
 
+SERVED = {
+    "instruct": f"{settings.results}/models/instruct.nemo",
+    "sl_cai": f"{settings.results}/sl_cai.nemo",
+    "rl_cai": f"{settings.results}/rl_cai.nemo",
+}
+
+
 rule fetch_model:
     input:
         program="scripts/fetch_model.py",
@@ -40,3 +47,25 @@ rule convert_model:
     shell:
         "python scripts/launch.py --launch {params.launch:q}"
         " -- {params.python} scripts/convert_hf_to_nemo.py {input} {output.nemo} 2>&1 | tee {log}"
+
+
+# For servers that load Hugging Face folders (server.kind); the mark is written when one is whole.
+rule export_model:
+    input:
+        lookup("{served}", within=SERVED),
+    output:
+        "<results>/hf/{served}.json",
+    log:
+        "<results>/logs/export_model/{served}.log",
+    benchmark:
+        "<results>/benchmarks/export_model/{served}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        python=settings.nemo.python,
+        folder=f"{settings.results}/hf/{{served}}",
+    shell:
+        "python scripts/launch.py --launch {params.launch:q}"
+        " -- {params.python} scripts/convert_nemo_to_hf.py {input} {params.folder} --mark {output}"
+        " 2>&1 | tee {log}"

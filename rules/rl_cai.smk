@@ -6,6 +6,7 @@ rule candidates:
         program="scripts/sample_candidates.py",
         prompts=rules.red_team.output.train,
         model=rules.sl_cai.output.nemo,
+        exported=servers.exported(settings, "sl_cai"),
     output:
         data="<results>/rl_cai/candidates/{shard}.jsonl",
         ledger="<results>/rl_cai/candidates/{shard}.ledger.json",
@@ -26,13 +27,15 @@ rule candidates:
         sampling=literal(settings.preferences.candidate.model_dump_json()),
         seed=settings.seed,
         client=CLIENT,
-        server=nemo.server(settings, "chat"),
+        serving=serving,
+        server=servers.command(settings, "chat"),
     shell:
         "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
         " --shard {params.shard} --seed {params.seed} --template {params.template:q}"
         " --temperatures {params.temperatures} --sampling {params.sampling:q}"
-        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q}"
         " 2>&1 | tee {log.job}"
 
 
@@ -41,6 +44,7 @@ rule preferences:
         program="scripts/judge.py",
         candidates=rules.candidates.output.data,
         model="<results>/models/instruct.nemo",
+        exported=servers.judge_exported(settings),
     output:
         data="<results>/rl_cai/preferences/{shard}.jsonl",
         ledger="<results>/rl_cai/preferences/{shard}.ledger.json",
@@ -61,13 +65,15 @@ rule preferences:
         template=INSTRUCT,
         seed=settings.seed,
         client=CLIENT,
-        server=nemo.server(settings, "instruct"),
+        serving=serving,
+        server=servers.command(settings, "instruct"),
     shell:
         "python {input.program} --input {input.candidates} --output {output.data}"
         " --model {input.model} --judge {params.judge:q} --principles {params.principles:q}"
         " --seed {params.seed} --template {params.template:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported}"
         " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q}"
         " 2>&1 | tee {log.job}"
 
 

@@ -6,6 +6,7 @@ rule responses:
         program="scripts/respond.py",
         prompts=rules.red_team.output.train,
         model="<results>/models/instruct.nemo",
+        exported=servers.exported(settings, "instruct"),
     output:
         data="<results>/sl_cai/responses/{shard}.jsonl",
         ledger="<results>/sl_cai/responses/{shard}.ledger.json",
@@ -25,13 +26,15 @@ rule responses:
         sampling=literal(settings.supervised.response.model_dump_json()),
         seed=settings.seed,
         client=CLIENT,
-        server=nemo.server(settings, "instruct"),
+        serving=serving,
+        server=servers.command(settings, "instruct"),
     shell:
         "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
         " --shard {params.shard} --seed {params.seed} --template {params.template:q}"
         " --sampling {params.sampling:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported}"
         " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q}"
         " 2>&1 | tee {log.job}"
 
 
@@ -40,6 +43,7 @@ rule revisions:
         program="scripts/revise.py",
         responses=rules.responses.output.data,
         model="<results>/models/instruct.nemo",
+        exported=servers.exported(settings, "instruct"),
     output:
         data="<results>/sl_cai/revisions/{shard}.jsonl",
         ledger="<results>/sl_cai/revisions/{shard}.ledger.json",
@@ -63,15 +67,17 @@ rule revisions:
         context=settings.lengths.context,
         seed=settings.seed,
         client=CLIENT,
-        server=nemo.server(settings, "instruct"),
+        serving=serving,
+        server=servers.command(settings, "instruct"),
     shell:
         "python {input.program} --input {input.responses} --output {output.data} --model {input.model}"
         " --principles {params.principles:q} --few-shot {params.few_shot:q}"
         " --rounds {params.rounds} --seed {params.seed} --template {params.template:q}"
         " --critique-sampling {params.critique:q} --revision-sampling {params.revision:q}"
         " --tokenizer {input.model} --context {params.context} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported}"
         " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " --launch {params.launch:q} -- {params.server:q}"
         " 2>&1 | tee {log.job}"
 
 

@@ -1,4 +1,4 @@
-"""Talk to a model, or to several side by side, as NeMo's server answers for them.
+"""Talk to a model, or to several side by side, as the configured server answers for them.
 
 python scripts/chat.py MODEL.nemo                    a conversation
 python scripts/chat.py MODEL.nemo "A question"       one answer
@@ -8,20 +8,25 @@ python scripts/chat.py --compare                     helpful-only, SL-CAI and RL
 
 import argparse
 import secrets
+import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from cai import cli, nemo
+from cai import cli, servers
 from cai.errors import UserError, fail_if
 from cai.generation.chat_model import ChatModel, derived_seed
-from cai.generation.client import Client
 from cai.generation.conversation import Speaker, ask, converse
 from cai.generation.journal import Journal
-from cai.generation.serving import Served
+from cai.generation.run import client_of, exported_folder, served_by
+from cai.generation.settings import MODEL
+from cai.launch import filled
+from cai.manifest import identity
+from cai.records import read_json
 from cai.sampling import Sampling
 from cai.settings import Settings, load_settings
 from cai.templates import Template
@@ -126,15 +131,28 @@ def _speaker(
     """Serve a model until the stack ends."""
     log = Path(settings.results, "logs/chat", model.name.replace("/", "_") + ".log")
     template = _template(model, options.template, settings)
-    command = nemo.serve_model(settings, model.kind, str(model.path))
-    served = stack.enter_context(Served(command, None, log))
-    client = Client(served, Journal(None), model.name, settings.client)
-    tokenizer = Tokenizer(model.path)
+    serving, tokenizer = settings.server.serving(), Tokenizer(model.path)
+    loaded = _exported(model, settings, stack) if serving.kind == "openai" else model.path
+    command = filled(servers.command(settings, model.kind), {MODEL: loaded})
+    served = stack.enter_context(served_by(serving, command, None, log))
+    client = client_of(serving, served, Journal(None), model.name, settings.client, tokenizer)
     chat_model = ChatModel(client, template, tokenizer, settings.lengths.context)
     speaker = Speaker(model.name, chat_model, options.system, forgets=options.forget)
     print(f"starting {model.name} ({model.path})", file=sys.stderr, flush=True)
     assert served.url
     return speaker
+
+
+def _exported(model: Named, settings: Settings, stack: ExitStack) -> Path:
+    """The Hugging Face folder of a model: the workflow's, or one that lasts as long as the talk."""
+    mark = Path(servers.mark(settings, model.path.stem))
+    if mark.is_file() and read_json(mark).get("nemo") == identity(model.path):
+        return exported_folder(mark)
+    folder = Path(stack.enter_context(TemporaryDirectory()), model.path.stem)
+    program = [settings.nemo.python, "scripts/convert_nemo_to_hf.py", model.path, folder]
+    done = subprocess.run(program, stderr=subprocess.PIPE, text=True)
+    fail_if(done.returncode, f"{model.path}: cannot be exported: {done.stderr.strip()[-300:]}")
+    return folder
 
 
 def _template(model: Named, given: str | None, settings: Settings) -> Template:

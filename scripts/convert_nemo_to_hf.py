@@ -5,11 +5,14 @@ and sentencepiece, not NeMo, and no GPU; the weights are read inside the archive
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 from cai.cli import run
 from cai.conversion.convert import nemo_to_hf
 from cai.errors import UserError
+from cai.manifest import identity
+from cai.records import write_json
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -46,10 +49,20 @@ def main() -> None:
         metavar="SIZE",
         help="split the weights into files of at most this size (default 5GB)",
     )
+    parser.add_argument(
+        "--mark",
+        type=Path,
+        metavar="FILE",
+        help="JSON file to write when the folder is whole; an earlier export is then replaced",
+    )
     options = parser.parse_args()
+    if options.mark and options.folder.is_dir():
+        shutil.rmtree(options.folder)
     nemo_to_hf(
         options.archive, options.folder, options.template, options.dtype, options.max_shard_size
     )
+    if options.mark:
+        write_json(options.mark, {"folder": options.folder.name, "nemo": identity(options.archive)})
 
 
 if __name__ == "__main__":

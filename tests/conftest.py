@@ -27,6 +27,14 @@ def nemo_python() -> str:
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def serve_cpu() -> str:
+    """The program that serves a Hugging Face folder; without it a test is skipped, not in CI."""
+    if not (ROOT / ".envs/serve-cpu/bin/transformers").exists() and not os.environ.get("CI"):
+        pytest.skip("the environment of transformers serve is missing: make serve-cpu")
+    return str(ROOT / "envs/serve-cpu/serve")
+
+
 @pytest.fixture(autouse=True)
 def _in_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths in configurations are relative to the root of the project."""

@@ -38,7 +38,10 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 class Loopback:
-    """An HTTP server of this machine that answers PUT and POST with ``answer(call)``."""
+    """An HTTP server of this machine that answers PUT and POST with ``answer(call)``.
+
+    To GET it answers 404, but names one model to who asks for those of an OpenAI-compatible server.
+    """
 
     def __init__(self, answer: Callable[[Call], Answer]) -> None:
         self.calls: list[Call] = []
@@ -46,7 +49,8 @@ class Loopback:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._send(Answer("", 404))
+                listed = Answer({"data": [{"id": "tiny"}]})
+                self._send(listed if self.path == "/v1/models" else Answer("", 404))
 
             def do_PUT(self) -> None:
                 length = int(self.headers["Content-Length"])

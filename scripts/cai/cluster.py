@@ -17,7 +17,8 @@ from cai.preflight import check_surroundings, missing_key
 from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
-SERVED = ("responses", "revisions", "candidates", "answers", "rewards")
+ASKED = ("responses", "revisions", "candidates", "answers")
+SERVED = (*ASKED, "rewards")
 JUDGED = ("preferences", "judged")  # served here by a judge that reads log-probabilities only
 TRAINED = ("sl_cai", "reward_model", "rl_cai")
 Resources = Mapping[str, Any]
@@ -149,6 +150,11 @@ def placement_problems(settings: Settings, resources: Mapping[str, Resources]) -
             )
         if needs and not resources[rule].get("mpi"):
             yield f"profile: rule {rule}: needs mpi: srun, since its program calls srun itself"
+        if rule in ASKED and settings.server.kind == "openai" and launch.nodes > 1:
+            yield (
+                f"profile: rule {rule}: found nodes: {launch.nodes}; accepted: 1, since a server "
+                "of kind openai is one process"
+            )
 
 
 def is_cpu(settings: Settings) -> bool:

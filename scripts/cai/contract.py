@@ -66,7 +66,13 @@ def commands(settings: Settings) -> list[list[str]]:
 
     Paths are stand-ins, and words such as FREE_PORT are not filled in.
     """
-    return [[*use.command(settings), *ADDED[use.program]] for use in USES]
+    return [[*use.command(settings), *ADDED[use.program]] for use in _uses(settings)]
+
+
+def _uses(settings: Settings) -> list[_Use]:
+    """Those of a run: NeMo's server is none if another one serves."""
+    served = settings.server.kind == "nemo"
+    return [use for use in USES if served or use.program != "server"]
 
 
 def refused(program: nemo.Program, overrides: Sequence[str]) -> list[Problem]:
@@ -85,7 +91,7 @@ def problems(settings: Settings) -> list[str]:
         return unwritable
     lines = [
         f"{_origin(settings, use, problem)}: {problem}"
-        for use, (_, _, *overrides) in zip(USES, commands(settings), strict=True)
+        for use, (_, _, *overrides) in zip(_uses(settings), commands(settings), strict=True)
         for problem in refused(use.program, overrides)
     ]
     return list(dict.fromkeys(lines))

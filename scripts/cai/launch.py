@@ -63,6 +63,7 @@ class Launch(BaseModel):
     )
     gpu_memory: int = Field(80, ge=1, description="GB of a GPU")
     processes: int = Field(1, ge=1, description="of a node, where there is no GPU")
+    one_task: bool = Field(False, description="one process a node, which has all of its GPUs")
     cpus_per_task: int | None = Field(None, ge=1)
     mem_mb: int | None = Field(None, ge=1, description="memory of a node; None: all of the job's")
     container: str | None = Field(None, description="image, as pyxis or apptainer name it")
@@ -237,13 +238,13 @@ class Launcher:
         return self.launch.launcher == "direct"
 
     def sized(self, command: Sequence[str]) -> list[str]:
-        """The command with NODES, DEVICES and RANKS filled in, each a value of an override."""
+        """The command with NODES, DEVICES and RANKS filled in, see :func:`filled`."""
         sizes = {
             "NODES": self.launch.nodes,
             "DEVICES": self.launch.devices,
             "RANKS": self.launch.ranks,
         }
-        return [_sized(argument, sizes) for argument in command]
+        return filled(command, sizes)
 
     def command(
         self, command: Sequence[str], environment: Mapping[str, str], name: str = ""
@@ -302,13 +303,15 @@ class Launcher:
 
     def _srun(self, name: str, variables: Sequence[str]) -> list[str]:
         launch = self.launch
+        tasks = 1 if launch.one_task else launch.devices
+        cpus = launch.cpus_per_task and launch.cpus_per_task * launch.devices // tasks
         options = {
             "job-name": name or None,
             "nodes": launch.nodes,
-            "ntasks": launch.ranks,
-            "ntasks-per-node": launch.devices,
+            "ntasks": launch.nodes * tasks,
+            "ntasks-per-node": tasks,
             "relative": None if launch.allocation else launch.first_node,
-            "cpus-per-task": launch.cpus_per_task,
+            "cpus-per-task": cpus,
             "gres": launch.gres or "none",
             "mem": launch.mem_mb,
             "chdir": os.getcwd(),
@@ -338,9 +341,16 @@ class Launcher:
         return ["apptainer", "exec", *options, self.launch.container, *program]
 
 
-def _sized(argument: str, sizes: Mapping[str, int]) -> str:
-    key, equals, value = argument.partition("=")
-    return f"{key}={sizes[value]}" if equals and value in sizes else argument
+def filled(command: Sequence[str], words: Mapping[str, object]) -> list[str]:
+    """The command with words filled in where they are a whole argument, or one's whole value."""
+
+    def fill(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if equals:
+            return f"{key}={words[value]}" if value in words else argument
+        return str(words.get(argument, argument))
+
+    return [fill(argument) for argument in command]
 
 
 def nodes_of_the_job() -> list[str]:

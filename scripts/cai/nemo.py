@@ -45,11 +45,6 @@ def server(settings: Settings, model: Literal["instruct", "chat"]) -> list[str]:
     return _command(settings, "server", own, settings.nemo.overrides.server | extra)
 
 
-def serve_model(settings: Settings, model: Literal["instruct", "chat"], path: str) -> list[str]:
-    """The whole command that serves a ``.nemo`` file."""
-    return [*server(settings, model), f"gpt_model_file={path}"]
-
-
 def reward_server(settings: Settings) -> list[str]:
     """The server that scores texts with the reward model; ``rm_model_file`` is left out."""
     own: Overrides = {"inference.port": "FREE_PORT"}

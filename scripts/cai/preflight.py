@@ -21,6 +21,7 @@ from cai.settings import Settings, parse_settings
 JUDGING = {"preferences", "judged"}  # the rules that ask the judge
 NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of NeMo
     "convert_model": (),
+    "export_model": (),
     **dict.fromkeys(("responses", "revisions", "candidates", "answers"), ("server",)),
     "sl_cai": ("sft",),
     "reward_model": ("reward_model",),
@@ -55,8 +56,34 @@ def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], li
         f"configuration: supervised.validation_size: must be at least one batch of {batch} "
         f"(nemo.overrides.sft: model.data.validation_ds.global_batch_size), found {held_out}",
     )
+    check_samplings(settings)
     few_shot = [canonical_json(dialogue) for dialogue in load_few_shot(settings.few_shot)]
     return settings, principles, few_shot
+
+
+def check_samplings(settings: Settings) -> None:
+    """Check that the server understands every sampling of the run.
+
+    Raises:
+        UserError: naming the field of the configuration.
+    """
+    supervised = settings.supervised
+    samplings = {
+        "supervised.response": supervised.response,
+        "supervised.critique": supervised.critique,
+        "supervised.revision": supervised.revision,
+        "preferences.candidate": settings.preferences.candidate,
+        "evaluation.answer": settings.evaluation.answer,
+    }
+    if settings.server.kind == "nemo" or settings.server.extensions:
+        return
+    for name, sampling in samplings.items():
+        fail_if(
+            sampling.extended,
+            f"{name}: found {' and '.join(sampling.extended)}, but the server takes OpenAI's "
+            "parameters only (server.extensions: false); accepted: top_k: 0 or greedy: true, "
+            "repetition_penalty: 1.0",
+        )
 
 
 def check_surroundings(
@@ -79,8 +106,14 @@ def check_surroundings(
     needed = [NEMO_PROGRAMS[rule] for rule in here if rule in NEMO_PROGRAMS]
     if settings.preferences.judge == "logprob" and JUDGING.intersection(here):
         needed.append(("server",))
+    programs = {name for names in needed for name in names}
+    if settings.server.kind == "openai" and "server" in programs:
+        program = settings.server.command[0]
+        fail_if(not shutil.which(program), f"server.command: {program}: no such program")
+        programs.remove("server")
+        needed = [names for names in needed if names != ("server",)]
     if needed:
-        check_nemo(settings, {name for names in needed for name in names})
+        check_nemo(settings, programs)
 
 
 def missing_key(settings: Settings) -> str:

@@ -15,3 +15,12 @@ class Sampling(BaseModel):
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of this probability mass; 1: all.")
     repetition_penalty: float = Field(1.0, gt=0, description="1: none.")
     greedy: bool = Field(False, description="Always take the most probable token.")
+
+    @property
+    def extended(self) -> list[str]:
+        """What is asked of a server beyond OpenAI's parameters, in vLLM's names."""
+        asked = {
+            "top_k": bool(self.top_k) and not self.greedy,
+            "repetition_penalty": self.repetition_penalty != 1.0,
+        }
+        return [name for name, is_asked in asked.items() if is_asked]

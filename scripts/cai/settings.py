@@ -14,7 +14,7 @@ from cai.cli import describe
 from cai.constitution import read_yaml
 from cai.data.sources import Source
 from cai.errors import UserError
-from cai.generation.client import ClientSettings
+from cai.generation.settings import ClientSettings, ServerSettings
 from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
 from cai.model_shape import ModelShape
 from cai.sampling import Sampling
@@ -241,6 +241,7 @@ class Settings(Section):
     datasets: Datasets
     lengths: Lengths = Lengths()
     shards: int = Field(1, ge=1, description="Parts that generation and judging are cut into.")
+    server: ServerSettings = ServerSettings()
     client: ClientSettings = ClientSettings()
     supervised: Supervised
     preferences: Preferences

@@ -145,10 +145,14 @@ class Sizing:
 
 
 def sizings(settings: Settings, launches: Launches) -> list[Sizing]:
-    """Each program with each of the sizes that it is started with, in the order of the workflow."""
+    """Each program with each of the sizes that it is started with, in the order of the workflow.
+
+    A server that is not NeMo's is none of them: it divides the model in its own way.
+    """
+    others = SERVERS if settings.server.kind != "nemo" else ()
     stages: dict[tuple[Program, str], list[str]] = {}
     for stage in (name for name in STAGES if name in launches):
-        for program in STAGES[stage]:
+        for program in (program for program in STAGES[stage] if program not in others):
             stages.setdefault((program, launches[stage].model_dump_json()), []).append(stage)
     return [
         Sizing(program, tuple(names), launch, Values(settings, program, launch))

@@ -8,7 +8,7 @@ from cai.errors import UserError
 
 
 class Tokenizer:
-    """Counts tokens with a sentencepiece model.
+    """A sentencepiece model.
 
     ``path`` is the ``.model`` file itself, or a ``.nemo`` archive that holds one.
     """
@@ -30,7 +30,12 @@ class Tokenizer:
 
     def count(self, text: str, *, add_bos: bool = False) -> int:
         """The number of tokens of a text, as NeMo encodes it."""
-        return len(self._model.encode(text)) + add_bos
+        return len(self.encode(text, add_bos=add_bos))
+
+    def encode(self, text: str, *, add_bos: bool = False) -> list[int]:
+        """The tokens of a text, as NeMo encodes it: marks of BOS or EOS in it are mere text."""
+        bos = [self._model.bos_id()] if add_bos else []
+        return bos + self._model.encode(text)
 
 
 def _bytes(path: Path) -> bytes:

@@ -21,11 +21,10 @@ from cai.generation.client import (
     Completion,
     Failed,
     Request,
-    _cut,
-    _plan,
-    _Question,
 )
 from cai.generation.journal import Journal
+from cai.generation.nemo_protocol import cut_of, plan
+from cai.generation.protocol import Question
 from cai.generation.serving import Served, ServerFailed
 from cai.sampling import Sampling
 
@@ -217,13 +216,13 @@ def test_what_is_left_of_known_batches_is_packed_together(loopback):
 def test_every_missing_question_is_planned_once(data, size):
     keys = st.lists(st.integers(), unique=True, max_size=30)
     questions = [
-        _Question(str(n), "x" * data.draw(st.integers(0, 9)), data.draw(st.sampled_from("ab")))
+        Question(str(n), "x" * data.draw(st.integers(0, 9)), data.draw(st.sampled_from("ab")))
         for n in data.draw(keys)
     ]
     journal = Journal(None)
     known = data.draw(st.sets(st.sampled_from(questions))) if questions else set()
     journal.put_all({question.key: 0 for question in known})
-    batches = _plan(questions, journal, size)
+    batches = plan(questions, journal, size)
     assert Counter(q for batch in batches for q in batch) == Counter({*questions} - known)
     assert all(0 < len(batch) <= size for batch in batches)
     assert all(len({q.parameters for q in batch}) == 1 for batch in batches)
@@ -270,14 +269,14 @@ def test_a_sentence_without_the_prompt_fails(loopback):
 @given(prompt=st.text(), completion=st.text())
 @settings(max_examples=300, deadline=None)
 def test_cut_finds_the_end_of_the_prompt(prompt, completion):
-    assert _cut(prompt, prompt + completion) == len(prompt)
+    assert cut_of(prompt, prompt + completion) == len(prompt)
 
 
 @settings(deadline=None)
 @given(prompt=st.text(st.characters(codec="ascii"), min_size=1), completion=st.text())
 def test_cut_in_spite_of_white_space(prompt, completion):
     spread = " ".join(prompt)
-    cut = _cut(prompt, spread + completion)
+    cut = cut_of(prompt, spread + completion)
     assert spread[:cut].split() == " ".join(prompt.strip()).split()
 
 

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,9 +20,10 @@ from requests.auth import AuthBase
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation.choices import probability_of_a
-from cai.generation.client import Failed
-from cai.generation.http import SHOWN, Refused, Transient, exchange, in_flight, persist
+from cai.generation.http import SHOWN, Flow, Refused, Transient, exchange, in_flight, persist
 from cai.generation.journal import Journal
+from cai.generation.openai_protocol import counted
+from cai.generation.protocol import Failed
 from cai.generation.serving import ServerFailed
 from cai.generation.usage import Usage
 from cai.progress import Progress
@@ -44,7 +46,9 @@ class ChatSettings(BaseModel):
     max_tokens: int = Field(1024, ge=1, description="Most tokens of an answer.")
     temperature: float = Field(0.0, ge=0, le=2, description="0: the most probable answer.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of this probability mass; 1: all.")
-    in_flight: int = Field(8, ge=1, description="Requests sent at a time.")
+    in_flight: int = Field(
+        64, ge=1, description="Most requests sent at a time; fewer while the service is overloaded."
+    )
     timeout: float = Field(180, gt=0, description="Seconds that an answer may take.")
     retries: int = Field(10, ge=1, description="Attempts before a conversation counts as failed.")
 
@@ -100,6 +104,7 @@ class ChatClient:
         self._journal = journal
         self._settings = settings
         self.usage = Usage()
+        self._flow = Flow(settings.in_flight)
         self._stop = threading.Event()
         self._local = threading.local()
 
@@ -198,7 +203,8 @@ class ChatClient:
 
     def _ask(self, body: dict[str, Any], secret: str | None) -> dict[str, Any] | Failed:
         try:
-            return persist(lambda: self._post(body, secret), self._settings.retries, self._stop)
+            post = partial(self._post, body, secret)
+            return persist(post, self._settings.retries, self._stop, self._flow)
         except Refused as error:
             if error.status in (401, 403):
                 raise UserError(
@@ -264,9 +270,8 @@ class ChatClient:
 
 def _tokens(answer: dict[str, Any]) -> dict[str, Any]:
     """The numbers of tokens of prompt and answer, if the service tells them."""
-    usage = answer.get("usage") or {}
-    counts = {"prompt": usage.get("prompt_tokens"), "answer": usage.get("completion_tokens")}
-    return {"tokens": counts} if all(isinstance(n, int) for n in counts.values()) else {}
+    counts = counted(answer)
+    return {"tokens": counts} if counts else {}
 
 
 def _sampling(body: Mapping[str, Any]) -> str:

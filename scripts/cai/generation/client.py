@@ -1,61 +1,28 @@
-"""Ask a model through NeMo's inference server: in batches, with retries and a journal.
+"""Ask a served model: each answer kept in a journal, and never asked for twice.
 
-The protocol is the one of ``megatron_gpt_eval.py server=True`` in NeMo 2.1: PUT /generate takes up
-to 128 prompts with one sampling setting, one seed and one list of stop texts, and answers with the
-prompts and what was generated after them. One request is worked on at a time.
+How a kind of server is asked is a :class:`cai.generation.protocol.Protocol`; keys, journal and the
+reading of answers are the same for all.
 """
 
 import json
 import math
 import threading
-import unicodedata
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby, takewhile
-from typing import Any, Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Literal
 
 from cai.digests import canonical_json, digest
-from cai.errors import UserError
-from cai.generation.http import (
-    SHOWN,
-    Refused,
-    TimedOut,
-    Transient,
-    direct_session,
-    exchange,
-    in_flight,
-    persist,
-)
 from cai.generation.journal import Journal
+from cai.generation.nemo_protocol import NemoProtocol
+from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Protocol, Question, Reply
 from cai.generation.serving import Served
+from cai.generation.settings import ClientSettings
 from cai.generation.usage import Usage
 from cai.progress import Progress
 from cai.sampling import Sampling
 
-END_OF_TEXT = "<|endoftext|>"  # NeMo's name for the tokenizer's EOS, whatever its text is
 ANSWERS = ("(A)", "(B)")
 ANSWER_TOKENS = 4  # a tokenizer may need "(", "A" and ")" for an answer
-SEED_DIGITS = 6  # hex: NeMo sends the seed to the other ranks as float32, exact to 24 bits
-PROBE = "Hello"
-
-
-class ClientSettings(BaseModel):
-    """How the server is asked.
-
-    Answers that are in a journal stay valid whatever is changed here, but for ``eos``; another
-    batch size draws other samples, since a batch has one seed.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    batch_size: int = Field(128, ge=1, le=128, description="Prompts a request; NeMo takes 128.")
-    timeout: float = Field(600, gt=0, description="Seconds that a batch may take.")
-    retries: int = Field(5, ge=1, description="Attempts before a failing batch is split.")
-    in_flight: int = Field(2, ge=1, description="Requests sent at a time: one runs, others wait.")
-    eos: str = Field("</s>", min_length=1, description="The text of the tokenizer's EOS token.")
 
 
 @dataclass(frozen=True)
@@ -77,26 +44,7 @@ class Completion:
     finish: Literal["stop", "length"]
 
 
-@dataclass(frozen=True)
-class Failed:
-    """Why there is no answer for one prompt."""
-
-    reason: str
-
-
-class _Question(NamedTuple):
-    key: str
-    prompt: str
-    parameters: str  # canonical JSON of what the prompts of one HTTP request must have in common
-
-
-class _Row(NamedTuple):
-    sentence: str
-    tokens: list[str]
-    logprob: list[float] | None
-
-
-_Reader = Callable[[_Question, _Row], Any]
+_Reader = Callable[[Question, Reply], Any]
 
 
 class Client:
@@ -104,40 +52,37 @@ class Client:
 
     A question is known by the digest of all that determines its answer: model, prompt, sampling,
     seed, stop texts. What the journal holds is not asked again, and the server is started only
-    when something is left to ask. Batches and their order are not part of it, nor is how the
-    server computes (precision, parallelism, device): other ones reuse what is there.
-
-    What is not there is sampled, and a sample depends on its batch: NeMo draws for all prompts of
-    a request from one seed. The same questions make the same batches with the same seeds; an answer
-    that is generated again in another batch is another draw from the same distribution.
+    when something is left to ask. Batches and their order are not part of it, nor is the kind of
+    server and how it computes (precision, parallelism, device): others reuse what is there.
 
     Args:
         served: the server.
         journal: where finished answers are kept.
         model_id: the model's identity, a digest of its weights.
         settings: batch size, timeouts, retries.
+        protocol: how the server is asked; that of NeMo's by default.
     """
 
     def __init__(
-        self, served: Served, journal: Journal, model_id: str, settings: ClientSettings
+        self,
+        served: Served,
+        journal: Journal,
+        model_id: str,
+        settings: ClientSettings,
+        protocol: Protocol | None = None,
     ) -> None:
-        self._served = served
         self.usage = Usage()
         self._journal = journal
         self._model_id = model_id
         self._settings = settings
-        self._stop = threading.Event()
-        self._url = ""  # until the server runs
-        self._session = direct_session()
+        self._protocol = protocol or NemoProtocol(served, settings)
 
     def complete(self, requests: Sequence[Request], what: str | None) -> list[Completion | Failed]:
         """Continue every prompt; the answers come in the order of the requests.
 
-        Sampling is reproducible: the same requests give the same batches and the same seeds, also
-        when a first run was killed. ``what`` names the work in the progress line; None: shows none.
-
-        A batch shares its tokens' budget: a prompt that is n tokens shorter than its batch's
-        longest may get n tokens more than ``max_tokens``. Prompts of a like length share a batch.
+        Sampling is reproducible: the same requests are sent in the same batches with the same
+        seeds, also when a first run was killed. ``what`` names the work in the progress line; None:
+        shows none.
 
         Raises:
             ServerFailed: the server died or fell silent; what was finished is in the journal.
@@ -165,7 +110,7 @@ class Client:
         questions = [self._choice(prompt, add_bos) for prompt in prompts]
         return self._answers(questions, self._read_choice, what)
 
-    def _completion(self, request: Request) -> _Question:
+    def _completion(self, request: Request) -> Question:
         sampling = request.sampling
         parameters = {
             "tokens_to_generate": sampling.max_tokens,
@@ -183,7 +128,7 @@ class Client:
         kind = "completion" if known else f"completion until {self._settings.eos}"
         return self._question(kind, request.prompt, request.seed, parameters)
 
-    def _choice(self, prompt: str, add_bos: bool) -> _Question:
+    def _choice(self, prompt: str, add_bos: bool) -> Question:
         parameters = {
             "tokens_to_generate": ANSWER_TOKENS,
             "greedy": True,
@@ -197,17 +142,15 @@ class Client:
         """The stop texts for NeMo: as its own EOS name, or it compares texts, which is slow."""
         return [text for text in stop if text != self._settings.eos] + [END_OF_TEXT]
 
-    def _question(self, kind: str, prompt: str, seed: int, parameters: dict) -> _Question:
+    def _question(self, kind: str, prompt: str, seed: int, parameters: dict) -> Question:
         """A question; its key does not depend on other questions, nor on the batch it goes in."""
         key = digest([kind, self._model_id, prompt, seed, parameters])
-        return _Question(key, prompt, canonical_json(parameters))
+        return Question(key, prompt, canonical_json(parameters))
 
-    def _answers(
-        self, questions: Sequence[_Question], read: _Reader, what: str | None
-    ) -> list[Any]:
+    def _answers(self, questions: Sequence[Question], read: _Reader, what: str | None) -> list[Any]:
         """The values in the order of the questions, from the journal or from the server."""
         different = {question.key: question for question in questions}
-        batches = _plan(different.values(), self._journal, self._settings.batch_size)
+        batches = self._protocol.plan(list(different.values()), self._journal)
         failed: dict[str, Failed] = {}
         for key in different.keys() - {question.key for batch in batches for question in batch}:
             self.usage.answered(key, None, reused=True)
@@ -221,177 +164,39 @@ class Client:
                 progress.advance(len(outcomes))
         return [failed.get(q.key) or self._journal.get(q.key) for q in questions]
 
-    def _origin(self, question: _Question) -> tuple[str, str]:
+    def _origin(self, question: Question) -> tuple[str, str]:
         """What the journal names an answer's model and sampling by."""
         return self._model_id[:12], digest(question.parameters)[:8]
 
-    def _ask_all(
-        self, batches: Sequence[list[_Question]], read: _Reader
-    ) -> Iterator[dict[str, Any]]:
+    def _ask_all(self, batches: Sequence[Batch], read: _Reader) -> Iterator[dict[str, Any]]:
         """Yield the outcomes of each batch by key as they come."""
         if not batches:
             return
-        # asked for in this thread: the server ends with the thread that starts it
-        self._url = f"{self._served.url}/generate"
-        self._stop = threading.Event()
-        for batch, rows in in_flight(self._ask, batches, self._settings.in_flight, self._stop):
-            for question, row in zip(batch, rows, strict=True):
-                self.usage.answered(question.key, self._tokens(row))
-            yield {q.key: _outcome(q, row, read) for q, row in zip(batch, rows, strict=True)}
+        for batch, replies in self._protocol.ask(batches, self.usage, threading.Event()):
+            pairs = list(zip(batch, replies, strict=True))
+            for question, reply in pairs:
+                used = None if isinstance(reply, Failed) else reply.used
+                self.usage.answered(question.key, used)
+            yield {question.key: _outcome(question, reply, read) for question, reply in pairs}
 
-    def _tokens(self, row: _Row | Failed) -> dict[str, int] | None:
-        """The tokens of a prompt and its answer, without the EOS tokens that fill the batch up."""
-        if isinstance(row, Failed):
-            return None
-        ends = {self._settings.eos, END_OF_TEXT}
-        filled = sum(1 for _ in takewhile(ends.__contains__, reversed(row.tokens)))
-        return {"all": len(row.tokens) - filled}
-
-    def _ask(self, batch: list[_Question]) -> list[_Row | Failed]:
-        """The server's rows for a batch; where it fails, the prompts that it fails for are found.
-
-        Raises:
-            UserError: it is not the prompts' fault, the server does not even answer a trivial one.
-        """
-        try:
-            return self._generate(batch, self._settings.retries)
-        except (Transient, Refused) as error:
-            self._probe(batch[0].parameters)
-            return self._split(batch, error)
-
-    def _split(self, batch: list[_Question], error: Exception) -> list[_Row | Failed]:
-        """Halve a batch that failed until the prompts that break it are alone."""
-        if len(batch) == 1:
-            return [Failed(f"the server cannot generate: {error}")]
-        rows: list[_Row | Failed] = []
-        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
-            try:
-                rows += self._generate(half, attempts=1)
-            except (Transient, Refused) as worse:
-                rows += self._split(half, worse)
-        return rows
-
-    def _probe(self, parameters: str) -> None:
-        """Raise if the server fails for a trivial prompt with these parameters too."""
-        try:
-            self._generate([_Question("", PROBE, parameters)], attempts=1)
-        except Refused as error:
-            raise UserError(f"the model server refuses the request: {error}") from None
-        except Transient as error:
-            raise self._served.failure(f"the model server is broken: {error}") from None
-
-    def _generate(self, batch: list[_Question], attempts: int) -> list[_Row]:
-        body = json.loads(batch[0].parameters) | {
-            "sentences": [question.prompt for question in batch],
-            "random_seed": int(digest([question.key for question in batch])[:SEED_DIGITS], 16),
-        }
-        return persist(lambda: self._put(body), attempts, self._stop)
-
-    def _put(self, body: dict[str, Any]) -> list[_Row]:
-        patience = self._settings.timeout * self._settings.in_flight  # others may be before us
-        self.usage.sent()
-        try:
-            text = exchange(self._session, "PUT", self._url, timeout=patience, json=body)
-        except TimedOut as error:  # the server is still at it: asking again would only queue up
-            raise self._served.failure(f"the model server gave {error} (client.timeout)") from None
-        except Transient:
-            self._served.check()
-            raise
-        return _rows(text, body)
-
-    def _read_completion(self, question: _Question, row: _Row) -> dict[str, str] | Failed:
-        cut = _cut(question.prompt, row.sentence)
-        if cut is None:
-            return Failed("the answer does not begin with the prompt")
-        ends = json.loads(question.parameters)["end_strings"]
-        ended = bool({self._settings.eos, *ends} & {*row.tokens[-1:]})
-        text = row.sentence[cut:]
-        for end in ends:
-            ended = ended or row.sentence.endswith(end)
+    def _read_completion(self, question: Question, reply: Reply) -> dict[str, str]:
+        text, ended = reply.text, reply.ended
+        for end in json.loads(question.parameters)["end_strings"]:
+            ended = ended or text.endswith(end)
             text = text.removesuffix(end)
         return asdict(Completion(text.strip(), "stop" if ended else "length"))
 
-    def _read_choice(self, question: _Question, row: _Row) -> float | Failed:
-        cut = _cut(question.prompt, row.sentence)
-        if cut is None:
-            return Failed("the answer does not begin with the prompt")
-        answer = row.sentence[cut:].strip()
+    def _read_choice(self, question: Question, reply: Reply) -> float | Failed:
+        answer = reply.text.strip()
         if answer not in ANSWERS:
             return Failed("neither (A) nor (B)")
         # after the answer come only EOS tokens, so the last token with its letter is the answer's
-        letters = [token.strip("\u2581 ()") for token in row.tokens]
-        places = [place for place, letter in enumerate(letters) if letter == answer[1]]
-        if not places:
+        letters = [token for token in reply.tokens if token.text.strip("\u2581 ()") == answer[1]]
+        if not letters:
             return Failed("the letter of the answer is not a token")
-        probability = math.exp(row.logprob[places[-1] - 1])  # a text's first token has none
+        probability = math.exp(letters[-1].logprob)
         return probability if answer == "(A)" else 1.0 - probability
 
 
-def _plan(questions: Iterable[_Question], journal: Journal, size: int) -> list[list[_Question]]:
-    """The batches that are left to ask.
-
-    All questions are packed as if none was answered, so that a run that was killed goes on with
-    the batches, and hence the seeds, of the first run. What is left of batches that are known in
-    part (a principle was edited, prompts were added) is packed together.
-    """
-    whole: list[list[_Question]] = []
-    rest: list[_Question] = []
-    for batch in _pack(questions, size):
-        missing = [question for question in batch if question.key not in journal]
-        if len(missing) == len(batch):
-            whole.append(batch)
-        else:
-            rest += missing
-    return whole + list(_pack(rest, size))
-
-
-def _pack(questions: Iterable[_Question], size: int) -> Iterator[list[_Question]]:
-    """Batches of equal parameters; the longest prompts first, so that memory runs out early."""
-    ordered = sorted(questions, key=lambda q: (q.parameters, -len(q.prompt), q.key))
-    for _, group in groupby(ordered, key=lambda q: q.parameters):
-        alike = list(group)
-        for start in range(0, len(alike), size):
-            yield alike[start : start + size]
-
-
-def _outcome(question: _Question, row: _Row | Failed, read: _Reader) -> Any:
-    return row if isinstance(row, Failed) else read(question, row)
-
-
-def _rows(text: str, body: dict[str, Any]) -> list[_Row]:
-    """Check and take apart the server's answer to a request.
-
-    Raises:
-        Refused: it is a text that says which parameter is wrong (with HTTP status 200).
-        Transient: it is anything else.
-    """
-    try:
-        answer = json.loads(text)
-        if isinstance(answer, str):
-            raise Refused(answer[:SHOWN])
-        count = len(body["sentences"])
-        logprob = answer["logprob"] if body.get("compute_logprob") else [None] * count
-        columns = (answer["sentences"], answer["tokens"], logprob)
-        rows = [_Row(*values) for values in zip(*columns, strict=True)]
-    except (ValueError, KeyError, TypeError):
-        raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
-    if len(rows) != count:
-        raise Transient(f"{len(rows)} answers for {count} prompts")
-    return rows
-
-
-def _cut(prompt: str, sentence: str) -> int | None:
-    """Where the prompt ends in a sentence that repeats it, None if it does not.
-
-    A tokenizer may bring the prompt back in another Unicode form or with other white space.
-    """
-    if sentence.startswith(prompt):
-        return len(prompt)
-    wanted = _squash(prompt)
-    lengths = range(len(sentence) + 1)
-    end = bisect_left(lengths, len(wanted), key=lambda n: len(_squash(sentence[:n])))
-    return end if _squash(sentence[:end]) == wanted else None
-
-
-def _squash(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", text).split())
+def _outcome(question: Question, reply: Reply | Failed, read: _Reader) -> Any:
+    return reply if isinstance(reply, Failed) else read(question, reply)

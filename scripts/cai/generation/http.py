@@ -1,14 +1,17 @@
-"""What both generation protocols share: one retry policy, and calls kept in flight."""
+"""What all protocols share: one retry policy, and calls in flight, as many as a server bears."""
 
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import requests
+from requests.adapters import HTTPAdapter
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -24,6 +27,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between two attempts
 LONGEST_RETRY_AFTER = 600.0  # seconds; a server that asks for more is not waited for longer
 BLOT = "[key]"
 SHOWN = 300  # characters of a server's answer that are shown in a message
+LOOK = 0.5  # seconds after which a thread that waits for its turn looks whether all is over
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,6 +39,10 @@ class Transient(Exception):
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class Busy(Transient):
+    """The server is given more than it can do: HTTP 429 or 503."""
 
 
 class TimedOut(Transient):
@@ -49,11 +57,80 @@ class Refused(Exception):
         self.status = status
 
 
-def direct_session() -> requests.Session:
-    """A session for servers of this cluster: a proxy must not stand between a node and itself."""
+def direct_session(connections: int = 1) -> requests.Session:
+    """A session for servers of this cluster: a proxy must not stand between a node and itself.
+
+    It keeps so many connections open, for as many threads.
+    """
     session = requests.Session()
     session.trust_env = False
+    session.mount("http://", HTTPAdapter(pool_maxsize=connections))
     return session
+
+
+class Flow:
+    """How many requests a server gets at a time: as many as it bears, at most ``most``.
+
+    All threads that ask one server share it. Additive increase, multiplicative decrease: each
+    window of answers lets one request more through; an answer that says that the server is
+    overloaded (:class:`Busy`, :class:`TimedOut`) halves the limit, once for all requests that were
+    under way together. A server's Retry-After pauses all of them.
+
+    Source: Chiu and Jain 1989, "Analysis of the increase and decrease algorithms for congestion
+    avoidance in computer networks".
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = float(most)
+        self._under_way = 0
+        self._cuts = 0
+        self._resume = 0.0
+        self._changed = threading.Condition()
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be under way at a time."""
+        return int(self._limit)
+
+    @contextmanager
+    def turn(self, stop: threading.Event) -> Iterator[None]:
+        """Wait for a turn, and learn from what becomes of the request that is made in it.
+
+        When ``stop`` is set there is nothing to wait for any more: the turn is given at once.
+        """
+        cuts = self._enter(stop)
+        try:
+            yield
+        except Transient as failure:
+            self._leave(cuts, failure)
+            raise
+        except BaseException:
+            self._leave(cuts, None)
+            raise
+        self._leave(cuts, None, good=True)
+
+    def _enter(self, stop: threading.Event) -> int:
+        with self._changed:
+            while not stop.is_set():
+                pause = self._resume - time.monotonic()
+                if pause <= 0 and self._under_way < self.limit:
+                    break
+                self._changed.wait(min(pause, LOOK) if pause > 0 else LOOK)
+            self._under_way += 1
+            return self._cuts
+
+    def _leave(self, cuts: int, failure: Transient | None, good: bool = False) -> None:
+        with self._changed:
+            self._under_way -= 1
+            if good:
+                self._limit = min(self._limit + 1 / self._limit, self._most)
+            if isinstance(failure, Busy | TimedOut) and cuts == self._cuts:
+                self._limit = max(self._limit / 2, 1.0)
+                self._cuts += 1
+            if failure is not None and failure.retry_after is not None:
+                self._resume = max(self._resume, time.monotonic() + failure.retry_after)
+            self._changed.notify_all()
 
 
 def exchange(
@@ -74,7 +151,8 @@ def exchange(
         secret: a text that is blotted out of whatever the server answers.
 
     Raises:
-        Transient: no connection, HTTP 408, 425, 429 or 5xx; :class:`TimedOut` for a late answer.
+        Transient: no connection, HTTP 408, 425 or 5xx; :class:`Busy` for 429 and 503,
+            :class:`TimedOut` for a late answer.
         Refused: any other status.
     """
     limits = (CONNECT_TIMEOUT, timeout)
@@ -91,7 +169,9 @@ def exchange(
     if status == 200:
         return text
     reason = f"HTTP {status}: {' '.join(text.split())[:SHOWN]}"
-    if status in (408, 425, 429) or status >= 500:
+    if status in (429, 503):
+        raise Busy(reason, _retry_after(response))
+    if status in (408, 425) or status >= 500:
         raise Transient(reason, _retry_after(response))
     raise Refused(reason, status)
 
@@ -104,12 +184,14 @@ def blot(text: str, secret: str | None) -> str:
     return re.sub("".join(spelt), BLOT, text)
 
 
-def persist(call: Callable[[], Result], attempts: int, stop: threading.Event) -> Result:
+def persist(
+    call: Callable[[], Result], attempts: int, stop: threading.Event, flow: Flow | None = None
+) -> Result:
     """Call until it succeeds: at most ``attempts`` times, :class:`Transient` failures only.
 
     Waits between the attempts: a random time below an exponentially growing bound (so that
     clients that failed together do not come back together), or what the server asked for by
-    Retry-After. ``stop`` ends the waiting.
+    Retry-After; and, before each, for its turn in ``flow``. ``stop`` ends the waiting.
 
     Raises:
         Transient: the last failure, when no attempt succeeded.
@@ -121,7 +203,14 @@ def persist(call: Callable[[], Result], attempts: int, stop: threading.Event) ->
         sleep=sleep_using_event(stop),
         reraise=True,
     )
-    return policy(call)
+
+    turns = flow or Flow(1)
+
+    def in_turn() -> Result:
+        with turns.turn(stop):
+            return call()
+
+    return policy(in_turn)
 
 
 _backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT)
@@ -149,6 +238,19 @@ def in_flight(
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, function(item))`` as they finish, with ``calls`` of them running at a time.
 
+    See :func:`in_flight_together`.
+    """
+    for finished in in_flight_together(function, items, calls, stop):
+        yield from finished
+
+
+def in_flight_together(
+    function: Callable[[Item], Result], items: Sequence[Item], calls: int, stop: threading.Event
+) -> Iterator[list[tuple[Item, Result]]]:
+    """As :func:`in_flight`, but yield all that have finished since the last look, at least one.
+
+    Who writes them to a disk writes them together, while the next ones are under way.
+
     The first exception ends the iteration and is raised. The threads are daemons: an interrupted
     program does not wait for answers that are still on their way. ``stop`` is set at the end.
     """
@@ -172,10 +274,16 @@ def in_flight(
     for _ in range(min(calls, len(items))):
         threading.Thread(target=work, daemon=True).start()
     try:
-        for _ in items:
-            item, result, error = done.get()
-            if error is not None:
+        left = len(items)
+        while left:
+            finished = [done.get()]
+            while not done.empty():
+                finished.append(done.get())
+            good = [(item, result) for item, result, error in finished if error is None]
+            if good:
+                yield good
+            for error in (error for _, _, error in finished if error is not None):
                 raise error
-            yield item, result
+            left -= len(finished)
     finally:
         stop.set()

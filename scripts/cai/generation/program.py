@@ -17,7 +17,7 @@ from cai.constitution import (
     parse_principles,
 )
 from cai.errors import UserError, fail_if
-from cai.generation.client import ClientSettings
+from cai.generation.settings import ClientSettings, Serving
 from cai.launch import Launch
 from cai.sampling import Sampling
 from cai.templates import Message, Template
@@ -25,7 +25,11 @@ from cai.templates import Message, Template
 ENDING = """\
 The model is served either by a server that runs already (--url) or by the command that follows a
 bare --, which is started when it is first needed and stopped at the end; FREE_PORT in it becomes a
-free port. What was generated before is in the journal and is not asked for again."""
+free port, MODEL the checkpoint, or the folder that it is exported to. What was generated before is
+in the journal and is not asked for again."""
+
+
+NEMO = Serving()
 
 
 class Shard(NamedTuple):
@@ -89,6 +93,21 @@ def add_model_options(parser: argparse.ArgumentParser, required: bool = True) ->
         help="its chat template: user, assistant, stop, add_bos ...",
     )
     add_server_options(group, required)
+    group.add_argument(
+        "--serving",
+        type=json_option(Serving),
+        default=Serving(),
+        metavar="JSON",
+        help='the server: kind "nemo" or "openai", in_flight, prompts, extensions',
+    )
+    group.add_argument(
+        "--exported",
+        type=existing_file,
+        nargs="*",
+        default=[],
+        metavar="FOLDER.json",
+        help="mark of the Hugging Face folder that a server of kind openai loads",
+    )
     group.add_argument(
         "--client",
         type=json_option(ClientSettings),

@@ -13,9 +13,12 @@ from cai.generation.chat_api import ChatClient
 from cai.generation.chat_model import ChatModel
 from cai.generation.client import Client
 from cai.generation.journal import Journal
+from cai.generation.openai_protocol import MODELS, OpenAiProtocol
+from cai.generation.program import NEMO
 from cai.generation.serving import Served
+from cai.generation.settings import MODEL, ClientSettings, Serving
 from cai.judging.settings import ChatJudge
-from cai.launch import Launcher
+from cai.launch import Launch, Launcher, filled
 from cai.manifest import identity, record
 from cai.records import (
     Ledger,
@@ -63,7 +66,9 @@ class Run:
                 entry["new"] = journal.added
 
     @contextmanager
-    def server(self, options: argparse.Namespace) -> Iterator[tuple[Served, Journal]]:
+    def server(
+        self, options: argparse.Namespace, serving: Serving = NEMO
+    ) -> Iterator[tuple[Served, Journal]]:
         """The server that the options name, stopped at the end if it was started; the journal."""
         fail_if(
             (options.server is None) == (options.url is None),
@@ -71,7 +76,7 @@ class Run:
             + ("neither" if options.url is None else "both"),
         )
         log = options.log or options.journal.with_suffix(".server.log")
-        served = Served(options.server, options.url, log, launcher=Launcher(options.launch))
+        served = served_by(serving, options.server, options.url, log, options.launch)
         with Journal(options.journal) as journal, _cost(options) as entry, served:
             try:
                 yield served, journal
@@ -81,10 +86,20 @@ class Run:
     @contextmanager
     def model(self, options: argparse.Namespace) -> Iterator[ChatModel]:
         """The model that the options name, behind :meth:`server`."""
-        limited = options.context is not None
+        if options.server is not None:
+            loaded = exported_folder(options.exported[0]) if options.exported else options.model
+            options.server = filled(options.server, {MODEL: loaded})
+        limited = options.context is not None or options.serving.kind == "openai"
         tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
-        with self.server(options) as (served, journal):
-            client = Client(served, journal, identity(options.model), options.client)
+        with self.server(options, options.serving) as (served, journal):
+            client = client_of(
+                options.serving,
+                served,
+                journal,
+                identity(options.model),
+                options.client,
+                tokenizer,
+            )
             yield ChatModel(client, options.template, tokenizer, options.context)
 
     @contextmanager
@@ -130,6 +145,40 @@ class Run:
             raise UserError(_failures(ledger, options))
         self.write(rows, ledger, options.output, report)
         self.record(options, ledger)
+
+
+def served_by(
+    serving: Serving,
+    command: Sequence[str] | None,
+    url: str | None,
+    log: Path,
+    launch: Launch = Launch(),  # noqa: B008 - frozen
+) -> Served:
+    """A server of some kind; those of kind openai are one process, which finds the GPUs itself."""
+    if serving.kind == "nemo":
+        return Served(command, url, log, launcher=Launcher(launch))
+    alone = launch.model_copy(update={"one_task": True})
+    return Served(command, url, log, launcher=Launcher(alone), page=MODELS)
+
+
+def client_of(
+    serving: Serving,
+    served: Served,
+    journal: Journal,
+    model_id: str,
+    settings: ClientSettings,
+    tokenizer: Tokenizer | None,
+) -> Client:
+    """A client that speaks the protocol of the server; NeMo's needs no tokenizer."""
+    if serving.kind == "nemo":
+        return Client(served, journal, model_id, settings)
+    protocol = OpenAiProtocol(served, settings, serving, tokenizer)
+    return Client(served, journal, model_id, settings, protocol)
+
+
+def exported_folder(mark: Path) -> Path:
+    """The Hugging Face folder that a mark guards: its sibling of the same name."""
+    return mark.with_suffix("")
 
 
 @contextmanager

@@ -8,10 +8,10 @@ import requests
 
 from cai.errors import UserError, fail_if
 from cai.generation.http import direct_session
+from cai.generation.settings import FREE_PORT, names
 from cai.launch import Launcher
 from cai.process import Program
 
-FREE_PORT = "FREE_PORT"  # stands for the port in a server's command
 POLL = 0.25  # seconds between two looks at a server that starts
 TAIL = 20  # lines of the log that an error shows
 IN_USE = "ddress already in use"  # errno's words, with which servers report a taken port
@@ -39,6 +39,8 @@ class Served:
         log: the file that the server's output goes to.
         start_timeout: seconds in which the server must answer.
         launcher: how the server is started; the first of its nodes must be this one.
+        page: what the server answers with status 200 when it is ready; "": it is ready when it
+            answers at all, as NeMo's, which has no page for its health.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Served:
         log: Path | str,
         start_timeout: float = 1800.0,
         launcher: Launcher | None = None,
+        page: str = "",
     ) -> None:
         fail_if((command is None) == (url is None), "give either a server's command or --url")
         fail_if(
-            command is not None and not any(FREE_PORT in argument for argument in command),
+            command is not None and not names(command, FREE_PORT),
             f"the server's command must name its port as {FREE_PORT}, found {command}",
         )
         self.log = Path(log)
@@ -60,6 +63,7 @@ class Served:
         self._given_url = url
         self._start_timeout = start_timeout
         self._launcher = launcher or Launcher()
+        self._page = page
         self._url: str | None = None
         self._program: Program | None = None
 
@@ -113,7 +117,7 @@ class Served:
         url = f"http://127.0.0.1:{port}"
         began = time.monotonic()
         deadline = began + self._start_timeout
-        while not _answers(url):
+        while not _answers(url, self._page):
             self._check_port(port)
             self.check()
             if time.monotonic() > deadline:
@@ -129,22 +133,22 @@ class Served:
     def _reach(self) -> str:
         url = self._given_url.rstrip("/")
         deadline = time.monotonic() + REACHABLE
-        while not _answers(url):
+        while not _answers(url, self._page):
             if time.monotonic() > deadline:
                 raise ServerFailed(f"{url}: no server answers there (option --url)")
             time.sleep(POLL)
         return url
 
 
-def _answers(url: str) -> bool:
-    """Whether an HTTP server is there: any status will do, NeMo's has no page for its health."""
+def _answers(url: str, page: str) -> bool:
+    """Whether an HTTP server is there and, if a page is named, has that page."""
     with direct_session() as session:
         try:
-            session.get(url, timeout=2)
+            response = session.get(url + page, timeout=2)
         except requests.exceptions.InvalidURL as error:
             raise UserError(f"{url}: {error} (option --url)") from None
         except requests.exceptions.MissingSchema:
             raise UserError(f"{url}: not a URL, expected http://HOST:PORT (option --url)") from None
         except requests.exceptions.RequestException:
             return False
-        return True
+        return not page or response.status_code == 200

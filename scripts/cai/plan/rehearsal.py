@@ -202,7 +202,8 @@ class Rehearsal(Run):
     @contextmanager
     def model(self, options: argparse.Namespace) -> Iterator[ChatModel]:
         """The model that the options name, or the place of one that is still to be made."""
-        tokenizer = self.tokenizer(options.tokenizer or options.model)
+        limited = options.context is not None
+        tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
         with self.journal(options) as journal:
             client = _SilentClient(None, journal, self._identity(options.model), options.client)
             self._asked.append(client)

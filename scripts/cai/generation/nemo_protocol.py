@@ -1,0 +1,207 @@
+"""The protocol of NeMo's inference server: batches of prompts, one batch at a time.
+
+It is the one of ``megatron_gpt_eval.py server=True`` in NeMo 2.1: PUT /generate takes up to 128
+prompts with one sampling setting, one seed and one list of stop texts, and answers with the prompts
+and what was generated after them. One request is worked on at a time.
+"""
+
+import json
+import threading
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, takewhile
+from typing import Any, NamedTuple
+
+from cai.digests import digest
+from cai.errors import UserError
+from cai.generation.http import (
+    SHOWN,
+    Flow,
+    Refused,
+    TimedOut,
+    Transient,
+    direct_session,
+    exchange,
+    in_flight,
+    persist,
+)
+from cai.generation.journal import Journal
+from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Question, Replies, Reply, Token
+from cai.generation.serving import Served
+from cai.generation.settings import ClientSettings
+from cai.generation.usage import Usage
+
+SEED_DIGITS = 6  # hex: NeMo sends the seed to the other ranks as float32, exact to 24 bits
+PROBE = "Hello"
+
+
+class _Row(NamedTuple):
+    sentence: str
+    tokens: list[str]
+    logprob: list[float] | None
+
+
+class NemoProtocol:
+    """Asks NeMo's server.
+
+    A sample depends on its batch: NeMo draws for all prompts of a request from one seed. The same
+    questions make the same batches with the same seeds; an answer that is generated again in
+    another batch is another draw from the same distribution.
+
+    A batch shares its tokens' budget: a prompt that is n tokens shorter than its batch's longest
+    may get n tokens more than ``max_tokens``. Prompts of a like length share a batch.
+    """
+
+    def __init__(self, served: Served, settings: ClientSettings) -> None:
+        self._served, self._settings = served, settings
+        self._flow = Flow(settings.in_flight)
+        self._session = direct_session(settings.in_flight)
+        self._url = ""  # until the server runs
+        self._usage = Usage()
+        self._stop = threading.Event()
+
+    def plan(self, questions: Sequence[Question], journal: Journal) -> list[list[Question]]:
+        """See :class:`cai.generation.protocol.Protocol`."""
+        return plan(questions, journal, self._settings.batch_size)
+
+    def ask(
+        self, batches: Sequence[Batch], usage: Usage, stop: threading.Event
+    ) -> Iterator[tuple[Batch, Replies]]:
+        """See :class:`cai.generation.protocol.Protocol`."""
+        # asked for in this thread: the server ends with the thread that starts it
+        self._url = f"{self._served.url}/generate"
+        self._usage, self._stop = usage, stop
+        yield from in_flight(self._ask, batches, self._settings.in_flight, stop)
+
+    def _ask(self, batch: Batch) -> Replies:
+        """The replies to a batch; where it fails, the prompts that it fails for are found.
+
+        Raises:
+            UserError: it is not the prompts' fault, the server does not even answer a trivial one.
+        """
+        try:
+            return self._generate(batch, self._settings.retries)
+        except (Transient, Refused) as error:
+            self._probe(batch[0].parameters)
+            return self._split(batch, error)
+
+    def _split(self, batch: Batch, error: Exception) -> Replies:
+        """Halve a batch that failed until the prompts that break it are alone."""
+        if len(batch) == 1:
+            return [Failed(f"the server cannot generate: {error}")]
+        replies: Replies = []
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            try:
+                replies += self._generate(half, attempts=1)
+            except (Transient, Refused) as worse:
+                replies += self._split(half, worse)
+        return replies
+
+    def _probe(self, parameters: str) -> None:
+        """Raise if the server fails for a trivial prompt with these parameters too."""
+        try:
+            self._generate([Question("", PROBE, parameters)], attempts=1)
+        except Refused as error:
+            raise UserError(f"the model server refuses the request: {error}") from None
+        except Transient as error:
+            raise self._served.failure(f"the model server is broken: {error}") from None
+
+    def _generate(self, batch: Batch, attempts: int) -> Replies:
+        body = json.loads(batch[0].parameters) | {
+            "sentences": [question.prompt for question in batch],
+            "random_seed": int(digest([question.key for question in batch])[:SEED_DIGITS], 16),
+        }
+        rows = persist(lambda: self._put(body), attempts, self._stop, self._flow)
+        eos, stops = {self._settings.eos, END_OF_TEXT}, body["end_strings"]
+        return [
+            _reply(question, row, eos, stops) for question, row in zip(batch, rows, strict=True)
+        ]
+
+    def _put(self, body: dict[str, Any]) -> list[_Row]:
+        patience = self._settings.timeout * self._settings.in_flight  # others may be before us
+        self._usage.sent()
+        try:
+            text = exchange(self._session, "PUT", self._url, timeout=patience, json=body)
+        except TimedOut as error:  # the server is still at it: asking again would only queue up
+            raise self._served.failure(f"the model server gave {error} (client.timeout)") from None
+        except Transient:
+            self._served.check()
+            raise
+        return _rows(text, body)
+
+
+def plan(questions: Iterable[Question], journal: Journal, size: int) -> list[list[Question]]:
+    """The batches that are left to ask.
+
+    All questions are packed as if none was answered, so that a run that was killed goes on with
+    the batches, and hence the seeds, of the first run. What is left of batches that are known in
+    part (a principle was edited, prompts were added) is packed together.
+    """
+    whole: list[list[Question]] = []
+    rest: list[Question] = []
+    for batch in _pack(questions, size):
+        missing = [question for question in batch if question.key not in journal]
+        if len(missing) == len(batch):
+            whole.append(batch)
+        else:
+            rest += missing
+    return whole + list(_pack(rest, size))
+
+
+def _pack(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
+    """Batches of equal parameters; the longest prompts first, so that memory runs out early."""
+    ordered = sorted(questions, key=lambda q: (q.parameters, -len(q.prompt), q.key))
+    for _, group in groupby(ordered, key=lambda q: q.parameters):
+        alike = list(group)
+        for start in range(0, len(alike), size):
+            yield alike[start : start + size]
+
+
+def _rows(text: str, body: dict[str, Any]) -> list[_Row]:
+    """Check and take apart the server's answer to a request.
+
+    Raises:
+        Refused: it is a text that says which parameter is wrong (with HTTP status 200).
+        Transient: it is anything else.
+    """
+    try:
+        answer = json.loads(text)
+        if isinstance(answer, str):
+            raise Refused(answer[:SHOWN])
+        count = len(body["sentences"])
+        logprob = answer["logprob"] if body.get("compute_logprob") else [None] * count
+        columns = (answer["sentences"], answer["tokens"], logprob)
+        rows = [_Row(*values) for values in zip(*columns, strict=True)]
+    except (ValueError, KeyError, TypeError):
+        raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
+    if len(rows) != count:
+        raise Transient(f"{len(rows)} answers for {count} prompts")
+    return rows
+
+
+def _reply(question: Question, row: _Row, eos: set[str], stops: list[str]) -> Reply | Failed:
+    cut = cut_of(question.prompt, row.sentence)
+    if cut is None:
+        return Failed("the answer does not begin with the prompt")
+    ended = bool(eos.union(stops) & {*row.tokens[-1:]})
+    filled = sum(1 for _ in takewhile(eos.__contains__, reversed(row.tokens)))  # the batch, up
+    tokens = [Token(*pair) for pair in zip(row.tokens[1:], row.logprob or [], strict=False)]
+    return Reply(row.sentence[cut:], ended, {"all": len(row.tokens) - filled}, tokens)
+
+
+def cut_of(prompt: str, sentence: str) -> int | None:
+    """Where the prompt ends in a sentence that repeats it, None if it does not.
+
+    A tokenizer may bring the prompt back in another Unicode form or with other white space.
+    """
+    if sentence.startswith(prompt):
+        return len(prompt)
+    wanted = _squash(prompt)
+    lengths = range(len(sentence) + 1)
+    end = bisect_left(lengths, len(wanted), key=lambda n: len(_squash(sentence[:n])))
+    return end if _squash(sentence[:end]) == wanted else None
+
+
+def _squash(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).split())

@@ -1,0 +1,227 @@
+"""The protocol of OpenAI-compatible servers: POST /v1/completions, many requests in flight.
+
+vLLM, TensorRT-LLM (trtllm-serve) and NIM speak it, and ``transformers serve``. The prompt is what
+our template rendered, in the tokens that NeMo would make of it, so that neither the server's chat
+template nor its tokenizer nor its rule for BOS has a say. A server that takes only text gets the
+text; if it then counts other tokens than we do, that prompt fails instead of being another one.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from cai.digests import digest
+from cai.errors import UserError, fail_if
+from cai.generation.http import (
+    SHOWN,
+    Flow,
+    Refused,
+    Transient,
+    direct_session,
+    exchange,
+    in_flight_together,
+    persist,
+)
+from cai.generation.journal import Journal
+from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Question, Replies, Reply, Token
+from cai.generation.serving import Served
+from cai.generation.settings import ClientSettings, Serving
+from cai.generation.usage import Usage
+from cai.tokens import Tokenizer
+
+MODELS = "/v1/models"
+SEED_DIGITS = 7  # hex: 28 bits, within what all servers take
+PROBE = "Hello"
+LISTED = 30.0  # seconds in which a server that is up must name its model
+
+
+class OpenAiProtocol:
+    """Asks an OpenAI-compatible server; each request has a seed of its own, drawn from its key.
+
+    Args:
+        served: the server.
+        client: timeout, retries, the text of EOS.
+        serving: how prompts are sent, how many at a time, what the server understands.
+        tokenizer: the model's.
+    """
+
+    def __init__(
+        self, served: Served, client: ClientSettings, serving: Serving, tokenizer: Tokenizer
+    ) -> None:
+        self._served, self._client, self._serving = served, client, serving
+        self._tokenizer = tokenizer
+        self._flow = Flow(serving.in_flight)
+        self._session = direct_session(serving.in_flight)
+        self._model = ""  # until the server runs
+        self._usage = Usage()
+        self._stop = threading.Event()
+        self._accepted: set[str] = set()  # parameters with which the server has answered
+
+    def plan(self, questions: Sequence[Question], journal: Journal) -> list[list[Question]]:
+        """One question a request; the longest first, so that none of them is the last to end."""
+        missing = [question for question in questions if question.key not in journal]
+        return [[question] for question in sorted(missing, key=lambda q: (-len(q.prompt), q.key))]
+
+    def ask(
+        self, batches: Sequence[Batch], usage: Usage, stop: threading.Event
+    ) -> Iterator[tuple[Batch, Replies]]:
+        """See :class:`cai.generation.protocol.Protocol`."""
+        # asked for in this thread: the server ends with the thread that starts it
+        assert self._served.url
+        self._usage, self._stop = usage, stop
+        self._model = self._model or self._name()
+        for finished in in_flight_together(self._ask, batches, self._serving.in_flight, stop):
+            pairs = [(batch[0], replies[0]) for batch, replies in finished]
+            for _, alike in groupby(sorted(pairs, key=_parameters), key=_parameters):
+                questions, replies = zip(*alike, strict=True)
+                yield questions, list(replies)
+
+    def _name(self) -> str:
+        """What the server calls its model."""
+        try:
+            text = exchange(self._session, "GET", self._served.url + MODELS, timeout=LISTED)
+        except (Transient, Refused) as error:
+            self._served.check()
+            raise self._served.failure(f"{MODELS} cannot be read: {error}") from None
+        try:
+            return str(json.loads(text)["data"][0]["id"])
+        except (ValueError, LookupError, TypeError):
+            raise self._served.failure(f"{MODELS} names no model: {text[:SHOWN]!r}") from None
+
+    def _ask(self, batch: Batch) -> Replies:
+        [question] = batch
+        try:
+            reply = self._send(question, self._client.retries)
+        except (Transient, Refused) as error:
+            self._probe(question.parameters)
+            return [Failed(f"the server cannot generate: {error}")]
+        self._accepted.add(question.parameters)
+        return [reply]
+
+    def _probe(self, parameters: str) -> None:
+        """Raise if the server fails for a trivial prompt with these parameters too."""
+        if parameters in self._accepted:
+            self._served.check()
+            return
+        try:
+            self._send(Question("", PROBE, parameters), attempts=1)
+        except Refused as error:
+            raise UserError(f"the model server refuses the request: {error}") from None
+        except Transient as error:
+            raise self._served.failure(f"the model server is broken: {error}") from None
+
+    def _send(self, question: Question, attempts: int) -> Reply | Failed:
+        parameters = json.loads(question.parameters)
+        tokens = self._tokenizer.encode(question.prompt, add_bos=parameters["add_BOS"])
+        body = {
+            "model": self._model,
+            "prompt": tokens if self._serving.prompts == "tokens" else question.prompt,
+            "seed": int(digest(["seed", question.key])[:SEED_DIGITS], 16),
+            **_sampling(parameters, self._serving.extensions),
+        }
+        answer = persist(lambda: self._post(body), attempts, self._stop, self._flow)
+        seen = answer[1].get("prompt", len(tokens))
+        if seen != len(tokens):
+            return Failed(
+                f"the server makes {seen} tokens of the prompt, NeMo makes {len(tokens)} of it"
+            )
+        return self._reply(answer[0], answer[1], parameters)
+
+    def _post(self, body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+        """The server's choice, and the tokens that it counted."""
+        self._usage.sent()
+        url = self._served.url + "/v1/completions"
+        try:
+            text = exchange(self._session, "POST", url, timeout=self._client.timeout, json=body)
+        except Transient:
+            self._served.check()
+            raise
+        try:
+            answer = json.loads(text)
+            choice = answer["choices"][0]
+            fine = isinstance(choice["text"], str) and choice["finish_reason"] in ("stop", "length")
+        except (ValueError, LookupError, TypeError):
+            fine = False
+        if not fine:
+            raise Transient(f"unexpected answer {text[:SHOWN]!r}")
+        return choice, counted(answer)
+
+    def _reply(
+        self, choice: dict[str, Any], used: dict[str, int], parameters: dict[str, Any]
+    ) -> Reply:
+        stops = [text for text in parameters["end_strings"] if text != END_OF_TEXT]
+        text = choice["text"].removesuffix(self._client.eos)
+        kept = until(text, stops)
+        tokens = self._tokens(choice, kept) if parameters.get("compute_logprob") else []
+        ended = choice["finish_reason"] == "stop" or kept != text
+        return Reply(kept, ended, used or None, tokens)
+
+    def _tokens(self, choice: dict[str, Any], text: str) -> list[Token]:
+        """The tokens of a text, with their log-probabilities."""
+        logprobs = choice.get("logprobs") or {}
+        pairs = list(
+            zip(logprobs.get("tokens") or [], logprobs.get("token_logprobs") or [], strict=False)
+        )
+        fail_if(
+            not pairs,
+            f"{self._served.url}: the server gives no log-probabilities, which the judge reads; "
+            "accepted: one that does, or another judge (preferences.judge)",
+        )
+        tokens: list[Token] = []
+        length = 0
+        for token, logprob in pairs:
+            if length >= len(text):
+                break
+            tokens.append(Token(token, logprob))
+            length += len(token)
+        return tokens
+
+
+def _parameters(pair: tuple[Question, Reply | Failed]) -> str:
+    return pair[0].parameters
+
+
+def _sampling(parameters: dict[str, Any], extensions: bool) -> dict[str, Any]:
+    """What NeMo's parameters are in OpenAI's names, and in vLLM's beyond them.
+
+    Raises:
+        UserError: a parameter that the server does not understand.
+    """
+    greedy = parameters["greedy"]
+    top_k, penalty = parameters.get("top_k", 0), parameters.get("repetition_penalty", 1.0)
+    body = {
+        "max_tokens": parameters["tokens_to_generate"],
+        "temperature": 0.0 if greedy else parameters["temperature"],
+        "top_p": 1.0 if greedy else parameters["top_p"],
+    }
+    if parameters.get("compute_logprob"):
+        return body | {"logprobs": 1}  # without stop texts, which would be missing in the text
+    stops = [text for text in parameters["end_strings"] if text != END_OF_TEXT]
+    body |= {"stop": stops} if stops else {}
+    own = {} if greedy or not top_k else {"top_k": top_k}
+    own |= {"repetition_penalty": penalty} if penalty != 1.0 else {}
+    if not extensions:
+        fail_if(
+            own,
+            f"the server takes no {' and no '.join(own)} (server.extensions: false), and the "
+            f"sampling asks for {own}",
+        )
+        return body
+    fewest = parameters.get("min_tokens_to_generate", 0)
+    own |= {"min_tokens": fewest} if fewest else {}
+    return body | own | {"skip_special_tokens": False}  # a stop text may be a special token
+
+
+def until(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first of the stop texts, and with it; all of it if there is none."""
+    ends = [place + len(stop) for stop in stops if (place := text.find(stop)) >= 0]
+    return text[: min(ends)] if ends else text
+
+
+def counted(answer: dict[str, Any]) -> dict[str, int]:
+    """The numbers of tokens of prompt and answer, if the server tells them."""
+    usage = answer.get("usage") or {}
+    counts = {"prompt": usage.get("prompt_tokens"), "answer": usage.get("completion_tokens")}
+    return counts if all(isinstance(n, int) for n in counts.values()) else {}

@@ -1,0 +1,80 @@
+"""What the client and the protocols of servers share: questions, and answers in one form."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from typing import Protocol as Interface
+
+from cai.generation.journal import Journal
+from cai.generation.usage import Usage
+
+END_OF_TEXT = "<|endoftext|>"  # NeMo's name for the tokenizer's EOS, whatever its text is
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why there is no answer for one prompt."""
+
+    reason: str
+
+
+class Question(NamedTuple):
+    """A text to continue.
+
+    Attributes:
+        key: what the journal knows its answer by.
+        prompt: the text.
+        parameters: canonical JSON, in the names of NeMo's server; with END_OF_TEXT for the EOS.
+    """
+
+    key: str
+    prompt: str
+    parameters: str
+
+
+class Token(NamedTuple):
+    """A token's text and its natural log-probability."""
+
+    text: str
+    logprob: float
+
+
+class Reply(NamedTuple):
+    """What a server answered to a question.
+
+    Attributes:
+        text: what was generated; a stop text may stand at its end.
+        ended: whether it is known that generation ended by itself, by EOS or a stop text.
+        used: numbers of tokens by kind, see :class:`cai.generation.usage.Usage`.
+        tokens: with log-probabilities, if they were asked for: up to the end of the text, and
+            perhaps those of the prompt before.
+    """
+
+    text: str
+    ended: bool
+    used: Mapping[str, int] | None = None
+    tokens: Sequence[Token] = ()
+
+
+Batch = Sequence[Question]  # questions that are asked together
+Replies = list[Reply | Failed]
+
+
+class Protocol(Interface):
+    """How one kind of server is asked; it retries, and finds out which prompts are at fault."""
+
+    def plan(self, questions: Sequence[Question], journal: Journal) -> list[list[Question]]:
+        """The batches that are left to ask, in their order."""
+
+    def ask(
+        self, batches: Sequence[Batch], usage: Usage, stop: threading.Event
+    ) -> Iterator[tuple[Batch, Replies]]:
+        """Ask; yield questions of equal parameters with their replies, as they come.
+
+        Starts the server if need be.
+
+        Raises:
+            ServerFailed: it died, fell silent or is broken.
+            UserError: it refuses what is asked of it, whatever the prompt.
+        """
