@@ -162,7 +162,7 @@ class Bench:
                 "ratio": median(values) / first,
                 "samples": done[way],
                 "of_prompts": len(prompts),
-                "journal_share": max(self.journal_share) if way == "ours" else None,
+                "journal_share": median(self.journal_share) if way == "ours" else None,
             }
             for way, values in rates.items()
         ]

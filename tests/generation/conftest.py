@@ -1,9 +1,23 @@
-"""HTTP servers that misbehave on purpose."""
+"""HTTP servers that misbehave on purpose, and the template of the demo's instruct model."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.loopback import Answer, Call, Loopback
+
+from cai.settings import load_settings
+from cai.templates import Template
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def template() -> Template:
+    """Of the demo's instruct model."""
+    return load_settings(
+        [ROOT / "config/config.yaml", ROOT / "config/demo.yaml"]
+    ).models.instruct.template
 
 
 @pytest.fixture

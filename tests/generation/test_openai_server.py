@@ -61,12 +61,6 @@ def hf_server(exported: Path, serve_cpu: str) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def template() -> Template:
-    settings = load_settings([ROOT / "config/config.yaml", ROOT / "config/demo.yaml"])
-    return settings.models.instruct.template
-
-
-@pytest.fixture(scope="module")
 def questions() -> list[str]:
     rows = read_jsonl(ROOT / "demo/data/red_team.jsonl")
     texts = {r["transcript"].split("\n\nAssistant:")[0].removeprefix("\n\nHuman: ") for r in rows}
