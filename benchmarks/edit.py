@@ -21,7 +21,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli, nemo  # noqa: E402
+from cai import cli, servers  # noqa: E402
 from cai.constitution import load_constitution  # noqa: E402
 from cai.errors import fail_if  # noqa: E402
 from cai.generation.run import cost_path  # noqa: E402
@@ -110,7 +110,7 @@ def take(settings: Settings, folder: Path, program: str, source: Path, *options:
         "--seed", settings.seed, "--model", model, "--journal", journal,
         "--template", settings.models.instruct.template.model_dump_json(),
         "--client", settings.client.model_dump_json(), *options,
-        "--", *nemo.serve_model(settings, "instruct", model),
+        "--", *servers.command(settings, "instruct"),
     ]  # fmt: skip
     subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
     usage = read_json(ledger_path(output))["notes"]["usage"]

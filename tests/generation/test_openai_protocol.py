@@ -213,17 +213,20 @@ def test_a_server_that_answers_nothing_right_is_not_the_prompts_fault(serve):
         client_of(server, retries=1).complete([request("a"), request("b")], "x")
 
 
+SLOW = "the longest prompt, which is sent first"
+
+
 def test_one_slow_answer_holds_up_nobody(serve):
     others = threading.Event()
 
     def answer(call: Call) -> Answer:
-        if call.body["prompt"] == "slow":
-            assert others.wait(20)  # answered when all others are
+        if call.body["prompt"] == SLOW:
+            assert others.wait(60)  # answered when all others are
         elif len(bodies(server)) == 60:
             others.set()
         return choice()
 
     server = serve(answer)
-    requests = [request(f"prompt {n}") for n in range(59)] + [request("slow")]
+    requests = [request(f"prompt {n}") for n in range(59)] + [request(SLOW)]
     client = client_of(server, prompts="text", in_flight=4)
     assert client.complete(requests, "x") == [Completion("ok", "stop")] * 60

@@ -40,6 +40,7 @@ class Count(NamedTuple):
         reused: that they do.
         tokens: that the new answers may have, at most.
         exact: False if some of the records behind them are still to be made: there may be fewer.
+            Exact or not, an answer that fails has none that follow from it.
     """
 
     new: int = 0
