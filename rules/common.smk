@@ -10,7 +10,7 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, nemo, preflight, sizing
+from cai import cluster, experiments, nemo, preflight, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
@@ -32,11 +32,17 @@ def told():
 
 
 with told():
-    settings, principles, few_shot = preflight.check(config)
+    settings, principles, few_shot, at = experiments.check(config)
 
 
+# Where each part of the workflow has its files. All is in one folder, but for an experiment, which
+# takes the parts that come out alike from the base run's.
 pathvars:
-    results=settings.results,
+    source=at.source,
+    supervised=at.supervised,
+    candidates=at.candidates,
+    preference=at.preference,
+    results=at.results,
 
 
 wildcard_constraints:
@@ -68,8 +74,13 @@ def launch_actor(wildcards, resources):
     return split(resources)[1].model_dump_json(exclude_defaults=True)
 
 
-# Names of parameters that several rules take. WORK is what jobs resume from: journals, checkpoints.
-WORK = f"{settings.results}/work"
+def journal(place, name):
+    """Where a job keeps what was answered; an experiment's also reads the base run's."""
+    own, base = (f"{root}/work/journal/{name}.jsonl" for root in (place, at.base))
+    return own if place == at.base else [own, base]
+
+
+# Names of parameters that several rules take.
 SHARDS = range(settings.shards)
 SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_fraction]
 CHAT = literal(settings.models.base.template.model_dump_json())

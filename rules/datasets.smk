@@ -5,13 +5,13 @@ rule red_team:
     input:
         program="scripts/prepare_red_team.py",
         files=settings.datasets.red_team.files,
-        model="<results>/models/instruct.nemo",
+        model="<source>/models/instruct.nemo",
     output:
-        train="<results>/data/red_team/train.jsonl",
-        test="<results>/data/red_team/test.jsonl",
-        ledger="<results>/data/red_team/train.ledger.json",
+        train="<source>/data/red_team/train.jsonl",
+        test="<source>/data/red_team/test.jsonl",
+        ledger="<source>/data/red_team/train.ledger.json",
     log:
-        "<results>/logs/red_team.log",
+        "<source>/logs/red_team.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -32,10 +32,10 @@ rule helpful_sft:
         program="scripts/prepare_helpful_sft.py",
         files=settings.datasets.helpful_sft.files,
     output:
-        data="<results>/data/helpful_sft.jsonl",
-        ledger="<results>/data/helpful_sft.ledger.json",
+        data="<source>/data/helpful_sft.jsonl",
+        ledger="<source>/data/helpful_sft.ledger.json",
     log:
-        "<results>/logs/helpful_sft.log",
+        "<source>/logs/helpful_sft.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -51,15 +51,15 @@ rule helpful_preferences:
     input:
         program="scripts/prepare_preferences.py",
         files=preflight.files(settings.datasets.helpful_preferences),
-        model="<results>/models/base.nemo",
+        model="<source>/models/base.nemo",
     output:
-        train_prompts="<results>/data/helpful_preferences/train.prompts.jsonl",
-        train_comparisons="<results>/data/helpful_preferences/train.comparisons.jsonl",
-        test_prompts="<results>/data/helpful_preferences/test.prompts.jsonl",
-        test_comparisons="<results>/data/helpful_preferences/test.comparisons.jsonl",
-        ledger="<results>/data/helpful_preferences/train.comparisons.ledger.json",
+        train_prompts="<source>/data/helpful_preferences/train.prompts.jsonl",
+        train_comparisons="<source>/data/helpful_preferences/train.comparisons.jsonl",
+        test_prompts="<source>/data/helpful_preferences/test.prompts.jsonl",
+        test_comparisons="<source>/data/helpful_preferences/test.comparisons.jsonl",
+        ledger="<source>/data/helpful_preferences/train.comparisons.ledger.json",
     log:
-        "<results>/logs/helpful_preferences.log",
+        "<source>/logs/helpful_preferences.log",
     localrule: True
     conda:
         "../envs/controller.yaml"

@@ -1,9 +1,9 @@
 # Step 7. Evaluation on held-out prompts: helpful-only, SL-CAI and RL-CAI.
 
 MODELS = {
-    "helpful_only": f"{settings.results}/models/instruct.nemo",
-    "sl_cai": f"{settings.results}/sl_cai.nemo",
-    "rl_cai": f"{settings.results}/rl_cai.nemo",
+    "helpful_only": f"{at.source}/models/instruct.nemo",
+    "sl_cai": f"{at.supervised}/sl_cai.nemo",
+    "rl_cai": f"{at.results}/rl_cai.nemo",
 }
 TRAINED = ["sl_cai", "rl_cai"]  # judged against the helpful-only model
 
@@ -52,7 +52,7 @@ rule answers:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        journal=f"{WORK}/journal/answers-{{model}}.jsonl",
+        journal=journal(at.results, "answers-{model}"),
         template=branch(
             lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
         ),
@@ -91,7 +91,7 @@ rule rewards:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        journal=f"{WORK}/journal/rewards.jsonl",
+        journal=journal(at.results, "rewards"),
         template=CHAT,
         length=settings.lengths.rl,
         server=nemo.reward_server(settings),
@@ -108,7 +108,7 @@ rule judged:
         program="scripts/judge_answers.py",
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",
-        model="<results>/models/instruct.nemo",
+        model="<source>/models/instruct.nemo",
     output:
         data="<results>/evaluation/judged/{model}.jsonl",
         ledger="<results>/evaluation/judged/{model}.ledger.json",
@@ -124,7 +124,7 @@ rule judged:
         launch=launch,
         principles=literal(principles["preference"]),
         judge=literal(settings.judge.model_dump_json()),
-        journal=f"{WORK}/journal/judged-{{model}}.jsonl",
+        journal=journal(at.results, "judged-{model}"),
         template=INSTRUCT,
         seed=settings.seed,
         client=CLIENT,
@@ -162,9 +162,9 @@ rule calibration:
         classifier=settings.evaluation.classifier or [],
         judged=collect(rules.preferences.output.data, shard=SHARDS),
     output:
-        "<results>/rl_cai/calibration.json",
+        "<preference>/rl_cai/calibration.json",
     log:
-        "<results>/logs/calibration.log",
+        "<preference>/logs/calibration.log",
     localrule: True
     conda:
         "../envs/controller.yaml"

@@ -10,9 +10,9 @@ rule fetch_model:
         program="scripts/fetch_model.py",
         files=lookup("{pretrained}", within=MODEL_FILES),
     output:
-        directory("<results>/models/{pretrained}_hf"),
+        directory("<source>/models/{pretrained}_hf"),
     log:
-        "<results>/logs/fetch_model/{pretrained}.log",
+        "<source>/logs/fetch_model/{pretrained}.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -26,12 +26,12 @@ rule convert_model:
     input:
         rules.fetch_model.output,
     output:
-        nemo="<results>/models/{pretrained}.nemo",
-        manifest="<results>/models/{pretrained}.manifest.json",
+        nemo="<source>/models/{pretrained}.nemo",
+        manifest="<source>/models/{pretrained}.manifest.json",
     log:
-        "<results>/logs/convert_model/{pretrained}.log",
+        "<source>/logs/convert_model/{pretrained}.log",
     benchmark:
-        "<results>/benchmarks/convert_model/{pretrained}.tsv"
+        "<source>/benchmarks/convert_model/{pretrained}.tsv"
     conda:
         "../envs/controller.yaml"
     params:

@@ -7,19 +7,19 @@ rule candidates:
         prompts=rules.red_team.output.train,
         model=rules.sl_cai.output.nemo,
     output:
-        data="<results>/rl_cai/candidates/{shard}.jsonl",
-        ledger="<results>/rl_cai/candidates/{shard}.ledger.json",
+        data="<candidates>/rl_cai/candidates/{shard}.jsonl",
+        ledger="<candidates>/rl_cai/candidates/{shard}.ledger.json",
     log:
-        job="<results>/logs/candidates/{shard}.log",
-        nemo="<results>/logs/candidates/{shard}.nemo.log",
+        job="<candidates>/logs/candidates/{shard}.log",
+        nemo="<candidates>/logs/candidates/{shard}.nemo.log",
     benchmark:
-        "<results>/benchmarks/candidates/{shard}.tsv"
+        "<candidates>/benchmarks/candidates/{shard}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
         shard=f"{{shard}}/{settings.shards}",
-        journal=f"{WORK}/journal/candidates-{{shard}}.jsonl",
+        journal=journal(at.candidates, "candidates-{shard}"),
         template=CHAT,
         temperatures=settings.preferences.temperatures,
         sampling=literal(settings.preferences.candidate.model_dump_json()),
@@ -39,23 +39,23 @@ rule preferences:
     input:
         program="scripts/judge.py",
         candidates=rules.candidates.output.data,
-        model="<results>/models/instruct.nemo",
+        model="<source>/models/instruct.nemo",
     output:
-        data="<results>/rl_cai/preferences/{shard}.jsonl",
-        ledger="<results>/rl_cai/preferences/{shard}.ledger.json",
-        report="<results>/rl_cai/preferences/{shard}.report.json",
+        data="<preference>/rl_cai/preferences/{shard}.jsonl",
+        ledger="<preference>/rl_cai/preferences/{shard}.ledger.json",
+        report="<preference>/rl_cai/preferences/{shard}.report.json",
     log:
-        job="<results>/logs/preferences/{shard}.log",
-        nemo="<results>/logs/preferences/{shard}.nemo.log",
+        job="<preference>/logs/preferences/{shard}.log",
+        nemo="<preference>/logs/preferences/{shard}.nemo.log",
     benchmark:
-        "<results>/benchmarks/preferences/{shard}.tsv"
+        "<preference>/benchmarks/preferences/{shard}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
         principles=literal(principles["preference"]),
         judge=literal(settings.judge.model_dump_json()),
-        journal=f"{WORK}/journal/preferences-{{shard}}.jsonl",
+        journal=journal(at.preference, "preferences-{shard}"),
         template=INSTRUCT,
         seed=settings.seed,
         client=CLIENT,
@@ -77,18 +77,18 @@ rule rl_dataset:
         helpful_train_comparisons=rules.helpful_preferences.output.train_comparisons,
         helpful_test_prompts=rules.helpful_preferences.output.test_prompts,
         helpful_test_comparisons=rules.helpful_preferences.output.test_comparisons,
-        model="<results>/models/base.nemo",
+        model="<source>/models/base.nemo",
     output:
-        train_prompts="<results>/rl_cai/train.prompts.jsonl",
-        train_comparisons="<results>/rl_cai/train.comparisons.jsonl",
-        test_prompts="<results>/rl_cai/test.prompts.jsonl",
-        test_comparisons="<results>/rl_cai/test.comparisons.jsonl",
+        train_prompts="<preference>/rl_cai/train.prompts.jsonl",
+        train_comparisons="<preference>/rl_cai/train.comparisons.jsonl",
+        test_prompts="<preference>/rl_cai/test.prompts.jsonl",
+        test_comparisons="<preference>/rl_cai/test.comparisons.jsonl",
         ledgers=[
-            "<results>/rl_cai/train.comparisons.ledger.json",
-            "<results>/rl_cai/train.prompts.ledger.json",
+            "<preference>/rl_cai/train.comparisons.ledger.json",
+            "<preference>/rl_cai/train.prompts.ledger.json",
         ],
     log:
-        "<results>/logs/rl_dataset.log",
+        "<preference>/logs/rl_dataset.log",
     conda:
         "../envs/controller.yaml"
     params:

@@ -29,10 +29,12 @@ NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of 
 }
 
 
-def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], list[str]]:
+def check(
+    config: Mapping[str, Any], source: str = "configuration"
+) -> tuple[Settings, dict[str, list[str]], list[str]]:
     """Check the configuration, the constitution and the few-shot dialogues.
 
-    Needs no network, no key and no NeMo.
+    Needs no network, no key and no NeMo. ``source`` names the configuration in messages.
 
     Returns:
         The settings; the principles of each stage, a JSON text each;
@@ -41,7 +43,7 @@ def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], li
     Raises:
         UserError: file and field of the first mistake.
     """
-    settings = parse_settings(config)
+    settings = parse_settings(config, source)
     nemo.check_template(settings.models.base.template)
     constitution = load_constitution(settings.constitution)
     principles = {
@@ -52,7 +54,7 @@ def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], li
     held_out, batch = settings.supervised.validation_size, batches(settings).sft_validation
     fail_if(
         held_out < batch,
-        f"configuration: supervised.validation_size: must be at least one batch of {batch} "
+        f"{source}: supervised.validation_size: must be at least one batch of {batch} "
         f"(nemo.overrides.sft: model.data.validation_ds.global_batch_size), found {held_out}",
     )
     few_shot = [canonical_json(dialogue) for dialogue in load_few_shot(settings.few_shot)]

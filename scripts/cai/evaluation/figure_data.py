@@ -1,10 +1,10 @@
 """What a figure is, in words: the JSON file beside its SVG, and what the report reads of it.
 
 A figure is up to three files of one name: ``fig02.svg`` is what is drawn, ``fig02.csv`` holds the
-numbers in it (header first), ``fig02.json`` a :class:`FigureData`. The report shows the drawing with
-the caption, and folded beneath it the method, the settings, the sizes and the numbers. A figure
-that a run does not support has a JSON with ``supported: false`` and the reason, and no drawing that
-would pretend one: its SVG may be any placeholder, the report leaves it out.
+numbers in it (header first), ``fig02.json`` a :class:`FigureData`. The report shows the drawing
+with the caption, and folded beneath it the method, the settings, the sizes and the numbers. A
+figure that a run does not support has a JSON with ``supported: false`` and the reason; its SVG may
+be any placeholder, the report leaves it out.
 """
 
 import csv

@@ -122,9 +122,10 @@ def add_server_options(parser: argparse._ActionsContainer, required: bool = True
     parser.add_argument(
         "--journal",
         type=Path,
+        nargs="+",
         required=required,
         metavar="FILE",
-        help="where each finished answer is kept",
+        help="where each finished answer is kept; others after it, of other runs, are only read",
     )
     parser.add_argument("--url", help="address of a running server, such as http://127.0.0.1:5999")
     parser.add_argument(
@@ -192,10 +193,10 @@ def opened_server(options: argparse.Namespace) -> Iterator[tuple[Served, Journal
         "expected either --url or a server's command after a bare --, found "
         + ("neither" if options.url is None else "both"),
     )
-    log = options.log or options.journal.with_suffix(".server.log")
+    log = options.log or options.journal[0].with_suffix(".server.log")
     launcher = Launcher(options.launch)
     served = Served(options.server, options.url, log, launcher=launcher)
-    with Journal(options.journal) as journal, served:
+    with Journal(*options.journal) as journal, served:
         yield served, journal
 
 

@@ -54,7 +54,7 @@ def judge(records: Sequence[Record], options: argparse.Namespace, ledger: Ledger
             return rows
     if isinstance(settings, ChatJudge):
         _require(options, "journal")
-        with Journal(options.journal) as journal:
+        with Journal(*options.journal) as journal:
             client = ChatClient(
                 settings.url, settings.model, settings.key_variable, journal, settings.client
             )

@@ -1,0 +1,187 @@
+"""Experiments: overlays over a base run, each with a results folder that shares what is equal.
+
+An experiment is ``config/experiments/NAME.yaml``, with any fields of the configuration. What it makes
+is in ``experiments/NAME`` of the base run's results. The workflow is a chain of parts; a part that
+comes out as in the base run is not made again and not copied: its files are the base run's own,
+which the experiment's rules name, and make where they are missing.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cai import preflight
+from cai.constitution import read_yaml
+from cai.errors import UserError, fail_if
+from cai.settings import Settings, merge
+
+FOLDER = Path("config/experiments")
+BASE = "base"  # the name of the run that the overlays lie over
+NAME = r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*"
+COMMANDS = ("experiment", "a", "b")  # given with --config, and no settings
+
+
+class Places(NamedTuple):
+    """The results folder in which each part of the workflow has its files, in their order.
+
+    Attributes:
+        source: models, data and first responses: what no principle has touched.
+        supervised: critiques, revisions, the SFT set and SL-CAI.
+        candidates: what SL-CAI answers, to be compared.
+        preference: comparisons and the reward model.
+        results: PPO, evaluation, figures, report.
+    """
+
+    source: str
+    supervised: str
+    candidates: str
+    preference: str
+    results: str
+
+    @property
+    def base(self) -> str:
+        """The results folder of the base run."""
+        return re.sub(f"/experiments/{NAME}$", "", self.results)
+
+
+# The part that reads a setting first; what is not named here counts as read by the first part, so
+# that a setting forgotten here costs a run, and never shares what differs.
+FIRST_READ: dict[str, tuple[str, ...]] = {
+    "supervised": (
+        "few_shot",
+        "principles.supervised",
+        "supervised.rounds",
+        "supervised.critique",
+        "supervised.revision",
+        "supervised.train_on",
+        "supervised.helpful_ratio",
+        "supervised.validation_size",
+        "lengths.sft",
+        "nemo.overrides.sft",
+    ),
+    "candidates": ("preferences.temperatures", "preferences.candidate"),
+    "preference": (
+        "principles.preference",
+        "preferences",
+        "rl_options",
+        "lengths.answer",
+        "nemo.overrides.reward_model",
+    ),
+    "results": (
+        "evaluation",
+        "nemo.check",
+        "nemo.overrides.critic",
+        "nemo.overrides.actor",
+        "nemo.overrides.reward_server",
+    ),
+}
+
+
+class Run(NamedTuple):
+    """A run that was checked: its settings, the texts it depends on, and where its files are."""
+
+    settings: Settings
+    principles: dict[str, list[str]]
+    few_shot: list[str]
+    at: Places
+
+
+def check(config: Mapping[str, Any]) -> Run:
+    """Check the configuration, and the experiment that it names, see :func:`cai.preflight.check`.
+
+    Raises:
+        UserError: file and field of the first mistake.
+    """
+    common = {key: value for key, value in config.items() if key not in COMMANDS}
+    base = preflight.check(common)
+    results = base[0].results
+    name = config.get("experiment")
+    if name is None:
+        return Run(*base, Places(*[results] * len(Places._fields)))
+    path = overlay(str(name))
+    fields = _read(path)
+    own = preflight.check(merge(common, fields) | {"results": folder(results, name)}, str(path))
+    return Run(*own, _places(base, own))
+
+
+def names() -> list[str]:
+    """The experiments that there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def overlay(name: str) -> Path:
+    """The file of an experiment.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    path = FOLDER / f"{name}.yaml"
+    known = ", ".join(names()) or "none"
+    fail_if(
+        name == BASE or not re.fullmatch(NAME, name) or not path.is_file(),
+        f"experiment: found no {path}; there are: {known}",
+    )
+    return path
+
+
+def folder(results: str, name: str) -> str:
+    """Where a run's files are: those of the base run, or those of an experiment."""
+    return results if name == BASE else f"{results}/experiments/{name}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    fields = read_yaml(path) or {}
+    found = type(fields).__name__
+    fail_if(not isinstance(fields, dict), f"{path}: expected fields with values, found {found}")
+    fail_if(
+        "results" in fields,
+        f"{path}: results: an experiment's are under experiments/{path.stem} of the base run's",
+    )
+    return fields
+
+
+def _places(base: tuple, own: tuple) -> Places:
+    """The base run's folder up to the first part that differs, the own one from there on."""
+    different = {part for part, is_equal in _compared(base, own) if not is_equal}
+    where = base[0].results
+    places = []
+    for part in Places._fields:
+        if part in different or part == "results":
+            where = own[0].results
+        places.append(where)
+    return Places(*places)
+
+
+def _compared(base: tuple, own: tuple) -> Iterator[tuple[str, bool]]:
+    """For each setting the part that reads it first, and whether both have the same."""
+    values = [dict(_flat(_determining(*run))) for run in (base, own)]
+    for name in values[0].keys() | values[1].keys():
+        yield first_read(name), values[0].get(name) == values[1].get(name)
+
+
+def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str, Any]:
+    """All that a run depends on: files by what is in them, whatever their names."""
+    fields = settings.model_dump(mode="json", exclude={"results", "constitution"})
+    texts = {"principles": principles, "few_shot": few_shot}
+    return fields | texts | {"rl_options": preflight.rl_options(settings)}
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings, with dotted names."""
+    if not isinstance(value, dict) or not value:
+        yield name, value
+        return
+    for key, item in value.items():
+        yield from _flat(item, f"{name}.{key}" if name else key)
+
+
+def first_read(name: str) -> str:
+    """The part that reads a setting first; of names in :data:`FIRST_READ` the longest counts."""
+    matches = [
+        (len(prefix), part)
+        for part, prefixes in FIRST_READ.items()
+        for prefix in prefixes
+        if f"{name}.".startswith(f"{prefix}.")
+    ]
+    return max(matches)[1] if matches else Places._fields[0]
