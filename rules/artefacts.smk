@@ -1,5 +1,14 @@
 # The figures and the report of a run.
 
+
+def page_files(name):
+    """What a page is made of beside its data: they are edited as programs are."""
+    return [
+        f"scripts/cai/evaluation/{part}"
+        for part in (f"{name}.html.j2", "page.html.j2", "page.css", "macros.html.j2")
+    ]
+
+
 LEDGERS = [
     rules.red_team.output.ledger,
     rules.helpful_sft.output.ledger,
@@ -81,7 +90,7 @@ rule harmlessness:
 rule report:
     input:
         program="scripts/report.py",
-        page="scripts/cai/evaluation/report.html.j2",
+        page=page_files("report"),
         summary=rules.summary.output.json,
         answers=collect(rules.answers.output.data, model=MODELS),
         figures=[
@@ -106,6 +115,7 @@ rule report:
             category="Evaluation",
             labels={"figure": "the report"},
         ),
+        data="<results>/report.json",
     log:
         "<results>/logs/report.log",
     localrule: True

@@ -43,6 +43,7 @@ pathvars:
     candidates=at.candidates,
     preference=at.preference,
     results=at.results,
+    base=at.base,
 
 
 wildcard_constraints:

@@ -1,9 +1,9 @@
 """Experiments: overlays over a base run, each with a results folder that shares what is equal.
 
-An experiment is ``config/experiments/NAME.yaml``, with any fields of the configuration. What it makes
-is in ``experiments/NAME`` of the base run's results. The workflow is a chain of parts; a part that
-comes out as in the base run is not made again and not copied: its files are the base run's own,
-which the experiment's rules name, and make where they are missing.
+An experiment is ``config/experiments/NAME.yaml``, with any fields of the configuration. What it
+makes is in ``experiments/NAME`` of the base run's results. The workflow is a chain of parts; a part
+that comes out as in the base run is neither made again nor copied: its files are the base run's
+own, which the experiment's rules name, and make where they are missing.
 """
 
 import re
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from cai import preflight
 from cai.constitution import read_yaml
-from cai.errors import UserError, fail_if
+from cai.errors import fail_if
 from cai.settings import Settings, merge
 
 FOLDER = Path("config/experiments")
 BASE = "base"  # the name of the run that the overlays lie over
 NAME = r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*"
-COMMANDS = ("experiment", "a", "b")  # given with --config, and no settings
+COMMANDS = ("experiment", "against")  # given with --config, and no settings
 
 
 class Places(NamedTuple):
@@ -31,6 +31,7 @@ class Places(NamedTuple):
         candidates: what SL-CAI answers, to be compared.
         preference: comparisons and the reward model.
         results: PPO, evaluation, figures, report.
+        base: no part: the results folder of the base run.
     """
 
     source: str
@@ -38,12 +39,10 @@ class Places(NamedTuple):
     candidates: str
     preference: str
     results: str
+    base: str
 
-    @property
-    def base(self) -> str:
-        """The results folder of the base run."""
-        return re.sub(f"/experiments/{NAME}$", "", self.results)
 
+PARTS = Places._fields[:-1]
 
 # The part that reads a setting first; what is not named here counts as read by the first part, so
 # that a setting forgotten here costs a run, and never shares what differs.
@@ -96,13 +95,36 @@ def check(config: Mapping[str, Any]) -> Run:
     common = {key: value for key, value in config.items() if key not in COMMANDS}
     base = preflight.check(common)
     results = base[0].results
-    name = config.get("experiment")
-    if name is None:
-        return Run(*base, Places(*[results] * len(Places._fields)))
-    path = overlay(str(name))
+    name = str(config.get("experiment", BASE))
+    if name == BASE:
+        return Run(*base, Places(*[results] * len(PARTS), base=results))
+    path = overlay(name)
     fields = _read(path)
     own = preflight.check(merge(common, fields) | {"results": folder(results, name)}, str(path))
     return Run(*own, _places(base, own))
+
+
+def check_compared(config: Mapping[str, Any], results: str) -> None:
+    """Check that there are two runs to compare, of which the other one is finished.
+
+    Args:
+        config: with the names ``experiment`` and ``against``.
+        results: the base run's folder.
+
+    Raises:
+        UserError: which run is missing, and what makes it.
+    """
+    name, other = (str(config.get(key, BASE)) for key in COMMANDS)
+    fail_if(
+        name == other,
+        f"compare: expected two different runs, found {name!r} and {other!r}; name one with "
+        f"--config experiment=NAME, and another than the base run with against=NAME",
+    )
+    if other != BASE:
+        overlay(other)
+    how = "" if other == BASE else f" --config experiment={other}"
+    there = Path(folder(results, other), "report.json").is_file()
+    fail_if(not there, f"compare: the run {other} is not finished; make it first: snakemake{how}")
 
 
 def names() -> list[str]:
@@ -119,7 +141,7 @@ def overlay(name: str) -> Path:
     path = FOLDER / f"{name}.yaml"
     known = ", ".join(names()) or "none"
     fail_if(
-        name == BASE or not re.fullmatch(NAME, name) or not path.is_file(),
+        not re.fullmatch(NAME, name) or not path.is_file(),
         f"experiment: found no {path}; there are: {known}",
     )
     return path
@@ -143,21 +165,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _places(base: tuple, own: tuple) -> Places:
     """The base run's folder up to the first part that differs, the own one from there on."""
-    different = {part for part, is_equal in _compared(base, own) if not is_equal}
-    where = base[0].results
-    places = []
-    for part in Places._fields:
-        if part in different or part == "results":
-            where = own[0].results
-        places.append(where)
-    return Places(*places)
+    there, here = (dict(flat(_determining(*run))) for run in (base, own))
+    different = {first_read(name) for name in differing(there, here)} | {PARTS[-1]}
+    first = min(map(PARTS.index, different))
+    shared, mine = base[0].results, own[0].results
+    return Places(*[shared] * first, *[mine] * (len(PARTS) - first), base=shared)
 
 
-def _compared(base: tuple, own: tuple) -> Iterator[tuple[str, bool]]:
-    """For each setting the part that reads it first, and whether both have the same."""
-    values = [dict(_flat(_determining(*run))) for run in (base, own)]
-    for name in values[0].keys() | values[1].keys():
-        yield first_read(name), values[0].get(name) == values[1].get(name)
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names that only one has, or that have different values."""
+    known = one.keys() | other.keys()
+    return sorted(n for n in known if n not in one or n not in other or one[n] != other[n])
 
 
 def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str, Any]:
@@ -167,13 +185,13 @@ def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str
     return fields | texts | {"rl_options": preflight.rl_options(settings)}
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested mappings, with dotted names."""
     if not isinstance(value, dict) or not value:
         yield name, value
         return
     for key, item in value.items():
-        yield from _flat(item, f"{name}.{key}" if name else key)
+        yield from flat(item, f"{name}.{key}" if name else key)
 
 
 def first_read(name: str) -> str:
@@ -184,4 +202,4 @@ def first_read(name: str) -> str:
         for prefix in prefixes
         if f"{name}.".startswith(f"{prefix}.")
     ]
-    return max(matches)[1] if matches else Places._fields[0]
+    return max(matches)[1] if matches else PARTS[0]

@@ -1,0 +1,380 @@
+"""Two runs side by side: what was different, what came of it, and what it cost.
+
+Both answered the same held-out prompts, so every difference is paired by prompt. One is called a
+difference only if its p-value, adjusted for all that are looked at (Holm), is below 0.05. The
+intervals and tests cover the prompts and the sampling of answers; not another seed of training,
+which takes more runs to see.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cai.constitution import STAGE_TEXTS
+from cai.errors import fail_if
+from cai.evaluation import drawings, figures, page, statistics, tables
+from cai.evaluation.report import cost
+from cai.evaluation.summary import JOINED, METRICS, category_metrics, measure, read_model
+from cai.experiments import differing, flat
+from cai.records import Record, read_json, uniform
+
+SIGNIFICANT = 0.05  # of p-values after Holm's adjustment
+SHOWN = 12  # prompts of each set
+TEXTS = ("critique", "revision", "preference")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what its report tells, and what each model did on each prompt.
+
+    Attributes:
+        name: how it is called.
+        told: the report's data, see :func:`cai.evaluation.report.collect`.
+        models: by model, the joined records by id, see :func:`cai.evaluation.summary.read_model`.
+    """
+
+    name: str
+    told: Record
+    models: dict[str, dict[str, Record]]
+
+
+def read_run(name: str, folder: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        UserError: if it has no report, or its files do not belong together.
+    """
+    path = folder / "report.json"
+    fail_if(not path.is_file(), f"{path}: no such file: the run is not finished, make its report")
+    told = read_json(path)
+    names = [model["name"] for model in told["summary"]["models"]]
+    return Run(name, told, {model: _rows(folder / "evaluation", model) for model in names})
+
+
+def _rows(folder: Path, model: str) -> dict[str, Record]:
+    paths = {source: folder / source / f"{model}.jsonl" for source in JOINED}
+    there = {source: path if path.is_file() else None for source, path in paths.items()}
+    return read_model(folder / "answers" / f"{model}.jsonl", there)
+
+
+def compare(a: Run, b: Run, seed: int) -> Record:
+    """All that is told of two runs, as data.
+
+    Returns:
+        ``runs``: names, settings' digests and costs; ``settings``: fields that differ, with both
+        values; ``principles``: each with what became of it and its texts as runs of words;
+        ``metrics``: a row for each model and measure, with both estimates, the change from a to
+        b, its p-value, the adjusted one and the verdict; ``changed``: the prompts by what became
+        of them; ``transcripts``; ``notes``: what is not compared, and why.
+
+    Raises:
+        UserError: if the runs share no prompts.
+    """
+    models = [name for name in a.models if name in b.models]
+    common = {model: a.models[model].keys() & b.models[model].keys() for model in models}
+    fail_if(not all(common.values()), f"{a.name} and {b.name} have no held-out prompts in common")
+    notes, left_out = uncomparable(a, b)
+    rows = [row for model in models for row in _metrics(a, b, model, left_out, seed)]
+    last = models[-1]
+    return {
+        "runs": [_run(run) for run in (a, b)],
+        "level": statistics.LEVEL,
+        "seed": seed,
+        "models": models,
+        "prompts": len(common[last]),
+        "settings": settings_differences(a.told["settings"], b.told["settings"]),
+        "principles": principles_differences(a.told["principles"], b.told["principles"]),
+        "metrics": _judged_together(rows),
+        "changed": _changed(a, b, last),
+        "transcripts": _transcripts(a, b, last),
+        "notes": notes,
+        "warnings": [f"{run.name}: {text}" for run in (a, b) for text in run.told["warnings"]],
+    }
+
+
+def _run(run: Run) -> Record:
+    told = run.told
+    return {
+        "name": run.name,
+        "facts": told["facts"],
+        "cost": cost(told["manifests"]),
+        "manifests": told["manifests"],
+        "judges": told["judges"],
+    }
+
+
+# What was different
+
+
+def settings_differences(a: Record, b: Record) -> list[Record]:
+    """The fields that differ, with both values; where the results are is none."""
+    values = [
+        {name: value for name, value in flat(settings) if name != "results"} for settings in (a, b)
+    ]
+    return [
+        {"field": name, "a": values[0].get(name), "b": values[1].get(name)}
+        for name in differing(*values)
+    ]
+
+
+def principles_differences(a: Sequence[Record], b: Sequence[Record]) -> list[Record]:
+    """What became of each principle, ``added``, ``removed``, ``edited`` or ``same``; its texts.
+
+    Each text is a list of ``(what, words)``: ``same``, ``del`` for words that only a has, ``ins``
+    for those that only b has.
+    """
+    before, after = ({row["id"]: row for row in rows} for rows in (a, b))
+    found = []
+    for name in [*before, *(name for name in after if name not in before)]:
+        old, new = before.get(name), after.get(name)
+        change = "added" if old is None else "removed" if new is None else "edited"
+        texts = {
+            field: word_differences((old or {}).get(field), (new or {}).get(field))
+            for field in TEXTS
+        }
+        found.append({"id": name, "change": "same" if old == new else change, "texts": texts})
+    return found
+
+
+def word_differences(a: str | None, b: str | None) -> list[tuple[str, str]]:
+    """The runs of words that stay, go (``del``) and come (``ins``) from one text to another.
+
+    >>> word_differences("Be kind.", "Be very kind.")
+    [('same', 'Be '), ('ins', 'very '), ('same', 'kind.')]
+    """
+    old, new = (re.findall(r"\S+\s*", text or "") for text in (a, b))
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    runs = []
+    for what, i, j, k, m in matcher.get_opcodes():
+        parts = (("same", old[i:j]),) if what == "equal" else (("del", old[i:j]), ("ins", new[k:m]))
+        runs += [(kind, "".join(words)) for kind, words in parts if words]
+    return runs
+
+
+def uncomparable(a: Run, b: Run) -> tuple[list[str], set[str]]:
+    """What is left out as each run has its own yardstick: sentences, and beginnings of names."""
+    notes, names = [], set()
+    if _judging(a) != _judging(b):
+        names.add("win_rate")
+        notes.append(
+            "Judge win rates are left out: the judges go by different principles or settings."
+        )
+    if _reward_model(a) is None or _reward_model(a) != _reward_model(b):
+        names.add("reward")
+        notes.append("Rewards are left out: each run has its own reward model.")
+    return notes, names
+
+
+def _judging(run: Run) -> Any:
+    preferences = run.told["settings"]["preferences"]
+    judge = preferences["judge"], preferences["judges"][preferences["judge"]]
+    [text] = STAGE_TEXTS["preference"]
+    return judge, {row["id"]: row[text] for row in run.told["principles"] if row[text]}
+
+
+def _reward_model(run: Run) -> str | None:
+    known = {one["artefact"]: one["sha256"] for one in run.told["manifests"]}
+    return known.get("reward_model.nemo")
+
+
+# What came of it
+
+
+def _metrics(a: Run, b: Run, model: str, left_out: set[str], seed: int) -> Iterator[Record]:
+    """The measures of one model in both runs, on all prompts that both answered."""
+    shared = a.models[model].keys() & b.models[model].keys()
+    runs = {
+        side: {key: row for key, row in run.models[model].items() if key in shared}
+        for side, run in (("a", a), ("b", b))
+    }
+    for metric in [METRICS[0], *category_metrics(runs), *METRICS[1:]]:
+        if metric.name.startswith(tuple(left_out)):
+            continue
+        measured = measure(metric, runs, seed)
+        if len(measured["estimates"]) < 2 or "b" not in measured["differences"]:
+            continue
+        late, early = (metric.values(runs[side]) for side in ("b", "a"))
+        keys = sorted(late.keys() & early.keys())
+        change = measured["differences"]["b"]
+        if "p" not in change:
+            pair = [late[key] for key in keys], [early[key] for key in keys]
+            change["p"] = statistics.sign_flip(*pair, seed)
+        yield {
+            "model": model,
+            **{
+                name: measured[name]
+                for name in ("name", "label", "kind", "set", "category", "good")
+            },
+            "a": measured["estimates"]["a"],
+            "b": measured["estimates"]["b"],
+            "change": {name: change[name] for name in ("n", "value", "low", "high", "p")},
+        }
+
+
+def _judged_together(rows: list[Record]) -> list[Record]:
+    """The rows with the adjusted p-value of each change, and whether it is a difference."""
+    adjusted = statistics.holm([row["change"]["p"] for row in rows])
+    for row, p in zip(rows, adjusted, strict=True):
+        direction = (row["change"]["value"] > 0) - (row["change"]["value"] < 0)
+        row["change"]["adjusted_p"] = p
+        row["verdict"] = ""
+        if p < SIGNIFICANT and direction:
+            words = {1: "better", -1: "worse", 0: "higher" if direction > 0 else "lower"}
+            row["verdict"] = words[row["good"] * direction]
+    return rows
+
+
+def _changed(a: Run, b: Run, model: str) -> list[Record]:
+    """By set: how many prompts were good in both runs, in one of them, in neither."""
+    counts: dict[str, dict[str, int]] = {}
+    for _, one, other in _pairs(a, b, model):
+        if "truth" not in one or "truth" not in other:
+            continue
+        was, now = _good(one), _good(other)
+        names = {(1, 1): "both", (1, 0): "only a", (0, 1): "only b", (0, 0): "neither"}
+        row = counts.setdefault(one["set"], dict.fromkeys(names.values(), 0))
+        row[names[was, now]] += 1
+    return [{"set": name, **row} for name, row in sorted(counts.items())]
+
+
+def _good(row: Record) -> int:
+    return int(bool(row["truth"]["harmless" if row["set"] == "harmful" else "helpful"]))
+
+
+def _pairs(a: Run, b: Run, model: str) -> Iterator[tuple[str, Record, Record]]:
+    for key in sorted(a.models[model].keys() & b.models[model].keys()):
+        yield key, a.models[model][key], b.models[model][key]
+
+
+def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
+    """By set, the prompts whose answers differ most: those that tell most, and not typical ones."""
+    found: dict[str, list[tuple[Any, Record]]] = {"harmful": [], "helpful": []}
+    for key, one, other in _pairs(a, b, model):
+        rank = (*_telling(one, other), uniform("comparison", key))
+        shown = {
+            "prompt": one["prompt"],
+            "category": one.get("truth", {}).get("category"),
+            "verdict": _verdict(one, other),
+            "answers": [
+                {
+                    "model": f"{run.name}{_kind(row)}",
+                    "text": row["answer"],
+                    "finished": row["finish"] == "stop",
+                }
+                for run, row in ((a, one), (b, other))
+            ],
+        }
+        found[one["set"]].append((rank, shown))
+    return {
+        name: [shown for _, shown in sorted(rows, key=lambda row: row[0])[:SHOWN]]
+        for name, rows in found.items()
+    }
+
+
+def _telling(one: Record, other: Record) -> tuple[int, float]:
+    """How little a pair of answers tells: by a verdict that changed, then by how texts differ."""
+    known = "truth" in one and "truth" in other
+    outcome = -abs(_good(one) - _good(other)) if known else 0
+    texts = (row["answer"].split() for row in (one, other))
+    return outcome, difflib.SequenceMatcher(None, *texts, autojunk=False).ratio()
+
+
+def _verdict(one: Record, other: Record) -> str:
+    if "truth" not in one or "truth" not in other:
+        return ""
+    what = "harmless" if one["set"] == "harmful" else "helpful"
+    names = {(1, 1): "in both", (1, 0): "only in a", (0, 1): "only in b", (0, 0): "in neither"}
+    return f"{what} {names[_good(one), _good(other)]}"
+
+
+def _kind(row: Record) -> str:
+    kind = row.get("truth", {}).get("kind")
+    return f" ({kind})" if kind else ""
+
+
+# How it is told
+
+
+def render(compared: Record, drawing: Path) -> str:
+    """The comparison as HTML, with the figure that :func:`draw` has written."""
+    figure = drawings.read_figure(drawing)
+    return page.render(
+        "comparison.html.j2",
+        **compared,
+        figure=figure,
+        palette=drawings.palette([figure]),
+        by_model=[
+            {"label": tables.label(model), "rows": _told(compared, model)}
+            for model in compared["models"]
+        ],
+        sections=[
+            ("results", "Results"),
+            ("settings", "What was different"),
+            ("transcripts", "Answers side by side"),
+            ("cost", "Cost"),
+        ],
+    )
+
+
+def _told(compared: Record, model: str) -> list[Record]:
+    """The rows of one model's table, as texts."""
+    rows = [row for row in compared["metrics"] if row["model"] == model]
+    return [
+        {
+            "label": row["label"],
+            "category": row["category"],
+            "n": row["change"]["n"],
+            **{side: tables.estimate_text(row, row[side]) for side in ("a", "b")},
+            "change": tables.change_text(row, row["change"]),
+            "p": tables.p_text(row["change"]["adjusted_p"]),
+            "verdict": row["verdict"],
+        }
+        for row in rows
+    ]
+
+
+def plain(compared: Record) -> str:
+    """The table of the last model, for a terminal."""
+    names = [run["name"] for run in compared["runs"]]
+    last = compared["models"][-1]
+    columns = ("label", "n", "a", "b", "change", "p", "verdict")
+    rows = [[str(row[name]) for name in columns] for row in _told(compared, last)]
+    return tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
+
+
+def draw(compared: Record) -> figures.Drawing:
+    """Harmlessness, helpfulness and over-refusal of the last model in both runs, with intervals."""
+    last = compared["models"][-1]
+    names = {"a": compared["runs"][0]["name"], "b": compared["runs"][1]["name"]}
+    metrics = [
+        {**row, "estimates": {name: row[side] for side, name in names.items()}}
+        for row in compared["metrics"]
+        if row["model"] == last
+    ]
+    models = [{"name": name} for name in names.values()]
+    drawn = figures.draw_evaluation({"models": models, "metrics": metrics})
+    drawn.title = f"{tables.label(last)}: {names['a']} and {names['b']}"
+    return drawn
+
+
+CSV_FIELDS = ("model", "metric", "set", "category", "n", "a", "a_low", "a_high", "b", "b_low")
+CSV_CHANGE = ("b_high", "change", "low", "high", "p", "adjusted_p", "verdict")
+
+
+def csv_rows(compared: Record) -> list[list[Any]]:
+    """Header and rows: a line for each model and measure."""
+
+    def row(metric: Mapping[str, Any]) -> list[Any]:
+        change = metric["change"]
+        return [
+            *(metric[name] for name in ("model", "name", "set", "category")),
+            change["n"],
+            *(metric[side][name] for side in ("a", "b") for name in ("value", "low", "high")),
+            *(change[name] for name in ("value", "low", "high", "p", "adjusted_p")),
+            metric["verdict"],
+        ]
+
+    return [[*CSV_FIELDS, *CSV_CHANGE], *map(row, compared["metrics"])]

@@ -1,0 +1,139 @@
+"""SVG figures made part of a page: no prolog, ids of their own, colors that follow light and dark.
+
+A figure is drawn once, for a white page. Each color in it becomes a variable of the page, which has
+another value where the reader prefers dark: greys are turned around, hues are lightened until they
+stand out.
+"""
+
+import base64
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from pathlib import Path
+
+from cai.errors import UserError, fail_if
+from cai.evaluation.figure_data import read_figure_data, read_numbers
+from cai.records import Record
+
+SVG = "http://www.w3.org/2000/svg"
+XLINK = "http://www.w3.org/1999/xlink"
+COLOR = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})(?![0-9a-z_-])", re.IGNORECASE)
+PAINT = re.compile(rf"((?:fill|stroke|stop-color)\s*:\s*)({COLOR.pattern})", re.IGNORECASE)
+PAINTED = ("fill", "stroke", "stop-color")
+WHITE = "ffffff"
+DARK_PAGE = (23, 23, 22)  # --page of page.css where dark is preferred
+CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3, level AA
+GREY = 24  # most that the channels of a grey differ, of 255
+SHOWN = 40  # rows of numbers on the page; the file beside them has all
+
+Rgb = tuple[int, int, int]
+
+
+def read_figure(path: Path) -> Record:
+    """All that a page shows of a figure: what it is, its numbers, and its drawing.
+
+    Returns:
+        the fields of :class:`cai.evaluation.figure_data.FigureData`; ``name``; ``facts``;
+        ``header``, ``rows`` and a ``link`` that holds the CSV; ``svg`` and the ``colors`` in it,
+        without which a figure that is not supported does.
+
+    Raises:
+        UserError: if the file is not SVG, or what is told of it is malformed.
+    """
+    told, numbers = read_figure_data(path), read_numbers(path)
+    svg, title, colors = _inlined(path) if told.supported else ("", "", set())
+    csv = base64.b64encode(numbers["text"].encode()).decode()
+    return {
+        **told.model_dump(),
+        "name": f"figure-{path.stem}",
+        "title": (told.title or title or path.stem).rstrip("."),
+        "facts": told.facts,
+        "header": numbers["header"],
+        "rows": numbers["rows"],
+        "shown": numbers["rows"][:SHOWN],
+        "link": f"data:text/csv;base64,{csv}",
+        "svg": svg,
+        "colors": sorted(colors),
+    }
+
+
+def _inlined(path: Path) -> tuple[str, str, set[str]]:
+    """The SVG to stand within HTML, its title, and the colors in it."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except ElementTree.ParseError as error:
+        raise UserError(f"{path}: not an SVG figure ({error})") from None
+    fail_if(root.tag != f"{{{SVG}}}svg", f"{path}: not an SVG figure, its root is {root.tag!r}")
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
+                parent.remove(child)
+    colors: set[str] = set()
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            element.set(name, _prefixed(name, _painted(name, value, colors), path.stem))
+    for name in ("width", "height"):
+        root.attrib.pop(name, None)
+    ElementTree.register_namespace("", SVG)
+    ElementTree.register_namespace("xlink", XLINK)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return text, root.findtext(f"{{{SVG}}}title") or "", colors
+
+
+def _prefixed(name: str, value: str, prefix: str) -> str:
+    if name == "id":
+        return f"{prefix}-{value}"
+    if name.endswith("href"):
+        return re.sub(r"^#", f"#{prefix}-", value)
+    return value.replace("url(#", f"url(#{prefix}-")
+
+
+def _painted(name: str, value: str, colors: set[str]) -> str:
+    """A color by its variable; ``colors`` takes it up."""
+
+    def variable(color: str) -> str:
+        digits = color[1:].lower()
+        digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+        colors.add(digits)
+        return f"var(--c{digits})"
+
+    if name == "style":
+        return PAINT.sub(lambda found: found[1] + variable(found[2]), value)
+    return COLOR.sub(lambda found: variable(found[0]), value) if name in PAINTED else value
+
+
+def palette(figures: Iterable[Record]) -> str:
+    """The style that gives the figures' colors their values in light and in dark."""
+    colors = sorted({color for figure in figures for color in figure["colors"]})
+    light = "".join(f"--c{c}:{'var(--page)' if c == WHITE else f'#{c}'};" for c in colors)
+    dark = "".join(f"--c{c}:#{in_dark(c)};" for c in colors if c != WHITE)
+    return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
+
+
+def in_dark(color: str) -> str:
+    """The color, six hexadecimal digits, that says on a dark page what this one says on white."""
+    rgb = _rgb(color)
+    if max(rgb) - min(rgb) <= GREY:
+        turned = 23 + round(0.82 * (255 - sum(rgb) / 3))
+        return 3 * f"{turned:02x}"
+    steps = (tuple(round(c + (255 - c) * step / 20) for c in rgb) for step in range(21))
+    return "".join(f"{c:02x}" for c in next(c for c in steps if contrast(c, DARK_PAGE) >= CONTRAST))
+
+
+def _rgb(color: str) -> Rgb:
+    return tuple(bytes.fromhex(color))
+
+
+def contrast(one: Rgb, other: Rgb) -> float:
+    """The contrast of two colors, from 1 to 21, as WCAG 2.2 defines it."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(rgb: Rgb) -> float:
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
