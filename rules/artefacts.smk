@@ -109,6 +109,7 @@ rule report:
             rules.reward_model.output.manifest,
             rules.rl_cai.output.manifest,
         ],
+        calibration=rules.calibration.output if settings.evaluation.classifier else [],
     output:
         html=report(
             "<results>/report.html",
@@ -130,4 +131,5 @@ rule report:
         "python {input.program} --summary {input.summary} --constitution {params.constitution}"
         " --settings {params.settings:q} --answers {input.answers} --figures {input.figures}"
         " --ledgers {input.ledgers} --judge-reports {input.judge} --chains {input.chains}"
-        " --manifests {input.manifests} --output {output.html} 2>&1 | tee {log}"
+        " --manifests {input.manifests} --calibration {input.calibration} --output {output.html}"
+        " 2>&1 | tee {log}"

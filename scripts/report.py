@@ -41,7 +41,10 @@ def main() -> None:
             help=what,
         )
     parser.add_argument(
-        "--calibration", type=cli.existing_file, help="of the judge, where the truth is known"
+        "--calibration",
+        type=cli.existing_file,
+        nargs="?",
+        help="of the judge, where the truth is known",
     )
     parser.add_argument("--output", type=Path, required=True, help="HTML; .json stands beside it")
     options = parser.parse_args()

@@ -73,10 +73,13 @@ def compare(a: Run, b: Run, seed: int) -> Record:
     Raises:
         UserError: if the runs share no prompts.
     """
-    models = [name for name in a.models if name in b.models]
+    both = [name for name in a.models if name in b.models]
+    models = [name for name in both if not _same(a, b, name)] or both[-1:]
     common = {model: a.models[model].keys() & b.models[model].keys() for model in models}
     fail_if(not all(common.values()), f"{a.name} and {b.name} have no held-out prompts in common")
     notes, left_out = uncomparable(a, b)
+    alike = [tables.label(name) for name in both if name not in models]
+    notes += [f"{name} is left out: its answers are the same in both runs." for name in alike]
     rows = [row for model in models for row in _metrics(a, b, model, left_out, seed)]
     last = models[-1]
     return {
@@ -93,6 +96,12 @@ def compare(a: Run, b: Run, seed: int) -> Record:
         "notes": notes,
         "warnings": [f"{run.name}: {text}" for run in (a, b) for text in run.told["warnings"]],
     }
+
+
+def _same(a: Run, b: Run, model: str) -> bool:
+    """Whether a model gave the same answers in both runs: as one that both share does."""
+    answers = ({key: row["answer"] for key, row in run.models[model].items()} for run in (a, b))
+    return next(answers) == next(answers)
 
 
 def _run(run: Run) -> Record:
@@ -257,7 +266,7 @@ def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
         shown = {
             "prompt": one["prompt"],
             "category": one.get("truth", {}).get("category"),
-            "verdict": _verdict(one, other),
+            "verdict": _outcome(one, other, {"a": a.name, "b": b.name}),
             "answers": [
                 {
                     "model": f"{run.name}{_kind(row)}",
@@ -282,12 +291,18 @@ def _telling(one: Record, other: Record) -> tuple[int, float]:
     return outcome, difflib.SequenceMatcher(None, *texts, autojunk=False).ratio()
 
 
-def _verdict(one: Record, other: Record) -> str:
+def _outcome(one: Record, other: Record, names: Mapping[str, str]) -> str:
+    """In which of the runs the answer is good, in words; nothing where that is not known."""
     if "truth" not in one or "truth" not in other:
         return ""
     what = "harmless" if one["set"] == "harmful" else "helpful"
-    names = {(1, 1): "in both", (1, 0): "only in a", (0, 1): "only in b", (0, 0): "in neither"}
-    return f"{what} {names[_good(one), _good(other)]}"
+    where = {
+        (1, 1): "in both",
+        (1, 0): f"only in {names['a']}",
+        (0, 1): f"only in {names['b']}",
+        (0, 0): "in neither",
+    }
+    return f"{what} {where[_good(one), _good(other)]}"
 
 
 def _kind(row: Record) -> str:
@@ -300,7 +315,8 @@ def _kind(row: Record) -> str:
 
 def render(compared: Record, drawing: Path) -> str:
     """The comparison as HTML, with the figure that :func:`draw` has written."""
-    figure = drawings.read_figure(drawing)
+    caption = f"On the same {compared['prompts']} held-out prompts. Bars are 95% intervals."
+    figure = drawings.read_figure(drawing) | {"caption": caption}
     return page.render(
         "comparison.html.j2",
         **compared,
@@ -327,8 +343,8 @@ def _told(compared: Record, model: str) -> list[Record]:
             "label": row["label"],
             "category": row["category"],
             "n": row["change"]["n"],
-            **{side: tables.estimate_text(row, row[side]) for side in ("a", "b")},
-            "change": tables.change_text(row, row["change"]),
+            **{side: _parted(tables.estimate_text(row, row[side])) for side in ("a", "b")},
+            "change": _parted(tables.change_text(row, row["change"])),
             "p": tables.p_text(row["change"]["adjusted_p"]),
             "verdict": row["verdict"],
         }
@@ -336,12 +352,21 @@ def _told(compared: Record, model: str) -> list[Record]:
     ]
 
 
+def _parted(text: str) -> tuple[str, str]:
+    """A value and its interval."""
+    value, bracket, interval = text.partition("[")
+    return value.strip(), bracket + interval
+
+
 def plain(compared: Record) -> str:
     """The table of the last model, for a terminal."""
     names = [run["name"] for run in compared["runs"]]
     last = compared["models"][-1]
     columns = ("label", "n", "a", "b", "change", "p", "verdict")
-    rows = [[str(row[name]) for name in columns] for row in _told(compared, last)]
+    rows = [
+        [" ".join(cell) if isinstance(cell, tuple) else str(cell) for cell in map(row.get, columns)]
+        for row in _told(compared, last)
+    ]
     return tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
 
 
