@@ -38,6 +38,7 @@ with told():
 # Where each part of the workflow has its files. All is in one folder, but for an experiment, which
 # takes the parts that come out alike from the base run's.
 pathvars:
+    pretrained=at.pretrained,
     source=at.source,
     supervised=at.supervised,
     candidates=at.candidates,

@@ -5,7 +5,7 @@ rule red_team:
     input:
         program="scripts/prepare_red_team.py",
         files=settings.datasets.red_team.files,
-        model="<source>/models/instruct.nemo",
+        model="<pretrained>/models/instruct.nemo",
     output:
         train="<source>/data/red_team/train.jsonl",
         test="<source>/data/red_team/test.jsonl",
@@ -51,7 +51,7 @@ rule helpful_preferences:
     input:
         program="scripts/prepare_preferences.py",
         files=preflight.files(settings.datasets.helpful_preferences),
-        model="<source>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
     output:
         train_prompts="<source>/data/helpful_preferences/train.prompts.jsonl",
         train_comparisons="<source>/data/helpful_preferences/train.comparisons.jsonl",

@@ -1,7 +1,7 @@
 # Step 7. Evaluation on held-out prompts: helpful-only, SL-CAI and RL-CAI.
 
 MODELS = {
-    "helpful_only": f"{at.source}/models/instruct.nemo",
+    "helpful_only": f"{at.pretrained}/models/instruct.nemo",
     "sl_cai": f"{at.supervised}/sl_cai.nemo",
     "rl_cai": f"{at.results}/rl_cai.nemo",
 }
@@ -108,7 +108,7 @@ rule judged:
         program="scripts/judge_answers.py",
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",
-        model="<source>/models/instruct.nemo",
+        model="<pretrained>/models/instruct.nemo",
     output:
         data="<results>/evaluation/judged/{model}.jsonl",
         ledger="<results>/evaluation/judged/{model}.ledger.json",

@@ -10,9 +10,9 @@ rule fetch_model:
         program="scripts/fetch_model.py",
         files=lookup("{pretrained}", within=MODEL_FILES),
     output:
-        directory("<source>/models/{pretrained}_hf"),
+        directory("<pretrained>/models/{pretrained}_hf"),
     log:
-        "<source>/logs/fetch_model/{pretrained}.log",
+        "<pretrained>/logs/fetch_model/{pretrained}.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -26,12 +26,12 @@ rule convert_model:
     input:
         rules.fetch_model.output,
     output:
-        nemo="<source>/models/{pretrained}.nemo",
-        manifest="<source>/models/{pretrained}.manifest.json",
+        nemo="<pretrained>/models/{pretrained}.nemo",
+        manifest="<pretrained>/models/{pretrained}.manifest.json",
     log:
-        "<source>/logs/convert_model/{pretrained}.log",
+        "<pretrained>/logs/convert_model/{pretrained}.log",
     benchmark:
-        "<source>/benchmarks/convert_model/{pretrained}.tsv"
+        "<pretrained>/benchmarks/convert_model/{pretrained}.tsv"
     conda:
         "../envs/controller.yaml"
     params:

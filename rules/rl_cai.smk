@@ -39,7 +39,7 @@ rule preferences:
     input:
         program="scripts/judge.py",
         candidates=rules.candidates.output.data,
-        model="<source>/models/instruct.nemo",
+        model="<pretrained>/models/instruct.nemo",
     output:
         data="<preference>/rl_cai/preferences/{shard}.jsonl",
         ledger="<preference>/rl_cai/preferences/{shard}.ledger.json",
@@ -77,7 +77,7 @@ rule rl_dataset:
         helpful_train_comparisons=rules.helpful_preferences.output.train_comparisons,
         helpful_test_prompts=rules.helpful_preferences.output.test_prompts,
         helpful_test_comparisons=rules.helpful_preferences.output.test_comparisons,
-        model="<source>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
     output:
         train_prompts="<preference>/rl_cai/train.prompts.jsonl",
         train_comparisons="<preference>/rl_cai/train.comparisons.jsonl",

@@ -5,7 +5,7 @@ rule responses:
     input:
         program="scripts/respond.py",
         prompts=rules.red_team.output.train,
-        model="<source>/models/instruct.nemo",
+        model="<pretrained>/models/instruct.nemo",
     output:
         data="<source>/sl_cai/responses/{shard}.jsonl",
         ledger="<source>/sl_cai/responses/{shard}.ledger.json",
@@ -38,7 +38,7 @@ rule revisions:
     input:
         program="scripts/revise.py",
         responses=rules.responses.output.data,
-        model="<source>/models/instruct.nemo",
+        model="<pretrained>/models/instruct.nemo",
     output:
         data="<supervised>/sl_cai/revisions/{shard}.jsonl",
         ledger="<supervised>/sl_cai/revisions/{shard}.ledger.json",
@@ -82,7 +82,7 @@ rule sl_dataset:
             rules.red_team.output.test,
             rules.helpful_preferences.output.test_prompts,
         ],
-        model="<source>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
     output:
         train="<supervised>/sl_cai/train.jsonl",
         validation="<supervised>/sl_cai/validation.jsonl",
@@ -105,7 +105,7 @@ rule sl_dataset:
 
 rule sl_cai:
     input:
-        model="<source>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
         train=rules.sl_dataset.output.train,
         validation=rules.sl_dataset.output.validation,
     output:

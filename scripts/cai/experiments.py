@@ -26,7 +26,8 @@ class Places(NamedTuple):
     """The results folder in which each part of the workflow has its files, in their order.
 
     Attributes:
-        source: models, data and first responses: what no principle has touched.
+        pretrained: the models as they come, and as ``.nemo``.
+        source: data and first responses: what no principle has touched.
         supervised: critiques, revisions, the SFT set and SL-CAI.
         candidates: what SL-CAI answers, to be compared.
         preference: comparisons and the reward model.
@@ -34,6 +35,7 @@ class Places(NamedTuple):
         base: no part: the results folder of the base run.
     """
 
+    pretrained: str
     source: str
     supervised: str
     candidates: str
@@ -47,6 +49,19 @@ PARTS = Places._fields[:-1]
 # The part that reads a setting first; what is not named here counts as read by the first part, so
 # that a setting forgotten here costs a run, and never shares what differs.
 FIRST_READ: dict[str, tuple[str, ...]] = {
+    "source": (
+        "seed",
+        "datasets",
+        "lengths",
+        "shards",
+        "client",
+        "supervised",
+        "models.base.template",
+        "models.instruct.template",
+        "nemo.root",
+        "nemo.aligner_root",
+        "nemo.overrides",
+    ),
     "supervised": (
         "few_shot",
         "principles.supervised",

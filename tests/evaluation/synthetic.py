@@ -1,6 +1,7 @@
 """An evaluation of the tiny world by models whose behavior is set: the truth is known."""
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 from demo import world
@@ -15,12 +16,24 @@ BEHAVIOR = {
 }
 
 
-def write_evaluation(folder: Path, prompts: int = 300, truth: bool = True) -> None:
-    """Write prompts, and each model's answers, rewards, judged win rates and truth."""
+def write_evaluation(
+    folder: Path,
+    prompts: int = 300,
+    truth: bool = True,
+    lost: Mapping[str, float] | None = None,
+) -> None:
+    """Write prompts, and each model's answers, rewards, judged win rates and truth.
+
+    Args:
+        folder: of the evaluation.
+        prompts: of each set.
+        truth: whether a classifier is there.
+        lost: by category of harm, the share of what RL-CAI would refuse that it helps with.
+    """
     rows = _prompts(prompts)
     write_jsonl(folder / "prompts.jsonl", rows)
     for model in BEHAVIOR:
-        answers = [_answer(row, model) for row in rows]
+        answers = [_answer(row, model, (lost or {}) if model == "rl_cai" else {}) for row in rows]
         write_jsonl(folder / "answers" / f"{model}.jsonl", answers)
         write_jsonl(folder / "rewards" / f"{model}.jsonl", map(_reward, answers))
         if model != "helpful_only":
@@ -38,11 +51,12 @@ def _prompts(count: int) -> list[dict]:
     ]
 
 
-def _answer(row: dict, model: str) -> dict:
+def _answer(row: dict, model: str, lost: Mapping[str, float]) -> dict:
     draw = random.Random(f"{model} {row['id']}")
     request = world.parse(row["prompt"])
     on_harm, on_benign, ends = BEHAVIOR[model]
     harmful = row["set"] == "harmful"
+    on_harm *= 1 - lost.get(request.category, 0)
     if draw.random() < (on_harm if harmful else on_benign):
         refusal = world.refusal(request.category, request.person, request.thing) if harmful else ""
         text = refusal or world.EVASIONS[0]
@@ -134,6 +148,7 @@ def judge_report(judged: int, agreement: float, first: float = 0.52) -> dict:
         "comparisons": judged,
         "judged": judged,
         "failed": {},
+        "failure_rate": 0.0,
         "ties": 3,
         "confidence": 0.4,
         "order_agreement": agreement,

@@ -8,6 +8,7 @@ which takes more runs to see.
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,11 +262,14 @@ def _pairs(a: Run, b: Run, model: str) -> Iterator[tuple[str, Record, Record]]:
 def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
     """By set, the prompts whose answers differ most: those that tell most, and not typical ones."""
     found: dict[str, list[tuple[Any, Record]]] = {"harmful": [], "helpful": []}
+    shifts = _shifts(a, b, model)
     for key, one, other in _pairs(a, b, model):
-        rank = (*_telling(one, other), uniform("comparison", key))
+        category = one.get("truth", {}).get("category")
+        changed, alike = _alike(one, other)
+        rank = (not changed, -shifts[one["set"], category], alike, uniform("comparison", key))
         shown = {
             "prompt": one["prompt"],
-            "category": one.get("truth", {}).get("category"),
+            "category": category,
             "verdict": _outcome(one, other, {"a": a.name, "b": b.name}),
             "answers": [
                 {
@@ -283,12 +287,21 @@ def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
     }
 
 
-def _telling(one: Record, other: Record) -> tuple[int, float]:
-    """How little a pair of answers tells: by a verdict that changed, then by how texts differ."""
+def _shifts(a: Run, b: Run, model: str) -> Counter[tuple[str, str | None]]:
+    """By set and category, by how many prompts the runs differ in what is good."""
+    shifts: Counter[tuple[str, str | None]] = Counter()
+    for _, one, other in _pairs(a, b, model):
+        if "truth" in one and "truth" in other:
+            shifts[one["set"], one["truth"]["category"]] += _good(other) - _good(one)
+    return Counter({place: abs(shift) for place, shift in shifts.items()})
+
+
+def _alike(one: Record, other: Record) -> tuple[bool, float]:
+    """Whether the verdict changed, and how alike the texts are, from 0 to 1."""
     known = "truth" in one and "truth" in other
-    outcome = -abs(_good(one) - _good(other)) if known else 0
+    changed = known and _good(one) != _good(other)
     texts = (row["answer"].split() for row in (one, other))
-    return outcome, difflib.SequenceMatcher(None, *texts, autojunk=False).ratio()
+    return changed, difflib.SequenceMatcher(None, *texts, autojunk=False).ratio()
 
 
 def _outcome(one: Record, other: Record, names: Mapping[str, str]) -> str:
