@@ -33,6 +33,7 @@ rule training_curves:
     output:
         svg=report(
             "<results>/figures/training_curves.svg",
+            caption="captions/training_curves.rst",
             category="Training",
             labels={"figure": "SFT and reward model"},
         ),
@@ -54,6 +55,7 @@ rule ppo_curves:
     output:
         svg=report(
             "<results>/figures/ppo_curves.svg",
+            caption="captions/ppo_curves.rst",
             category="Training",
             labels={"figure": "PPO: reward, KL, length"},
         ),
@@ -74,6 +76,7 @@ rule harmlessness:
     output:
         svg=report(
             "<results>/figures/harmlessness.svg",
+            caption="captions/harmlessness.rst",
             category="Evaluation",
             labels={"figure": "harmlessness and helpfulness"},
         ),
@@ -113,6 +116,7 @@ rule report:
     output:
         html=report(
             "<results>/report.html",
+            caption="captions/report.rst",
             category="Evaluation",
             labels={"figure": "the report"},
         ),

@@ -29,6 +29,7 @@ rule comparison:
     output:
         html=report(
             "<base>/comparisons/{a}--{b}.html",
+            caption="captions/comparison.rst",
             category="Comparisons",
             labels={"a": "{a}", "b": "{b}"},
         ),

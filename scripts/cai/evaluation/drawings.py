@@ -1,8 +1,8 @@
 """SVG figures made part of a page: no prolog, ids of their own, colors that follow light and dark.
 
 A figure is drawn once, for a white page. Each color in it becomes a variable of the page, which has
-another value where the reader prefers dark: greys are turned around, hues are lightened until they
-stand out.
+another value where the reader prefers dark: greys are turned around. Hues are made darker or
+lighter until they stand out from the page.
 """
 
 import base64
@@ -21,8 +21,9 @@ COLOR = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})(?![0-9a-z_-])", re.IGNORECASE)
 PAINT = re.compile(rf"((?:fill|stroke|stop-color)\s*:\s*)({COLOR.pattern})", re.IGNORECASE)
 PAINTED = ("fill", "stroke", "stop-color")
 WHITE = "ffffff"
-DARK_PAGE = (23, 23, 22)  # --page of page.css where dark is preferred
-CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3, level AA
+LIGHT_PAGE, DARK_PAGE = (253, 253, 251), (23, 23, 22)  # --page of page.css
+BLACK, WHITE_RGB = (0, 0, 0), (255, 255, 255)
+LINES, TEXTS = 3.0, 4.5  # contrasts of WCAG 2.2, success criteria 1.4.11 and 1.4.3, level AA
 GREY = 24  # most that the channels of a grey differ, of 255
 SHOWN = 40  # rows of numbers on the page; the file beside them has all
 
@@ -34,8 +35,8 @@ def read_figure(path: Path) -> Record:
 
     Returns:
         the fields of :class:`cai.evaluation.figure_data.FigureData`; ``name``; ``facts``;
-        ``header``, ``rows`` and a ``link`` that holds the CSV; ``svg`` and the ``colors`` in it,
-        without which a figure that is not supported does.
+        ``header``, ``rows``, the CSV's ``file`` name and a ``link`` that holds it; ``svg`` and the
+        ``colors`` in it, without which a figure that is not supported does.
 
     Raises:
         UserError: if the file is not SVG, or what is told of it is malformed.
@@ -51,6 +52,7 @@ def read_figure(path: Path) -> Record:
         "header": numbers["header"],
         "rows": numbers["rows"],
         "shown": numbers["rows"][:SHOWN],
+        "file": f"{path.stem}.csv",
         "link": f"data:text/csv;base64,{csv}",
         "svg": svg,
         "colors": sorted(colors),
@@ -106,20 +108,42 @@ def _painted(name: str, value: str, colors: set[str]) -> str:
 
 def palette(figures: Iterable[Record]) -> str:
     """The style that gives the figures' colors their values in light and in dark."""
-    colors = sorted({color for figure in figures for color in figure["colors"]})
-    light = "".join(f"--c{c}:{'var(--page)' if c == WHITE else f'#{c}'};" for c in colors)
-    dark = "".join(f"--c{c}:#{in_dark(c)};" for c in colors if c != WHITE)
-    return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    colors = sorted({color for figure in figures for color in figure["colors"]} - {WHITE})
+    light = "".join(f"--c{color}:#{in_light(color)};" for color in colors)
+    dark = "".join(f"--c{color}:#{in_dark(color)};" for color in colors)
+    ground = f"--c{WHITE}:var(--page);"
+    return f":root{{{ground}{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
+
+
+def in_light(color: str) -> str:
+    """The color, six hexadecimal digits, or a darker one that stands out from a light page."""
+    return color if _is_grey(color) else _hex(_standing_out(_rgb(color), BLACK, LIGHT_PAGE, LINES))
 
 
 def in_dark(color: str) -> str:
-    """The color, six hexadecimal digits, that says on a dark page what this one says on white."""
-    rgb = _rgb(color)
-    if max(rgb) - min(rgb) <= GREY:
-        turned = 23 + round(0.82 * (255 - sum(rgb) / 3))
-        return 3 * f"{turned:02x}"
-    steps = (tuple(round(c + (255 - c) * step / 20) for c in rgb) for step in range(21))
-    return "".join(f"{c:02x}" for c in next(c for c in steps if contrast(c, DARK_PAGE) >= CONTRAST))
+    """The color that says on a dark page what this one says on white."""
+    if not _is_grey(color):
+        return _hex(_standing_out(_rgb(color), WHITE_RGB, DARK_PAGE, TEXTS))
+    turned = DARK_PAGE[0] + round(0.82 * (255 - sum(_rgb(color)) / 3))
+    return _hex((turned, turned, turned))
+
+
+def _is_grey(color: str) -> bool:
+    return max(_rgb(color)) - min(_rgb(color)) <= GREY
+
+
+def _standing_out(rgb: Rgb, towards: Rgb, page: Rgb, least: float) -> Rgb:
+    """The color nearest to this one, on the way to another, that has a contrast with the page."""
+    shares = (step / 20 for step in range(21))
+    mixed = (
+        tuple(round(c + (t - c) * share) for c, t in zip(rgb, towards, strict=True))
+        for share in shares
+    )
+    return next(color for color in mixed if contrast(color, page) >= least)
+
+
+def _hex(rgb: Rgb) -> str:
+    return bytes(rgb).hex()
 
 
 def _rgb(color: str) -> Rgb:
