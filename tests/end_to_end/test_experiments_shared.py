@@ -46,7 +46,7 @@ AFTER_PREFERENCE = {
         "overrides": {
             "critic": {"model.optim.lr": 0.0002},
             "actor": {"model.optim.lr": 0.0002},
-            "reward_server": {"inference.micro_batch_size": 2},
+            "reward_server": {"inference.inference_micro_batch_size": 2},
         },
     },
 }

@@ -49,6 +49,8 @@ def read_figure(path: Path) -> Record:
         "name": f"figure-{path.stem}",
         "title": (told.title or title or path.stem).rstrip("."),
         "facts": told.facts,
+        "reason": told.why_not,
+        "category": told.heading,
         "header": numbers["header"],
         "rows": numbers["rows"],
         "shown": numbers["rows"][:SHOWN],

@@ -12,16 +12,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cai.cli import describe
+from cai.digests import canonical_json
 from cai.errors import UserError
 from cai.records import Record, read_json
+
+PAPER = "The paper's figures"
 
 
 def _listed(value: Any) -> Any:
     """A lone text as a list of one, nothing as an empty list."""
     return [value] if isinstance(value, str) and value else value or []
+
+
+Texts = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class Lack(BaseModel):
+    """A part of a figure that a run has nothing for."""
+
+    what: str
+    why: str
 
 
 class FigureData(BaseModel):
@@ -30,39 +43,56 @@ class FigureData(BaseModel):
     Attributes:
         title: a few words; without it, the title of the SVG.
         caption: one or two sentences: what is drawn, and what the bars are.
-        method: how it was computed, with its source.
-        settings: what it depends on, by name: texts and numbers.
-        n: the sample size, or sizes by name.
+        method: how it was computed, with its source: a text, or a sentence each.
+        settings: what it depends on, by name.
+        n: the sample size, or sizes by name; also read as ``samples``.
         seed: of every draw in it.
+        intervals: what the intervals are.
         departures: where it departs from the paper, a sentence each.
         supported: whether this run has what the figure needs.
         reason: why it has not.
-        category: the heading under which the report shows it, such as ``Paper``.
+        unsupported: the parts of it that the run has nothing for.
+        category: the heading under which the report shows it.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     title: str = ""
     caption: str = ""
-    method: str = ""
+    method: Texts = []
     settings: dict[str, Any] = {}
-    n: int | dict[str, int] | None = None
+    n: int | dict[str, Any] | None = Field(None, validation_alias=AliasChoices("n", "samples"))
     seed: int | None = None
-    departures: Annotated[list[str], BeforeValidator(_listed)] = []
+    intervals: str = ""
+    departures: Texts = []
     supported: bool = True
     reason: str = ""
+    unsupported: list[Lack] = []
     category: str = ""
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """Sizes, seed and settings as names and values to show."""
+        """Sizes, seed, intervals and settings as names and values to show."""
         sizes = self.n if isinstance(self.n, dict) else {"n": self.n}
-        known = {**sizes, "seed": self.seed, **self.settings}
-        return {name: _shown(value) for name, value in known.items() if value is not None}
+        known = {**sizes, "seed": self.seed, "intervals": self.intervals, **self.settings}
+        return {name: _shown(value) for name, value in known.items() if value not in (None, "")}
+
+    @property
+    def why_not(self) -> str:
+        """Why the run does not support the figure."""
+        lacks = "; ".join(f"{lack.what}: {lack.why}" for lack in self.unsupported)
+        return self.reason or lacks or " ".join(self.method)
+
+    @property
+    def heading(self) -> str:
+        """The category, by default the paper's for a figure that tells how it departs from it."""
+        return self.category or (PAPER if self.departures else "")
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    return canonical_json(value) if isinstance(value, dict) else str(value)
 
 
 def read_figure_data(figure: Path) -> FigureData:
