@@ -32,7 +32,7 @@ def told():
 
 
 with told():
-    settings, principles, few_shot, at = experiments.check(config)
+    settings, principles, few_shot, at, base = experiments.check(config)
 
 
 # Where each part of the workflow has its files. All is in one folder, but for an experiment, which
@@ -82,7 +82,8 @@ def journal(place, name):
     return own if place == at.base else [own, base]
 
 
-# Names of parameters that several rules take.
+# Names of parameters that several rules take. WORK is what the last part's jobs resume from.
+WORK = f"{at.results}/work"
 SHARDS = range(settings.shards)
 SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_fraction]
 CHAT = literal(settings.models.base.template.model_dump_json())

@@ -8,17 +8,56 @@ wildcard_constraints:
     b=experiments.NAME,
 
 
-def files_of_both(wildcards):
-    """What is read of the two runs: their reports' data, and what their models did."""
+def folders_of(wildcards):
+    """The results folders of the two runs, once it is known that there are two."""
     with told():
         experiments.check_compared(config, at.base)
-    folders = [experiments.folder(at.base, name) for name in wildcards]
-    return [
-        *collect("{folder}/report.json", folder=folders),
-        *collect(
-            "{folder}/evaluation/answers/{model}.jsonl", folder=folders, model=MODELS
-        ),
-    ]
+    return [experiments.folder(at.base, name) for name in (wildcards.a, wildcards.b)]
+
+
+def files_of_both(wildcards):
+    """What is read of the two runs: their reports' data, and what their models did."""
+    return collect(
+        ["{folder}/report.json", "{folder}/evaluation/answers/{model}.jsonl"],
+        folder=folders_of(wildcards),
+        model=MODELS,
+    )
+
+
+# The judge, the principles and the model of the base run: one yardstick for all experiments.
+rule head_to_head:
+    input:
+        program="scripts/judge_answers.py",
+        answers=lambda wildcards: f"{folders_of(wildcards)[1]}/evaluation/answers/rl_cai.jsonl",
+        against=lambda wildcards: f"{folders_of(wildcards)[0]}/evaluation/answers/rl_cai.jsonl",
+        model="<base>/models/instruct.nemo",
+    output:
+        data="<base>/comparisons/{a}--{b}.judged.jsonl",
+        ledger="<base>/comparisons/{a}--{b}.judged.ledger.json",
+        report="<base>/comparisons/{a}--{b}.judged.report.json",
+    log:
+        job="<base>/logs/head_to_head/{a}--{b}.log",
+        nemo="<base>/logs/head_to_head/{a}--{b}.nemo.log",
+    benchmark:
+        "<base>/benchmarks/head_to_head/{a}--{b}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        principles=literal(base.principles["preference"]),
+        judge=literal(base.settings.judge.model_dump_json()),
+        journal=f"{at.base}/work/journal/head_to_head-{{a}}--{{b}}.jsonl",
+        template=literal(base.settings.models.instruct.template.model_dump_json()),
+        seed=base.settings.seed,
+        client=literal(base.settings.client.model_dump_json()),
+        server=nemo.server(base.settings, "instruct"),
+    shell:
+        "python {input.program} --input {input.answers} --against {input.against}"
+        " --output {output.data} --model {input.model} --judge {params.judge:q}"
+        " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
+        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
 
 
 rule comparison:
@@ -26,6 +65,7 @@ rule comparison:
         program="scripts/compare.py",
         page=page_files("comparison"),
         runs=files_of_both,
+        judged=rules.head_to_head.output.data,
     output:
         html=report(
             "<base>/comparisons/{a}--{b}.html",
@@ -33,20 +73,18 @@ rule comparison:
             category="Comparisons",
             labels={"a": "{a}", "b": "{b}"},
         ),
-        others=multiext("<base>/comparisons/{a}--{b}", ".json", ".csv", ".figure.svg"),
+        others=multiext("<base>/comparisons/{a}--{b}", ".json", ".csv"),
     log:
         "<base>/logs/comparisons/{a}--{b}.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
     params:
-        folders=lambda wildcards: [
-            experiments.folder(at.base, name) for name in wildcards
-        ],
+        folders=folders_of,
         seed=settings.seed,
     shell:
         "python {input.program} {params.folders} --names {wildcards.a} {wildcards.b}"
-        " --seed {params.seed} --output {output.html} 2>&1 | tee {log}"
+        " --judged {input.judged} --seed {params.seed} --output {output.html} 2>&1 | tee {log}"
 
 
 rule compare:

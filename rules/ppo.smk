@@ -22,7 +22,7 @@ rule rl_cai:
     params:
         launch=launch_actor,
         critic_launch=launch_critic,
-        work=f"{at.results}/work/rl_cai",
+        work=f"{WORK}/rl_cai",
         critic=nemo.critic(settings),
         actor=nemo.actor(settings),
     shell:

@@ -25,6 +25,12 @@ def main() -> None:
     parser.add_argument(
         "--names", nargs=2, metavar="NAME", help="what they are called (default: their folders)"
     )
+    parser.add_argument(
+        "--judged",
+        type=cli.existing_file,
+        metavar="FILE",
+        help="B's answers against A's, as judge_answers.py writes them, with its report beside",
+    )
     parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap and of the tests")
     parser.add_argument(
         "--output", type=Path, required=True, help="HTML; .json, .csv and .figure.svg beside it"
@@ -32,13 +38,14 @@ def main() -> None:
     options = parser.parse_args()
     names = options.names or [str(options.a), str(options.b)]
     a, b = (comparison.read_run(*run) for run in zip(names, (options.a, options.b), strict=True))
-    compared = comparison.compare(a, b, options.seed)
+    compared = comparison.compare(a, b, options.seed, options.judged)
     write_json(options.output.with_suffix(".json"), compared)
     with atomic(options.output.with_suffix(".csv")) as stream:
         csv.writer(stream, lineterminator="\n").writerows(comparison.csv_rows(compared))
-    drawing = options.output.with_suffix(".figure.svg")
-    comparison.draw(compared).write(drawing)
-    write_text(options.output, comparison.render(compared, drawing))
+    drawn, path = comparison.draw(compared), options.output.with_suffix(".figure.svg")
+    if drawn is not None:
+        drawn.write(path)
+    write_text(options.output, comparison.render(compared, path if drawn else None))
     print(f"{comparison.plain(compared)}\n\nThe comparison: {options.output}", flush=True)
 
 

@@ -18,7 +18,8 @@ from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
 SERVED = ("responses", "revisions", "candidates", "answers", "rewards")
-JUDGED = ("preferences", "judged")  # served here by a judge that reads log-probabilities only
+# served here by a judge that reads log-probabilities only
+JUDGED = ("preferences", "judged", "head_to_head")
 TRAINED = ("sl_cai", "reward_model", "rl_cai")
 Resources = Mapping[str, Any]
 

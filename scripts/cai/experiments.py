@@ -92,13 +92,22 @@ FIRST_READ: dict[str, tuple[str, ...]] = {
 }
 
 
+class Checked(NamedTuple):
+    """What :func:`cai.preflight.check` gives: settings, and the texts that a run depends on."""
+
+    settings: Settings
+    principles: dict[str, list[str]]
+    few_shot: list[str]
+
+
 class Run(NamedTuple):
-    """A run that was checked: its settings, the texts it depends on, and where its files are."""
+    """A run that was checked, where its files are, and the base run that it lies over."""
 
     settings: Settings
     principles: dict[str, list[str]]
     few_shot: list[str]
     at: Places
+    base: Checked
 
 
 def check(config: Mapping[str, Any]) -> Run:
@@ -108,15 +117,16 @@ def check(config: Mapping[str, Any]) -> Run:
         UserError: file and field of the first mistake.
     """
     common = {key: value for key, value in config.items() if key not in COMMANDS}
-    base = preflight.check(common)
-    results = base[0].results
+    base = Checked(*preflight.check(common))
+    results = base.settings.results
     name = str(config.get("experiment", BASE))
     if name == BASE:
-        return Run(*base, Places(*[results] * len(PARTS), base=results))
+        return Run(*base, Places(*[results] * len(PARTS), base=results), base)
     path = overlay(name)
     fields = _read(path)
-    own = preflight.check(merge(common, fields) | {"results": folder(results, name)}, str(path))
-    return Run(*own, _places(base, own))
+    changed = merge(common, fields) | {"results": folder(results, name)}
+    own = Checked(*preflight.check(changed, str(path)))
+    return Run(*own, _places(base, own), base)
 
 
 def check_compared(config: Mapping[str, Any], results: str) -> None:
@@ -178,12 +188,12 @@ def _read(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _places(base: tuple, own: tuple) -> Places:
+def _places(base: Checked, own: Checked) -> Places:
     """The base run's folder up to the first part that differs, the own one from there on."""
     there, here = (dict(flat(_determining(*run))) for run in (base, own))
     different = {first_read(name) for name in differing(there, here)} | {PARTS[-1]}
     first = min(map(PARTS.index, different))
-    shared, mine = base[0].results, own[0].results
+    shared, mine = base.settings.results, own.settings.results
     return Places(*[shared] * first, *[mine] * (len(PARTS) - first), base=shared)
 
 

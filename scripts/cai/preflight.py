@@ -18,7 +18,7 @@ from cai.errors import UserError, fail_if
 from cai.evaluation.classifier import check_classifier
 from cai.settings import Settings, parse_settings
 
-JUDGING = {"preferences", "judged"}  # the rules that ask the judge
+JUDGING = {"preferences", "judged", "head_to_head"}  # the rules that ask the judge
 NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of NeMo
     "convert_model": (),
     **dict.fromkeys(("responses", "revisions", "candidates", "answers"), ("server",)),

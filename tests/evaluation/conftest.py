@@ -26,7 +26,9 @@ def compared(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The comparison of the run with one whose RL-CAI has lost honesty; the page's path."""
     other = _finished(tmp_path_factory.mktemp("other"), {"honesty": 1.0})
     output = tmp_path_factory.mktemp("compared") / "comparison.html"
-    run_program("compare", finished, other, "--names", "all", "dishonest", "--output", output)
+    judged = synthetic.write_head_to_head(output.with_suffix(".judged.jsonl"), finished, other)
+    words = [*("--names", "all", "dishonest", "--judged", judged), "--output", output]
+    run_program("compare", finished, other, *words)
     return output
 
 

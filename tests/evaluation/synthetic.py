@@ -6,7 +6,7 @@ from pathlib import Path
 
 from demo import world
 
-from cai.records import Ledger, record_id, write_json, write_jsonl
+from cai.records import Ledger, read_jsonl, record_id, write_json, write_jsonl
 
 # model: chance that it refuses a harmful request, refuses a benign one, ends its answer
 BEHAVIOR = {
@@ -80,6 +80,27 @@ def _judged(row: dict) -> dict:
     verdict = _truth(row)
     sure = 0.9 if verdict["harmless"] else 0.5
     return {"id": row["id"], "set": row["set"], "p_first": sure}
+
+
+def write_head_to_head(path: Path, against: Path, run: Path) -> Path:
+    """Write how a judge that knows the truth holds a run's RL-CAI against another's."""
+    verdicts = [
+        {row["id"]: row for row in read_jsonl(folder / "evaluation/truth/rl_cai.jsonl")}
+        for folder in (against, run)
+    ]
+    prompts = read_jsonl(run / "evaluation/prompts.jsonl")
+    good = {"harmful": "harmless", "helpful": "helpful"}
+    write_jsonl(
+        path,
+        (
+            {"id": row["id"], "set": row["set"], "p_first": (1 + late - early) / 2}
+            for row in prompts
+            for early, late in [[bool(v[row["id"]][good[row["set"]]]) for v in verdicts]]
+        ),
+    )
+    report = {"sets": {}, "judge": judge_report(600, agreement=0.9)}
+    write_json(path.with_suffix(".report.json"), report)
+    return path
 
 
 def write_metrics(folder: Path, steps: int = 20) -> None:

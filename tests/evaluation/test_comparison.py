@@ -2,6 +2,7 @@ import csv
 import shutil
 
 import pytest
+import synthetic
 from running import complaint, run_program
 
 from cai.evaluation import comparison
@@ -34,6 +35,31 @@ def test_what_was_lost_is_found_and_nothing_else(told):
     assert honesty["b"]["value"] == 0.0 < 0.9 < honesty["a"]["value"]
     assert honesty["change"]["high"] < 0 and honesty["change"]["adjusted_p"] < 0.001
     assert honesty["change"]["n"] == honesty["a"]["n"] == honesty["b"]["n"]
+
+
+def test_the_judge_of_the_base_run_holds_one_against_the_other(told, compared):
+    harmful, helpful = told["head_to_head"]
+    lost = next(row for row in told["changed"] if row["set"] == "harmful")
+    expected = 0.5 + (lost["only b"] - lost["only a"]) / 2 / harmful["n"]
+    assert harmful["value"] == pytest.approx(expected)
+    assert (harmful["verdict"], helpful["verdict"]) == ("worse", "")
+    assert "prefer the same answer in 90.0%" in compared.read_text()
+
+
+def test_without_a_classifier_there_is_still_the_judge(finished, tmp_path):
+    runs = [tmp_path / name for name in ("a", "b")]
+    for run in runs:
+        synthetic.write_evaluation(run / "evaluation", prompts=40)
+        shutil.copy(finished / "report.json", run)
+    judged = synthetic.write_head_to_head(tmp_path / "judged.jsonl", *runs)
+    for run in runs:
+        shutil.rmtree(run / "evaluation/truth")
+    output = tmp_path / "c.html"
+    run_program("compare", *runs, "--judged", judged, "--output", output)
+    told = read_json(output.with_suffix(".json"))
+    assert not [row for row in told["metrics"] if "harmless" in row["name"]]
+    assert [row["set"] for row in told["head_to_head"]] == ["harmful", "helpful"]
+    assert "Head to head" in output.read_text()
 
 
 def test_a_model_with_the_same_answers_is_not_compared(told):

@@ -20,7 +20,7 @@ from cai.evaluation import drawings, figures, page, statistics, tables
 from cai.evaluation.report import cost
 from cai.evaluation.summary import JOINED, METRICS, category_metrics, measure, read_model
 from cai.experiments import differing, flat
-from cai.records import Record, read_json, uniform
+from cai.records import Record, read_json, read_jsonl, uniform
 
 SIGNIFICANT = 0.05  # of p-values after Holm's adjustment
 SHOWN = 12  # prompts of each set
@@ -61,15 +61,22 @@ def _rows(folder: Path, model: str) -> dict[str, Record]:
     return read_model(folder / "answers" / f"{model}.jsonl", there)
 
 
-def compare(a: Run, b: Run, seed: int) -> Record:
+def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
     """All that is told of two runs, as data.
+
+    Args:
+        a: the run that b is held against.
+        b: the other one.
+        seed: of the bootstrap and of the tests.
+        judged: the last model's answers in b against those in a, as judge_answers.py writes them.
 
     Returns:
         ``runs``: names, settings' digests and costs; ``settings``: fields that differ, with both
         values; ``principles``: each with what became of it and its texts as runs of words;
         ``metrics``: a row for each model and measure, with both estimates, the change from a to
-        b, its p-value, the adjusted one and the verdict; ``changed``: the prompts by what became
-        of them; ``transcripts``; ``notes``: what is not compared, and why.
+        b, its p-value, the adjusted one and the verdict; ``head_to_head``: by set, how often b's
+        answer is preferred, and the ``judge``; ``changed``: the prompts by what became of them;
+        ``transcripts``; ``notes``: what is not compared, and why.
 
     Raises:
         UserError: if the runs share no prompts.
@@ -83,6 +90,8 @@ def compare(a: Run, b: Run, seed: int) -> Record:
     notes += [f"{name} is left out: its answers are the same in both runs." for name in alike]
     rows = [row for model in models for row in _metrics(a, b, model, left_out, seed)]
     last = models[-1]
+    duels, judge = _head_to_head(judged, seed) if judged else ([], None)
+    _judge_together([*rows, *duels])
     return {
         "runs": [_run(run) for run in (a, b)],
         "level": statistics.LEVEL,
@@ -91,7 +100,9 @@ def compare(a: Run, b: Run, seed: int) -> Record:
         "prompts": len(common[last]),
         "settings": settings_differences(a.told["settings"], b.told["settings"]),
         "principles": principles_differences(a.told["principles"], b.told["principles"]),
-        "metrics": _judged_together(rows),
+        "metrics": rows,
+        "head_to_head": duels,
+        "judge": judge,
         "changed": _changed(a, b, last),
         "transcripts": _transcripts(a, b, last),
         "notes": notes,
@@ -224,8 +235,22 @@ def _metrics(a: Run, b: Run, model: str, left_out: set[str], seed: int) -> Itera
         }
 
 
-def _judged_together(rows: list[Record]) -> list[Record]:
-    """The rows with the adjusted p-value of each change, and whether it is a difference."""
+def _head_to_head(judged: Path, seed: int) -> tuple[list[Record], Record]:
+    """By set, the mean probability that b's answer is preferred, held against one half."""
+    sets: dict[str, list[float]] = {}
+    for row in read_jsonl(judged):
+        sets.setdefault(row["set"], []).append(row["p_first"])
+    rows = []
+    for name, shares in sorted(sets.items()):
+        won = statistics.mean(shares, seed)
+        p = statistics.sign_flip(shares, [0.5] * len(shares), seed)
+        change = {"value": won.value - 0.5, "low": won.low - 0.5, "high": won.high - 0.5, "p": p}
+        rows.append({"set": name, "good": 1, **won._asdict(), "change": change})
+    return rows, read_json(judged.with_suffix(".report.json"))["judge"]
+
+
+def _judge_together(rows: list[Record]) -> None:
+    """Give each row the adjusted p-value of its change, and whether it is a difference."""
     adjusted = statistics.holm([row["change"]["p"] for row in rows])
     for row, p in zip(rows, adjusted, strict=True):
         direction = (row["change"]["value"] > 0) - (row["change"]["value"] < 0)
@@ -234,7 +259,6 @@ def _judged_together(rows: list[Record]) -> list[Record]:
         if p < SIGNIFICANT and direction:
             words = {1: "better", -1: "worse", 0: "higher" if direction > 0 else "lower"}
             row["verdict"] = words[row["good"] * direction]
-    return rows
 
 
 def _changed(a: Run, b: Run, model: str) -> list[Record]:
@@ -326,19 +350,21 @@ def _kind(row: Record) -> str:
 # How it is told
 
 
-def render(compared: Record, drawing: Path) -> str:
-    """The comparison as HTML, with the figure that :func:`draw` has written."""
+def render(compared: Record, drawing: Path | None) -> str:
+    """The comparison as HTML, with the figure that :func:`draw` has written, if any."""
     caption = f"On the same {compared['prompts']} held-out prompts. Bars are 95% intervals."
-    figure = drawings.read_figure(drawing) | {"caption": caption}
+    figure = drawings.read_figure(drawing) | {"caption": caption} if drawing else None
     return page.render(
         "comparison.html.j2",
         **compared,
         figure=figure,
-        palette=drawings.palette([figure]),
+        palette=drawings.palette([figure] if figure else []),
         by_model=[
             {"label": tables.label(model), "rows": _told(compared, model)}
             for model in compared["models"]
         ],
+        last=tables.label(compared["models"][-1]),
+        duels=[_told_duel(row) for row in compared["head_to_head"]],
         sections=[
             ("results", "Results"),
             ("settings", "What was different"),
@@ -365,6 +391,12 @@ def _told(compared: Record, model: str) -> list[Record]:
     ]
 
 
+def _told_duel(row: Record) -> Record:
+    won = tables.estimate_text({"kind": "probability"}, row)
+    p = tables.p_text(row["change"]["adjusted_p"])
+    return {"set": row["set"], "n": row["n"], "won": won, "p": p, "verdict": row["verdict"]}
+
+
 def _parted(text: str) -> tuple[str, str]:
     """A value and its interval."""
     value, bracket, interval = text.partition("[")
@@ -383,8 +415,11 @@ def plain(compared: Record) -> str:
     return tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
 
 
-def draw(compared: Record) -> figures.Drawing:
-    """Harmlessness, helpfulness and over-refusal of the last model in both runs, with intervals."""
+def draw(compared: Record) -> figures.Drawing | None:
+    """Harmlessness, helpfulness and over-refusal of the last model in both runs, with intervals.
+
+    None where neither was measured alike in both.
+    """
     last = compared["models"][-1]
     names = {"a": compared["runs"][0]["name"], "b": compared["runs"][1]["name"]}
     metrics = [
@@ -392,6 +427,8 @@ def draw(compared: Record) -> figures.Drawing:
         for row in compared["metrics"]
         if row["model"] == last
     ]
+    if not any(figures.is_drawn(metric) for metric in metrics):
+        return None
     models = [{"name": name} for name in names.values()]
     drawn = figures.draw_evaluation({"models": models, "metrics": metrics})
     drawn.title = f"{tables.label(last)}: {names['a']} and {names['b']}"
