@@ -1,14 +1,5 @@
 # The figures and the report of a run.
 
-
-def page_files(name):
-    """What a page is made of beside its data: they are edited as programs are."""
-    return [
-        f"scripts/cai/evaluation/{part}"
-        for part in (f"{name}.html.j2", "page.html.j2", "page.css", "macros.html.j2")
-    ]
-
-
 LEDGERS = [
     rules.red_team.output.ledger,
     rules.helpful_sft.output.ledger,

@@ -91,6 +91,30 @@ INSTRUCT = literal(settings.models.instruct.template.model_dump_json())
 CLIENT = literal(settings.client.model_dump_json())
 
 
+def page_files(name):
+    """What a page is made of beside its data: they are edited as programs are."""
+    return [
+        f"scripts/cai/evaluation/{part}"
+        for part in (f"{name}.html.j2", "page.html.j2", "page.css", "macros.html.j2")
+    ]
+
+
+def folders_of(wildcards):
+    """The results folders of the two runs, once it is known that there are two."""
+    with told():
+        experiments.check_compared(config, at.base)
+    return [experiments.folder(at.base, name) for name in (wildcards.a, wildcards.b)]
+
+
+def files_of_both(wildcards):
+    """What is read of the two runs: their reports' data, and what their models did."""
+    return collect(
+        ["{folder}/report.json", "{folder}/evaluation/answers/{model}.jsonl"],
+        folder=folders_of(wildcards),
+        model=MODELS,
+    )
+
+
 onsuccess:
     print(f"Finished. All that was made is in {settings.results}/.")
 

@@ -8,22 +8,6 @@ wildcard_constraints:
     b=experiments.NAME,
 
 
-def folders_of(wildcards):
-    """The results folders of the two runs, once it is known that there are two."""
-    with told():
-        experiments.check_compared(config, at.base)
-    return [experiments.folder(at.base, name) for name in (wildcards.a, wildcards.b)]
-
-
-def files_of_both(wildcards):
-    """What is read of the two runs: their reports' data, and what their models did."""
-    return collect(
-        ["{folder}/report.json", "{folder}/evaluation/answers/{model}.jsonl"],
-        folder=folders_of(wildcards),
-        model=MODELS,
-    )
-
-
 # The judge, the principles and the model of the base run: one yardstick for all experiments.
 rule head_to_head:
     input:

@@ -141,4 +141,5 @@ def test_a_comparison_makes_the_experiment_and_leaves_the_base_run_alone(project
     assert (row["field"], row["b"]) == (field, 0.2)
     assert told["models"] == ["rl_cai"]
     assert any(row["name"] == "reward_harmful" for row in told["metrics"])  # the same reward model
+    assert [row["set"] for row in told["head_to_head"]] == ["harmful", "helpful"]
     assert project.planned() == set()
