@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 
 from cai import cli
-from cai.evaluation import comparison
+from cai.evaluation import comparison, comparison_page
 from cai.records import atomic, write_json, write_text
 
 
@@ -41,12 +41,12 @@ def main() -> None:
     compared = comparison.compare(a, b, options.seed, options.judged)
     write_json(options.output.with_suffix(".json"), compared)
     with atomic(options.output.with_suffix(".csv")) as stream:
-        csv.writer(stream, lineterminator="\n").writerows(comparison.csv_rows(compared))
-    drawn, path = comparison.draw(compared), options.output.with_suffix(".figure.svg")
+        csv.writer(stream, lineterminator="\n").writerows(comparison_page.csv_rows(compared))
+    drawn, path = comparison_page.draw(compared), options.output.with_suffix(".figure.svg")
     if drawn is not None:
         drawn.write(path)
-    write_text(options.output, comparison.render(compared, path if drawn else None))
-    print(f"{comparison.plain(compared)}\n\nThe comparison: {options.output}", flush=True)
+    write_text(options.output, comparison_page.render(compared, path if drawn else None))
+    print(f"{comparison_page.plain(compared)}\n\nThe comparison: {options.output}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,22 @@ which takes more runs to see.
 """
 
 import difflib
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cai.constitution import STAGE_TEXTS
 from cai.errors import fail_if
-from cai.evaluation import drawings, figures, page, statistics, tables
+from cai.evaluation import statistics, tables
+from cai.evaluation.differences import principles_differences, settings_differences
 from cai.evaluation.report import cost
 from cai.evaluation.summary import JOINED, METRICS, category_metrics, measure, read_model
-from cai.experiments import differing, flat
 from cai.records import Record, read_json, read_jsonl, uniform
 
 SIGNIFICANT = 0.05  # of p-values after Holm's adjustment
 SHOWN = 12  # prompts of each set
-TEXTS = ("critique", "revision", "preference")
 
 
 @dataclass(frozen=True)
@@ -127,52 +125,7 @@ def _run(run: Run) -> Record:
     }
 
 
-# What was different
-
-
-def settings_differences(a: Record, b: Record) -> list[Record]:
-    """The fields that differ, with both values; where the results are is none."""
-    values = [
-        {name: value for name, value in flat(settings) if name != "results"} for settings in (a, b)
-    ]
-    return [
-        {"field": name, "a": values[0].get(name), "b": values[1].get(name)}
-        for name in differing(*values)
-    ]
-
-
-def principles_differences(a: Sequence[Record], b: Sequence[Record]) -> list[Record]:
-    """What became of each principle, ``added``, ``removed``, ``edited`` or ``same``; its texts.
-
-    Each text is a list of ``(what, words)``: ``same``, ``del`` for words that only a has, ``ins``
-    for those that only b has.
-    """
-    before, after = ({row["id"]: row for row in rows} for rows in (a, b))
-    found = []
-    for name in [*before, *(name for name in after if name not in before)]:
-        old, new = before.get(name), after.get(name)
-        change = "added" if old is None else "removed" if new is None else "edited"
-        texts = {
-            field: word_differences((old or {}).get(field), (new or {}).get(field))
-            for field in TEXTS
-        }
-        found.append({"id": name, "change": "same" if old == new else change, "texts": texts})
-    return found
-
-
-def word_differences(a: str | None, b: str | None) -> list[tuple[str, str]]:
-    """The runs of words that stay, go (``del``) and come (``ins``) from one text to another.
-
-    >>> word_differences("Be kind.", "Be very kind.")
-    [('same', 'Be '), ('ins', 'very '), ('same', 'kind.')]
-    """
-    old, new = (re.findall(r"\S+\s*", text or "") for text in (a, b))
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    runs = []
-    for what, i, j, k, m in matcher.get_opcodes():
-        parts = (("same", old[i:j]),) if what == "equal" else (("del", old[i:j]), ("ins", new[k:m]))
-        runs += [(kind, "".join(words)) for kind, words in parts if words]
-    return runs
+# What is not compared
 
 
 def uncomparable(a: Run, b: Run) -> tuple[list[str], set[str]]:
@@ -345,111 +298,3 @@ def _outcome(one: Record, other: Record, names: Mapping[str, str]) -> str:
 def _kind(row: Record) -> str:
     kind = row.get("truth", {}).get("kind")
     return f" ({kind})" if kind else ""
-
-
-# How it is told
-
-
-def render(compared: Record, drawing: Path | None) -> str:
-    """The comparison as HTML, with the figure that :func:`draw` has written, if any."""
-    caption = f"On the same {compared['prompts']} held-out prompts. Bars are 95% intervals."
-    figure = drawings.read_figure(drawing) | {"caption": caption} if drawing else None
-    return page.render(
-        "comparison.html.j2",
-        **compared,
-        figure=figure,
-        palette=drawings.palette([figure] if figure else []),
-        by_model=[
-            {"label": tables.label(model), "rows": _told(compared, model)}
-            for model in compared["models"]
-        ],
-        last=tables.label(compared["models"][-1]),
-        duels=[_told_duel(row) for row in compared["head_to_head"]],
-        sections=[
-            ("results", "Results"),
-            ("settings", "What was different"),
-            ("transcripts", "Answers side by side"),
-            ("cost", "Cost"),
-        ],
-    )
-
-
-def _told(compared: Record, model: str) -> list[Record]:
-    """The rows of one model's table, as texts."""
-    rows = [row for row in compared["metrics"] if row["model"] == model]
-    return [
-        {
-            "label": row["label"],
-            "category": row["category"],
-            "n": row["change"]["n"],
-            **{side: _parted(tables.estimate_text(row, row[side])) for side in ("a", "b")},
-            "change": _parted(tables.change_text(row, row["change"])),
-            "p": tables.p_text(row["change"]["adjusted_p"]),
-            "verdict": row["verdict"],
-        }
-        for row in rows
-    ]
-
-
-def _told_duel(row: Record) -> Record:
-    won = tables.estimate_text({"kind": "probability"}, row)
-    p = tables.p_text(row["change"]["adjusted_p"])
-    return {"set": row["set"], "n": row["n"], "won": won, "p": p, "verdict": row["verdict"]}
-
-
-def _parted(text: str) -> tuple[str, str]:
-    """A value and its interval."""
-    value, bracket, interval = text.partition("[")
-    return value.strip(), bracket + interval
-
-
-def plain(compared: Record) -> str:
-    """The table of the last model, for a terminal."""
-    names = [run["name"] for run in compared["runs"]]
-    last = compared["models"][-1]
-    columns = ("label", "n", "a", "b", "change", "p", "verdict")
-    rows = [
-        [" ".join(cell) if isinstance(cell, tuple) else str(cell) for cell in map(row.get, columns)]
-        for row in _told(compared, last)
-    ]
-    return tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
-
-
-def draw(compared: Record) -> figures.Drawing | None:
-    """Harmlessness, helpfulness and over-refusal of the last model in both runs, with intervals.
-
-    None where neither was measured alike in both.
-    """
-    last = compared["models"][-1]
-    names = {"a": compared["runs"][0]["name"], "b": compared["runs"][1]["name"]}
-    metrics = [
-        {**row, "estimates": {name: row[side] for side, name in names.items()}}
-        for row in compared["metrics"]
-        if row["model"] == last
-    ]
-    if not any(figures.is_drawn(metric) for metric in metrics):
-        return None
-    models = [{"name": name} for name in names.values()]
-    drawn = figures.draw_evaluation({"models": models, "metrics": metrics})
-    drawn.title = f"{tables.label(last)}: {names['a']} and {names['b']}"
-    return drawn
-
-
-CSV_FIELDS = ("model", "metric", "set", "category", "n", "a", "a_low", "a_high", "b", "b_low")
-CSV_CHANGE = ("b_high", "change", "low", "high", "p", "adjusted_p", "verdict")
-
-
-def csv_rows(compared: Record) -> list[list[Any]]:
-    """Header and rows: a line for each model and measure."""
-
-    def row(metric: Mapping[str, Any]) -> list[Any]:
-        change = metric["change"]
-        return [
-            *(metric[name] for name in ("model", "name", "set", "category")),
-            change["n"],
-            *(metric[side][name] for side in ("a", "b") for name in ("value", "low", "high")),
-            *(change[name] for name in ("value", "low", "high", "p", "adjusted_p")),
-            metric["verdict"],
-        ]
-
-    return [[*CSV_FIELDS, *CSV_CHANGE], *map(row, compared["metrics"])]
