@@ -46,11 +46,14 @@ def main() -> None:
         nargs="?",
         help="of the judge, where the truth is known",
     )
+    parser.add_argument(
+        "--alarms", type=cli.existing_file, nargs="?", help="what was looked at between stages"
+    )
     parser.add_argument("--output", type=Path, required=True, help="HTML; .json stands beside it")
     options = parser.parse_args()
     summary = read_json(options.summary)
     files = {name: getattr(options, name) for name in FILES}
-    sources = report.Sources(**files, calibration=options.calibration)
+    sources = report.Sources(**files, calibration=options.calibration, alarms=options.alarms)
     principles = load_constitution(options.constitution)
     content = report.collect(summary, principles, options.settings, sources)
     write_text(options.output, report.render(content, options.settings, sources))

@@ -249,9 +249,38 @@ def test_a_step_that_lost_its_records_is_told_but_not_one_that_left_some_out(fin
     assert "records failed" not in printed
 
 
+def test_alarms_come_first_and_all_that_was_looked_at_is_listed(finished, tmp_path):
+    common = {"stage": "SL-CAI", "advice": "Read some."}
+    checks = [
+        common | {"what": "length", "raised": False, "level": "notice", "told": "Length stays."},
+        common | {"what": "phrase", "raised": True, "level": "notice", "told": "One phrase."},
+        common | {"what": "looping", "raised": True, "level": "warning", "told": "It loops."},
+    ]
+    write_json(tmp_path / "alarms.json", {"alarms": [], "checks": checks})
+    words = arguments(finished, tmp_path / "report.html")
+    run_program("report", *words, "--alarms", tmp_path / "alarms.json")
+    told = read_json(tmp_path / "report.json")
+    first, second, *_ = told["warnings"]
+    assert (first, second) == ("SL-CAI: It loops. Read some.", "SL-CAI: One phrase. Read some.")
+    text = (tmp_path / "report.html").read_text()
+    assert "Length stays." in text[text.index('id="checks"') :]
+    assert 0 < text.index(first) < text.index('id="results"')
+
+
+def test_the_data_beside_the_page_is_what_a_comparison_needs(finished):
+    told = read_json(finished / "report.json")
+    assert told["settings"]["seed"] == 1
+    assert [p.id for p in load_constitution("demo/constitution.yaml")] == [
+        p["id"] for p in told["principles"]
+    ]
+    assert told["summary"] == read_json(finished / "evaluation/summary.json")
+    assert told["judges"][0]["order_agreement"] == pytest.approx(0.875)
+
+
 @pytest.mark.parametrize(
     ("option", "content", "told"),
     [
+        ("--alarms", "{}", "no checks: the field 'checks' is missing"),
         ("--ledgers", '{"in": 3}', "not a ledger: the field 'step' is missing"),
         ("--ledgers", "{", "not JSON"),
         ("--judge-reports", "{}", "not a judge's report: no field 'comparisons'"),

@@ -49,6 +49,7 @@ class Sources:
     chains: Sequence[Path] = ()
     manifests: Sequence[Path] = ()
     calibration: Path | None = None
+    alarms: Path | None = None
     sample: Sample = field(default_factory=Sample)
 
 
@@ -58,8 +59,10 @@ def collect(
     """What the report tells, as data: all of it but drawings, transcripts and chains."""
     judges, ledgers = read_judge_reports(sources.judge_reports), read_ledgers(sources.ledgers)
     preferences = [principle.id for principle in principles if principle.preference]
+    checks = read_checks(sources.alarms) if sources.alarms else []
     return {
         "warnings": [
+            *(f"{check['stage']}: {check['told']} {check['advice']}" for check in raised(checks)),
             *summary["warnings"],
             *judge_alerts(judges, preferences),
             *step_alerts(ledgers),
@@ -69,6 +72,7 @@ def collect(
         "principles": [principle.model_dump() for principle in principles],
         "settings": settings.model_dump(mode="json"),
         "judges": judges,
+        "checks": checks,
         "calibration": read_json(sources.calibration) if sources.calibration else None,
         "ledgers": ledgers,
         "manifests": [read_json(path) for path in sources.manifests],
@@ -101,6 +105,7 @@ def render(content: Record, settings: Settings, sources: Sources) -> str:
                 ("figures", "Figures", figures),
                 ("transcripts", "Answers side by side", True),
                 ("chains", "Critiques and revisions", chains),
+                ("checks", "Checks between stages", content["checks"]),
                 ("judge", "The judge", content["judges"]),
                 ("run", "What was run", True),
                 ("checkpoints", "Checkpoints and cost", content["manifests"]),
@@ -151,6 +156,22 @@ def origins(settings: Settings) -> list[Record]:
 def _origin(source: Source) -> Record:
     part = f" ({source.data_dir})" if source.data_dir else ""
     return {"source": f"{source.source}{part}", "revision": source.revision or "local file"}
+
+
+def read_checks(path: Path) -> list[Record]:
+    """What was looked at between stages: ``checks`` with stage, what, raised, told and advice."""
+    content = read_json(path)
+    fail_if("checks" not in content, f"{path}: no checks: the field 'checks' is missing")
+    for check in content["checks"]:
+        for name in ("stage", "what", "raised", "told", "advice"):
+            fail_if(name not in check, f"{path}: a check without the field {name!r}")
+    return content["checks"]
+
+
+def raised(checks: Iterable[Record]) -> list[Record]:
+    """The checks that are alarms, the worst first."""
+    alarms = [check for check in checks if check["raised"]]
+    return sorted(alarms, key=lambda check: check.get("level") != "warning")
 
 
 def cost(manifests: Iterable[Record]) -> Record:
