@@ -81,6 +81,17 @@ def test_each_run_has_its_own_reward_model(told, finished, copied, tmp_path):
     assert (notes, left_out) == ([], set())
 
 
+def test_what_both_runs_share_is_counted_as_shared(finished, copied):
+    report = read_json(copied / "report.json")
+    own = {"artefact": "rl_cai.nemo", "sha256": "2" * 64, "seconds": 5.5, "gpu_hours": 0.5}
+    report["manifests"].append(own)
+    write_json(copied / "report.json", report)
+    a, b = (comparison.read_run(str(n), n) for n in (finished, copied))
+    [_, told] = comparison.compare(a, b, seed=0)["runs"]
+    assert told["shared"]["seconds"] == pytest.approx(94.2)
+    assert told["cost"] == {"seconds": pytest.approx(99.7), "gpu_hours": 0.5}
+
+
 def test_judges_of_other_principles_are_not_compared(finished, copied):
     report = read_json(copied / "report.json")
     report["principles"][0]["preference"] = "Which answer is longer?"

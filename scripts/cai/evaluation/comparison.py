@@ -91,7 +91,7 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
     duels, judge = _head_to_head(judged, seed) if judged else ([], None)
     _judge_together([*rows, *duels])
     return {
-        "runs": [_run(run) for run in (a, b)],
+        "runs": [_run(run, other) for run, other in ((a, b), (b, a))],
         "level": statistics.LEVEL,
         "seed": seed,
         "models": models,
@@ -114,12 +114,16 @@ def _same(a: Run, b: Run, model: str) -> bool:
     return next(answers) == next(answers)
 
 
-def _run(run: Run) -> Record:
+def _run(run: Run, other: Run) -> Record:
+    """What a run is, and its cost: all of it, and the part that was made for both runs."""
     told = run.told
+    theirs = {one["sha256"] for one in other.told["manifests"]}
+    both = [one for one in told["manifests"] if one["sha256"] in theirs]
     return {
         "name": run.name,
         "facts": told["facts"],
         "cost": cost(told["manifests"]),
+        "shared": cost(both),
         "manifests": told["manifests"],
         "judges": told["judges"],
     }
