@@ -63,6 +63,14 @@ def test_nothing_is_wider_than_the_screen(opened, name, width):
     assert page.evaluate(outside) == []
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_headings_of_columns_are_not_broken_letter_by_letter(opened, name):
+    page = opened(name, width=360)
+    unfold(page)
+    heights = "[...document.querySelectorAll('thead tr')].map(row => row.clientHeight)"
+    assert max(page.evaluate(heights)) < 80  # pixels: three lines
+
+
 @pytest.mark.parametrize(("name", "width", "scheme"), list(product(PAGES, WIDTHS, SCHEMES)))
 def test_it_keeps_the_rules_of_accessibility(opened, name, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
