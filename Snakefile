@@ -8,6 +8,9 @@ min_version("9.27")
 configfile: "config/config.yaml"
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/models.smk"
 include: "rules/datasets.smk"
@@ -17,6 +20,7 @@ include: "rules/reward_model.smk"
 include: "rules/ppo.smk"
 include: "rules/evaluation.smk"
 include: "rules/artefacts.smk"
+include: "rules/compare.smk"
 include: "rules/preflight.smk"
 
 

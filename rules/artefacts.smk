@@ -24,6 +24,7 @@ rule training_curves:
     output:
         svg=report(
             "<results>/figures/training_curves.svg",
+            caption="captions/training_curves.rst",
             category="Training",
             labels={"figure": "SFT and reward model"},
         ),
@@ -45,6 +46,7 @@ rule ppo_curves:
     output:
         svg=report(
             "<results>/figures/ppo_curves.svg",
+            caption="captions/ppo_curves.rst",
             category="Training",
             labels={"figure": "PPO: reward, KL, length"},
         ),
@@ -65,6 +67,7 @@ rule harmlessness:
     output:
         svg=report(
             "<results>/figures/harmlessness.svg",
+            caption="captions/harmlessness.rst",
             category="Evaluation",
             labels={"figure": "harmlessness and helpfulness"},
         ),
@@ -81,7 +84,7 @@ rule harmlessness:
 rule report:
     input:
         program="scripts/report.py",
-        page="scripts/cai/evaluation/report.html.j2",
+        page=page_files("report"),
         summary=rules.summary.output.json,
         answers=collect(rules.answers.output.data, model=MODELS),
         figures=[
@@ -100,12 +103,15 @@ rule report:
             rules.reward_model.output.manifest,
             rules.rl_cai.output.manifest,
         ],
+        calibration=rules.calibration.output if settings.evaluation.classifier else [],
     output:
         html=report(
             "<results>/report.html",
+            caption="captions/report.rst",
             category="Evaluation",
             labels={"figure": "the report"},
         ),
+        data="<results>/report.json",
     log:
         "<results>/logs/report.log",
     localrule: True
@@ -120,4 +126,5 @@ rule report:
         "python {input.program} --summary {input.summary} --constitution {params.constitution}"
         " --settings {params.settings:q} --answers {input.answers} --figures {input.figures}"
         " --ledgers {input.ledgers} --judge-reports {input.judge} --chains {input.chains}"
-        " --manifests {input.manifests} --output {output.html} 2>&1 | tee {log}"
+        " --manifests {input.manifests} --calibration {input.calibration} --output {output.html}"
+        " 2>&1 | tee {log}"

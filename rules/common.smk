@@ -10,7 +10,7 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, dag, nemo, preflight, servers, sizing
+from cai import cluster, dag, experiments, nemo, preflight, servers, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
@@ -34,11 +34,19 @@ def told():
 
 
 with told():
-    settings, principles, few_shot = preflight.check(config)
+    settings, principles, few_shot, at, base = experiments.check(config)
 
 
+# Where each part of the workflow has its files. All is in one folder, but for an experiment, which
+# takes the parts that come out alike from the base run's.
 pathvars:
-    results=settings.results,
+    pretrained=at.pretrained,
+    source=at.source,
+    supervised=at.supervised,
+    candidates=at.candidates,
+    preference=at.preference,
+    results=at.results,
+    base=at.base,
 
 
 wildcard_constraints:
@@ -76,14 +84,44 @@ def launch_actor(wildcards, resources):
     return split(resources)[1].model_dump_json(exclude_defaults=True)
 
 
-# Names of parameters that several rules take. WORK is what jobs resume from: journals, checkpoints.
-WORK = f"{settings.results}/work"
+def journal(place, name):
+    """Where a job keeps what was answered; an experiment's also reads the base run's."""
+    own, base = (f"{root}/work/journal/{name}.jsonl" for root in (place, at.base))
+    return own if place == at.base else [own, base]
+
+
+# Names of parameters that several rules take. WORK is what the last part's jobs resume from.
+WORK = f"{at.results}/work"
 SHARDS = range(settings.shards)
 PARTS, KINDS = ["train", "test"], ["prompts", "comparisons"]
 SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_fraction]
 CHAT = literal(settings.models.base.template.model_dump_json())
 INSTRUCT = literal(settings.models.instruct.template.model_dump_json())
 CLIENT = literal(settings.client.model_dump_json())
+
+
+def page_files(name):
+    """What a page is made of beside its data: they are edited as programs are."""
+    return [
+        f"scripts/cai/evaluation/{part}"
+        for part in (f"{name}.html.j2", "page.html.j2", "page.css", "macros.html.j2")
+    ]
+
+
+def folders_of(wildcards):
+    """The results folders of the two runs, once it is known that there are two."""
+    with told():
+        experiments.check_compared(config, at.base)
+    return [experiments.folder(at.base, name) for name in (wildcards.a, wildcards.b)]
+
+
+def files_of_both(wildcards):
+    """What is read of the two runs: their reports' data, and what their models did."""
+    return collect(
+        ["{folder}/report.json", "{folder}/evaluation/answers/{model}.jsonl"],
+        folder=folders_of(wildcards),
+        model=MODELS,
+    )
 
 
 onsuccess:

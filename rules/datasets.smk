@@ -5,14 +5,14 @@ rule red_team:
     input:
         program="scripts/prepare_red_team.py",
         files=settings.datasets.red_team.files,
-        model="<results>/models/instruct.nemo",
+        model="<pretrained>/models/instruct.nemo",
     output:
-        train="<results>/data/red_team/train.jsonl",
-        test="<results>/data/red_team/test.jsonl",
-        ledger="<results>/data/red_team/train.ledger.json",
-        manifests=collect("<results>/data/red_team/{part}.manifest.json", part=PARTS),
+        train="<source>/data/red_team/train.jsonl",
+        test="<source>/data/red_team/test.jsonl",
+        ledger="<source>/data/red_team/train.ledger.json",
+        manifests=collect("<source>/data/red_team/{part}.manifest.json", part=PARTS),
     log:
-        "<results>/logs/red_team.log",
+        "<source>/logs/red_team.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -33,11 +33,11 @@ rule helpful_sft:
         program="scripts/prepare_helpful_sft.py",
         files=settings.datasets.helpful_sft.files,
     output:
-        data="<results>/data/helpful_sft.jsonl",
-        ledger="<results>/data/helpful_sft.ledger.json",
-        manifest="<results>/data/helpful_sft.manifest.json",
+        data="<source>/data/helpful_sft.jsonl",
+        ledger="<source>/data/helpful_sft.ledger.json",
+        manifest="<source>/data/helpful_sft.manifest.json",
     log:
-        "<results>/logs/helpful_sft.log",
+        "<source>/logs/helpful_sft.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -53,20 +53,20 @@ rule helpful_preferences:
     input:
         program="scripts/prepare_preferences.py",
         files=preflight.files(settings.datasets.helpful_preferences),
-        model="<results>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
     output:
-        train_prompts="<results>/data/helpful_preferences/train.prompts.jsonl",
-        train_comparisons="<results>/data/helpful_preferences/train.comparisons.jsonl",
-        test_prompts="<results>/data/helpful_preferences/test.prompts.jsonl",
-        test_comparisons="<results>/data/helpful_preferences/test.comparisons.jsonl",
-        ledger="<results>/data/helpful_preferences/train.comparisons.ledger.json",
+        train_prompts="<source>/data/helpful_preferences/train.prompts.jsonl",
+        train_comparisons="<source>/data/helpful_preferences/train.comparisons.jsonl",
+        test_prompts="<source>/data/helpful_preferences/test.prompts.jsonl",
+        test_comparisons="<source>/data/helpful_preferences/test.comparisons.jsonl",
+        ledger="<source>/data/helpful_preferences/train.comparisons.ledger.json",
         manifests=collect(
-            "<results>/data/helpful_preferences/{part}.{kind}.manifest.json",
+            "<source>/data/helpful_preferences/{part}.{kind}.manifest.json",
             part=PARTS,
             kind=KINDS,
         ),
     log:
-        "<results>/logs/helpful_preferences.log",
+        "<source>/logs/helpful_preferences.log",
     localrule: True
     conda:
         "../envs/controller.yaml"

@@ -1,14 +1,14 @@
 # Step 7. Evaluation on held-out prompts: helpful-only, SL-CAI and RL-CAI.
 
 MODELS = {
-    "helpful_only": f"{settings.results}/models/instruct.nemo",
-    "sl_cai": f"{settings.results}/sl_cai.nemo",
-    "rl_cai": f"{settings.results}/rl_cai.nemo",
+    "helpful_only": f"{at.pretrained}/models/instruct.nemo",
+    "sl_cai": f"{at.supervised}/sl_cai.nemo",
+    "rl_cai": f"{at.results}/rl_cai.nemo",
 }
 EXPORTED = {
-    "helpful_only": servers.exported(settings, "instruct"),
-    "sl_cai": servers.exported(settings, "sl_cai"),
-    "rl_cai": servers.exported(settings, "rl_cai"),
+    "helpful_only": servers.exported(settings, "instruct", at.pretrained),
+    "sl_cai": servers.exported(settings, "sl_cai", at.supervised),
+    "rl_cai": servers.exported(settings, "rl_cai", at.results),
 }
 TRAINED = ["sl_cai", "rl_cai"]  # judged against the helpful-only model
 
@@ -60,7 +60,7 @@ rule answers:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        journal=f"{WORK}/journal/answers-{{model}}.jsonl",
+        journal=journal(at.results, "answers-{model}"),
         template=branch(
             lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
         ),
@@ -104,7 +104,7 @@ rule rewards:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        journal=f"{WORK}/journal/rewards.jsonl",
+        journal=journal(at.results, "rewards"),
         template=CHAT,
         length=settings.lengths.rl,
         server=nemo.reward_server(settings),
@@ -121,8 +121,8 @@ rule judged:
         program="scripts/judge_answers.py",
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",
-        model="<results>/models/instruct.nemo",
-        exported=servers.judge_exported(settings),
+        model="<pretrained>/models/instruct.nemo",
+        exported=servers.judge_exported(settings, at.pretrained),
     output:
         data="<results>/evaluation/judged/{model}.jsonl",
         ledger="<results>/evaluation/judged/{model}.ledger.json",
@@ -139,7 +139,7 @@ rule judged:
         launch=launch,
         principles=literal(principles["preference"]),
         judge=literal(settings.judge.model_dump_json()),
-        journal=f"{WORK}/journal/judged-{{model}}.jsonl",
+        journal=journal(at.results, "judged-{model}"),
         template=INSTRUCT,
         seed=settings.seed,
         client=CLIENT,
@@ -180,10 +180,10 @@ rule calibration:
         classifier=settings.evaluation.classifier or [],
         judged=collect(rules.preferences.output.data, shard=SHARDS),
     output:
-        json="<results>/rl_cai/calibration.json",
-        manifest="<results>/rl_cai/calibration.manifest.json",
+        json="<preference>/rl_cai/calibration.json",
+        manifest="<preference>/rl_cai/calibration.manifest.json",
     log:
-        "<results>/logs/calibration.log",
+        "<preference>/logs/calibration.log",
     localrule: True
     conda:
         "../envs/controller.yaml"

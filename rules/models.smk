@@ -5,21 +5,14 @@ MODEL_FILES = {
 }
 
 
-SERVED = {
-    "instruct": f"{settings.results}/models/instruct.nemo",
-    "sl_cai": f"{settings.results}/sl_cai.nemo",
-    "rl_cai": f"{settings.results}/rl_cai.nemo",
-}
-
-
 rule fetch_model:
     input:
         program="scripts/fetch_model.py",
         files=lookup("{pretrained}", within=MODEL_FILES),
     output:
-        directory("<results>/models/{pretrained}_hf"),
+        directory("<pretrained>/models/{pretrained}_hf"),
     log:
-        "<results>/logs/fetch_model/{pretrained}.log",
+        "<pretrained>/logs/fetch_model/{pretrained}.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -33,12 +26,12 @@ rule convert_model:
     input:
         rules.fetch_model.output,
     output:
-        nemo="<results>/models/{pretrained}.nemo",
-        manifest="<results>/models/{pretrained}.manifest.json",
+        nemo="<pretrained>/models/{pretrained}.nemo",
+        manifest="<pretrained>/models/{pretrained}.manifest.json",
     log:
-        "<results>/logs/convert_model/{pretrained}.log",
+        "<pretrained>/logs/convert_model/{pretrained}.log",
     benchmark:
-        "<results>/benchmarks/convert_model/{pretrained}.tsv"
+        "<pretrained>/benchmarks/convert_model/{pretrained}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
@@ -52,19 +45,23 @@ rule convert_model:
 # For servers that load Hugging Face folders (server.kind); the mark is written when one is whole.
 rule export_model:
     input:
-        lookup("{served}", within=SERVED),
+        branch(
+            lambda wildcards: wildcards.served == "instruct",
+            "{place}/models/{served}.nemo",
+            "{place}/{served}.nemo",
+        ),
     output:
-        "<results>/hf/{served}.json",
+        "{place}/hf/{served}.json",
     log:
-        "<results>/logs/export_model/{served}.log",
+        "{place}/logs/export_model/{served}.log",
     benchmark:
-        "<results>/benchmarks/export_model/{served}.tsv"
+        "{place}/benchmarks/export_model/{served}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
         python=settings.nemo.python,
-        folder=f"{settings.results}/hf/{{served}}",
+        folder="{place}/hf/{served}",
     shell:
         "python scripts/launch.py --launch {params.launch:q}"
         " -- {params.python} scripts/convert_nemo_to_hf.py {input} {params.folder} --mark {output}"

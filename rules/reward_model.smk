@@ -7,19 +7,19 @@ rule reward_model:
         train=rules.rl_dataset.output.train_comparisons,
         test=rules.rl_dataset.output.test_comparisons,
     output:
-        nemo="<results>/reward_model.nemo",
-        manifest="<results>/reward_model.manifest.json",
-        metrics="<results>/reward_model.metrics.csv",
+        nemo="<preference>/reward_model.nemo",
+        manifest="<preference>/reward_model.manifest.json",
+        metrics="<preference>/reward_model.metrics.csv",
     log:
-        job="<results>/logs/reward_model.log",
-        nemo="<results>/logs/reward_model.nemo.log",
+        job="<preference>/logs/reward_model.log",
+        nemo="<preference>/logs/reward_model.nemo.log",
     benchmark:
-        "<results>/benchmarks/reward_model.tsv"
+        "<preference>/benchmarks/reward_model.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        work=f"{WORK}/reward_model",
+        work=f"{at.preference}/work/reward_model",
         command=nemo.reward_model(settings),
     shell:
         "python scripts/train.py --what reward_model --name megatron_gpt --work {params.work}"

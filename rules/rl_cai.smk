@@ -6,22 +6,22 @@ rule candidates:
         program="scripts/sample_candidates.py",
         prompts=rules.red_team.output.train,
         model=rules.sl_cai.output.nemo,
-        exported=servers.exported(settings, "sl_cai"),
+        exported=servers.exported(settings, "sl_cai", at.supervised),
     output:
-        data="<results>/rl_cai/candidates/{shard}.jsonl",
-        ledger="<results>/rl_cai/candidates/{shard}.ledger.json",
-        manifest="<results>/rl_cai/candidates/{shard}.manifest.json",
+        data="<candidates>/rl_cai/candidates/{shard}.jsonl",
+        ledger="<candidates>/rl_cai/candidates/{shard}.ledger.json",
+        manifest="<candidates>/rl_cai/candidates/{shard}.manifest.json",
     log:
-        job="<results>/logs/candidates/{shard}.log",
-        nemo="<results>/logs/candidates/{shard}.nemo.log",
+        job="<candidates>/logs/candidates/{shard}.log",
+        nemo="<candidates>/logs/candidates/{shard}.nemo.log",
     benchmark:
-        "<results>/benchmarks/candidates/{shard}.tsv"
+        "<candidates>/benchmarks/candidates/{shard}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
         shard=f"{{shard}}/{settings.shards}",
-        journal=f"{WORK}/journal/candidates-{{shard}}.jsonl",
+        journal=journal(at.candidates, "candidates-{shard}"),
         template=CHAT,
         temperatures=settings.preferences.temperatures,
         sampling=literal(settings.preferences.candidate.model_dump_json()),
@@ -43,25 +43,25 @@ rule preferences:
     input:
         program="scripts/judge.py",
         candidates=rules.candidates.output.data,
-        model="<results>/models/instruct.nemo",
-        exported=servers.judge_exported(settings),
+        model="<pretrained>/models/instruct.nemo",
+        exported=servers.judge_exported(settings, at.pretrained),
     output:
-        data="<results>/rl_cai/preferences/{shard}.jsonl",
-        ledger="<results>/rl_cai/preferences/{shard}.ledger.json",
-        report="<results>/rl_cai/preferences/{shard}.report.json",
-        manifest="<results>/rl_cai/preferences/{shard}.manifest.json",
+        data="<preference>/rl_cai/preferences/{shard}.jsonl",
+        ledger="<preference>/rl_cai/preferences/{shard}.ledger.json",
+        report="<preference>/rl_cai/preferences/{shard}.report.json",
+        manifest="<preference>/rl_cai/preferences/{shard}.manifest.json",
     log:
-        job="<results>/logs/preferences/{shard}.log",
-        nemo="<results>/logs/preferences/{shard}.nemo.log",
+        job="<preference>/logs/preferences/{shard}.log",
+        nemo="<preference>/logs/preferences/{shard}.nemo.log",
     benchmark:
-        "<results>/benchmarks/preferences/{shard}.tsv"
+        "<preference>/benchmarks/preferences/{shard}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
         principles=literal(principles["preference"]),
         judge=literal(settings.judge.model_dump_json()),
-        journal=f"{WORK}/journal/preferences-{{shard}}.jsonl",
+        journal=journal(at.preference, "preferences-{shard}"),
         template=INSTRUCT,
         seed=settings.seed,
         client=CLIENT,
@@ -85,21 +85,21 @@ rule rl_dataset:
         helpful_train_comparisons=rules.helpful_preferences.output.train_comparisons,
         helpful_test_prompts=rules.helpful_preferences.output.test_prompts,
         helpful_test_comparisons=rules.helpful_preferences.output.test_comparisons,
-        model="<results>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
     output:
-        train_prompts="<results>/rl_cai/train.prompts.jsonl",
-        train_comparisons="<results>/rl_cai/train.comparisons.jsonl",
-        test_prompts="<results>/rl_cai/test.prompts.jsonl",
-        test_comparisons="<results>/rl_cai/test.comparisons.jsonl",
+        train_prompts="<preference>/rl_cai/train.prompts.jsonl",
+        train_comparisons="<preference>/rl_cai/train.comparisons.jsonl",
+        test_prompts="<preference>/rl_cai/test.prompts.jsonl",
+        test_comparisons="<preference>/rl_cai/test.comparisons.jsonl",
         ledgers=[
-            "<results>/rl_cai/train.comparisons.ledger.json",
-            "<results>/rl_cai/train.prompts.ledger.json",
+            "<preference>/rl_cai/train.comparisons.ledger.json",
+            "<preference>/rl_cai/train.prompts.ledger.json",
         ],
         manifests=collect(
-            "<results>/rl_cai/{part}.{kind}.manifest.json", part=PARTS, kind=KINDS
+            "<preference>/rl_cai/{part}.{kind}.manifest.json", part=PARTS, kind=KINDS
         ),
     log:
-        "<results>/logs/rl_dataset.log",
+        "<preference>/logs/rl_dataset.log",
     conda:
         "../envs/controller.yaml"
     params:

@@ -5,23 +5,23 @@ rule responses:
     input:
         program="scripts/respond.py",
         prompts=rules.red_team.output.train,
-        model="<results>/models/instruct.nemo",
-        exported=servers.exported(settings, "instruct"),
+        model="<pretrained>/models/instruct.nemo",
+        exported=servers.exported(settings, "instruct", at.pretrained),
     output:
-        data="<results>/sl_cai/responses/{shard}.jsonl",
-        ledger="<results>/sl_cai/responses/{shard}.ledger.json",
-        manifest="<results>/sl_cai/responses/{shard}.manifest.json",
+        data="<source>/sl_cai/responses/{shard}.jsonl",
+        ledger="<source>/sl_cai/responses/{shard}.ledger.json",
+        manifest="<source>/sl_cai/responses/{shard}.manifest.json",
     log:
-        job="<results>/logs/responses/{shard}.log",
-        nemo="<results>/logs/responses/{shard}.nemo.log",
+        job="<source>/logs/responses/{shard}.log",
+        nemo="<source>/logs/responses/{shard}.nemo.log",
     benchmark:
-        "<results>/benchmarks/responses/{shard}.tsv"
+        "<source>/benchmarks/responses/{shard}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
         shard=f"{{shard}}/{settings.shards}",
-        journal=f"{WORK}/journal/responses-{{shard}}.jsonl",
+        journal=journal(at.source, "responses-{shard}"),
         template=INSTRUCT,
         sampling=literal(settings.supervised.response.model_dump_json()),
         seed=settings.seed,
@@ -42,17 +42,17 @@ rule revisions:
     input:
         program="scripts/revise.py",
         responses=rules.responses.output.data,
-        model="<results>/models/instruct.nemo",
-        exported=servers.exported(settings, "instruct"),
+        model="<pretrained>/models/instruct.nemo",
+        exported=servers.exported(settings, "instruct", at.pretrained),
     output:
-        data="<results>/sl_cai/revisions/{shard}.jsonl",
-        ledger="<results>/sl_cai/revisions/{shard}.ledger.json",
-        manifest="<results>/sl_cai/revisions/{shard}.manifest.json",
+        data="<supervised>/sl_cai/revisions/{shard}.jsonl",
+        ledger="<supervised>/sl_cai/revisions/{shard}.ledger.json",
+        manifest="<supervised>/sl_cai/revisions/{shard}.manifest.json",
     log:
-        job="<results>/logs/revisions/{shard}.log",
-        nemo="<results>/logs/revisions/{shard}.nemo.log",
+        job="<supervised>/logs/revisions/{shard}.log",
+        nemo="<supervised>/logs/revisions/{shard}.nemo.log",
     benchmark:
-        "<results>/benchmarks/revisions/{shard}.tsv"
+        "<supervised>/benchmarks/revisions/{shard}.tsv"
     conda:
         "../envs/controller.yaml"
     params:
@@ -60,7 +60,7 @@ rule revisions:
         principles=literal(principles["supervised"]),
         few_shot=literal(few_shot),
         rounds=settings.supervised.rounds,
-        journal=f"{WORK}/journal/revisions-{{shard}}.jsonl",
+        journal=journal(at.supervised, "revisions-{shard}"),
         template=INSTRUCT,
         critique=literal(settings.supervised.critique.model_dump_json()),
         revision=literal(settings.supervised.revision.model_dump_json()),
@@ -90,16 +90,16 @@ rule sl_dataset:
             rules.red_team.output.test,
             rules.helpful_preferences.output.test_prompts,
         ],
-        model="<results>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
     output:
-        train="<results>/sl_cai/train.jsonl",
-        validation="<results>/sl_cai/validation.jsonl",
-        ledger="<results>/sl_cai/train.ledger.json",
+        train="<supervised>/sl_cai/train.jsonl",
+        validation="<supervised>/sl_cai/validation.jsonl",
+        ledger="<supervised>/sl_cai/train.ledger.json",
         manifests=collect(
-            "<results>/sl_cai/{part}.manifest.json", part=["train", "validation"]
+            "<supervised>/sl_cai/{part}.manifest.json", part=["train", "validation"]
         ),
     log:
-        "<results>/logs/sl_dataset.log",
+        "<supervised>/logs/sl_dataset.log",
     conda:
         "../envs/controller.yaml"
     params:
@@ -116,23 +116,23 @@ rule sl_dataset:
 
 rule sl_cai:
     input:
-        model="<results>/models/base.nemo",
+        model="<pretrained>/models/base.nemo",
         train=rules.sl_dataset.output.train,
         validation=rules.sl_dataset.output.validation,
     output:
-        nemo="<results>/sl_cai.nemo",
-        manifest="<results>/sl_cai.manifest.json",
-        metrics="<results>/sl_cai.metrics.csv",
+        nemo="<supervised>/sl_cai.nemo",
+        manifest="<supervised>/sl_cai.manifest.json",
+        metrics="<supervised>/sl_cai.metrics.csv",
     log:
-        job="<results>/logs/sl_cai.log",
-        nemo="<results>/logs/sl_cai.nemo.log",
+        job="<supervised>/logs/sl_cai.log",
+        nemo="<supervised>/logs/sl_cai.nemo.log",
     benchmark:
-        "<results>/benchmarks/sl_cai.tsv"
+        "<supervised>/benchmarks/sl_cai.tsv"
     conda:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        work=f"{WORK}/sl_cai",
+        work=f"{at.supervised}/work/sl_cai",
         command=nemo.sft(settings),
     shell:
         "python scripts/train.py --what sl_cai --name megatron_gpt_sft --work {params.work}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the report of a run, one self-contained HTML file, and print its headline table."""
+"""Write the report of a run, one self-contained HTML file with its data as JSON beside it."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from pathlib import Path
 from cai import cli
 from cai.constitution import load_constitution
 from cai.evaluation import report, tables
-from cai.records import read_json, write_text
+from cai.records import read_json, write_json, write_text
 from cai.settings import Settings
 
 FILES = {
@@ -40,13 +40,25 @@ def main() -> None:
             default=[],
             help=what,
         )
-    parser.add_argument("--output", type=Path, required=True, help="HTML")
+    parser.add_argument(
+        "--calibration",
+        type=cli.existing_file,
+        nargs="?",
+        help="of the judge, where the truth is known",
+    )
+    parser.add_argument(
+        "--alarms", type=cli.existing_file, nargs="?", help="what was looked at between stages"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="HTML; .json stands beside it")
     options = parser.parse_args()
     summary = read_json(options.summary)
-    sources = report.Sources(**{name: getattr(options, name) for name in FILES})
+    files = {name: getattr(options, name) for name in FILES}
+    sources = report.Sources(**files, calibration=options.calibration, alarms=options.alarms)
     principles = load_constitution(options.constitution)
-    write_text(options.output, report.render(summary, principles, options.settings, sources))
-    for warning in report.warnings(summary, principles, sources):
+    content = report.collect(summary, principles, options.settings, sources)
+    write_text(options.output, report.render(content, options.settings, sources))
+    write_json(options.output.with_suffix(".json"), content)
+    for warning in content["warnings"]:
         print(f"Warning: {warning}")
     print(f"\n{tables.plain(*tables.table(summary))}\n\nThe report: {options.output}", flush=True)
 

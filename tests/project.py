@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -93,9 +94,9 @@ class Project:
         rows = (self.results / f"{name}.metrics.csv").read_text()
         return [int(step) for step in re.findall(rf"^{metric},(\d+),", rows, re.MULTILINE)]
 
-    def planned(self, *arguments: str) -> set[str]:
+    def planned(self, *arguments: str, targets: Sequence[str] = TARGETS) -> set[str]:
         """The rules that a dry run would run."""
-        plan = self.snakemake("-n", *arguments, "--", *TARGETS)
+        plan = self.snakemake("-n", *arguments, "--", *targets)
         return set(re.findall(r"^(?:local)?rule (\w+):", plan, re.MULTILINE)) - {"all"}
 
 

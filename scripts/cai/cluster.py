@@ -19,7 +19,8 @@ from cai.settings import Model, Settings
 
 ASKED = ("responses", "revisions", "candidates", "answers")
 SERVED = (*ASKED, "rewards")
-JUDGED = ("preferences", "judged")  # served here by a judge that reads log-probabilities only
+# served here by a judge that reads log-probabilities only
+JUDGED = ("preferences", "judged", "head_to_head")
 TRAINED = ("sl_cai", "reward_model", "rl_cai")
 Resources = Mapping[str, Any]
 

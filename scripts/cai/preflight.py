@@ -18,7 +18,7 @@ from cai.errors import UserError, fail_if
 from cai.evaluation.classifier import check_classifier
 from cai.settings import Settings, parse_settings
 
-JUDGING = {"preferences", "judged"}  # the rules that ask the judge
+JUDGING = {"preferences", "judged", "head_to_head"}  # the rules that ask the judge
 NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of NeMo
     "convert_model": (),
     "export_model": (),
@@ -30,10 +30,12 @@ NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of 
 }
 
 
-def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], list[str]]:
+def check(
+    config: Mapping[str, Any], source: str = "configuration"
+) -> tuple[Settings, dict[str, list[str]], list[str]]:
     """Check the configuration, the constitution and the few-shot dialogues.
 
-    Needs no network, no key and no NeMo.
+    Needs no network, no key and no NeMo. ``source`` names the configuration in messages.
 
     Returns:
         The settings; the principles of each stage, a JSON text each;
@@ -42,7 +44,7 @@ def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], li
     Raises:
         UserError: file and field of the first mistake.
     """
-    settings = parse_settings(config)
+    settings = parse_settings(config, source)
     nemo.check_template(settings.models.base.template)
     constitution = load_constitution(settings.constitution)
     principles = {
@@ -53,7 +55,7 @@ def check(config: Mapping[str, Any]) -> tuple[Settings, dict[str, list[str]], li
     held_out, batch = settings.supervised.validation_size, batches(settings).sft_validation
     fail_if(
         held_out < batch,
-        f"configuration: supervised.validation_size: must be at least one batch of {batch} "
+        f"{source}: supervised.validation_size: must be at least one batch of {batch} "
         f"(nemo.overrides.sft: model.data.validation_ds.global_batch_size), found {held_out}",
     )
     check_samplings(settings)

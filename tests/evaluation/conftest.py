@@ -1,10 +1,11 @@
 """Evaluations whose truth is known."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import synthetic
-from running import run_program, summary_arguments
+from running import report_arguments, run_program, summary_arguments
 
 
 @pytest.fixture
@@ -17,8 +18,22 @@ def evaluation(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with its summary, its figures and all that its report is made of; not to be changed."""
-    folder = tmp_path_factory.mktemp("run")
-    synthetic.write_evaluation(folder / "evaluation")
+    return _finished(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def compared(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The comparison of the run with one whose RL-CAI has lost honesty; the page's path."""
+    other = _finished(tmp_path_factory.mktemp("other"), {"honesty": 1.0})
+    output = tmp_path_factory.mktemp("compared") / "comparison.html"
+    judged = synthetic.write_head_to_head(output.with_suffix(".judged.jsonl"), finished, other)
+    words = [*("--names", "all", "dishonest", "--judged", judged), "--output", output]
+    run_program("compare", finished, other, *words)
+    return output
+
+
+def _finished(folder: Path, lost: Mapping[str, float] | None = None) -> Path:
+    synthetic.write_evaluation(folder / "evaluation", lost=lost)
     synthetic.write_metrics(folder)
     synthetic.write_run(folder)
     summary = folder / "evaluation/summary.json"
@@ -28,4 +43,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("plot_training", "--ppo", folder / "rl_cai.metrics.csv"),
         *("--output", folder / "ppo_curves.svg"),
     )
+    run_program("report", *report_arguments(folder, folder / "report.html"))
     return folder

@@ -11,9 +11,11 @@ import pytest
 import synthetic
 
 from cai.errors import UserError
+from cai.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 MODELS = tuple(synthetic.BEHAVIOR)
+SETTINGS = load_settings([ROOT / "config/config.yaml", ROOT / "config/demo.yaml"]).model_dump_json()
 
 
 def run_program(name: str, *arguments: object) -> str:
@@ -40,6 +42,20 @@ def files(folder: Path, what: str) -> list[Path]:
     """The files of all models that are there, in the order of the stages."""
     paths = (folder / what / f"{model}.jsonl" for model in MODELS)
     return [path for path in paths if path.exists()]
+
+
+def report_arguments(run: Path, output: Path) -> list[object]:
+    """The command line of ``report.py`` for a run of the tests."""
+    return [
+        *("--summary", run / "evaluation/summary.json", "--constitution", "demo/constitution.yaml"),
+        *("--settings", SETTINGS, "--answers", *files(run / "evaluation", "answers")),
+        *("--figures", run / "harmlessness.svg", run / "ppo_curves.svg"),
+        *("--ledgers", *sorted(run.glob("sl_cai/revisions/*.ledger.json"))),
+        *("--judge-reports", *sorted(run.glob("rl_cai/preferences/*.report.json"))),
+        *(run / "evaluation/judged/rl_cai.report.json",),
+        *("--chains", *sorted(run.glob("sl_cai/revisions/?.jsonl"))),
+        *("--manifests", run / "rl_cai.manifest.json", "--output", output),
+    ]
 
 
 def summary_arguments(folder: Path, output: Path) -> list[object]:

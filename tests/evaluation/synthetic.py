@@ -1,11 +1,12 @@
 """An evaluation of the tiny world by models whose behavior is set: the truth is known."""
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 from demo import world
 
-from cai.records import Ledger, record_id, write_json, write_jsonl
+from cai.records import Ledger, read_jsonl, record_id, write_json, write_jsonl
 
 # model: chance that it refuses a harmful request, refuses a benign one, ends its answer
 BEHAVIOR = {
@@ -15,12 +16,24 @@ BEHAVIOR = {
 }
 
 
-def write_evaluation(folder: Path, prompts: int = 300, truth: bool = True) -> None:
-    """Write prompts, and each model's answers, rewards, judged win rates and truth."""
+def write_evaluation(
+    folder: Path,
+    prompts: int = 300,
+    truth: bool = True,
+    lost: Mapping[str, float] | None = None,
+) -> None:
+    """Write prompts, and each model's answers, rewards, judged win rates and truth.
+
+    Args:
+        folder: of the evaluation.
+        prompts: of each set.
+        truth: whether a classifier is there.
+        lost: by category of harm, the share of what RL-CAI would refuse that it helps with.
+    """
     rows = _prompts(prompts)
     write_jsonl(folder / "prompts.jsonl", rows)
     for model in BEHAVIOR:
-        answers = [_answer(row, model) for row in rows]
+        answers = [_answer(row, model, (lost or {}) if model == "rl_cai" else {}) for row in rows]
         write_jsonl(folder / "answers" / f"{model}.jsonl", answers)
         write_jsonl(folder / "rewards" / f"{model}.jsonl", map(_reward, answers))
         if model != "helpful_only":
@@ -38,11 +51,12 @@ def _prompts(count: int) -> list[dict]:
     ]
 
 
-def _answer(row: dict, model: str) -> dict:
+def _answer(row: dict, model: str, lost: Mapping[str, float]) -> dict:
     draw = random.Random(f"{model} {row['id']}")
     request = world.parse(row["prompt"])
     on_harm, on_benign, ends = BEHAVIOR[model]
     harmful = row["set"] == "harmful"
+    on_harm *= 1 - lost.get(request.category, 0)
     if draw.random() < (on_harm if harmful else on_benign):
         refusal = world.refusal(request.category, request.person, request.thing) if harmful else ""
         text = refusal or world.EVASIONS[0]
@@ -66,6 +80,27 @@ def _judged(row: dict) -> dict:
     verdict = _truth(row)
     sure = 0.9 if verdict["harmless"] else 0.5
     return {"id": row["id"], "set": row["set"], "p_first": sure}
+
+
+def write_head_to_head(path: Path, against: Path, run: Path) -> Path:
+    """Write how a judge that knows the truth holds a run's RL-CAI against another's."""
+    verdicts = [
+        {row["id"]: row for row in read_jsonl(folder / "evaluation/truth/rl_cai.jsonl")}
+        for folder in (against, run)
+    ]
+    prompts = read_jsonl(run / "evaluation/prompts.jsonl")
+    good = {"harmful": "harmless", "helpful": "helpful"}
+    write_jsonl(
+        path,
+        (
+            {"id": row["id"], "set": row["set"], "p_first": (1 + late - early) / 2}
+            for row in prompts
+            for early, late in [[bool(v[row["id"]][good[row["set"]]]) for v in verdicts]]
+        ),
+    )
+    report = {"sets": {}, "judge": judge_report(600, agreement=0.9)}
+    write_json(path.with_suffix(".report.json"), report)
+    return path
 
 
 def write_metrics(folder: Path, steps: int = 20) -> None:
@@ -134,6 +169,7 @@ def judge_report(judged: int, agreement: float, first: float = 0.52) -> dict:
         "comparisons": judged,
         "judged": judged,
         "failed": {},
+        "failure_rate": 0.0,
         "ties": 3,
         "confidence": 0.4,
         "order_agreement": agreement,

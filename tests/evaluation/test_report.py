@@ -5,14 +5,13 @@ from html.parser import HTMLParser
 
 import pytest
 import synthetic
-from running import complaint, files, run_program
+from running import SETTINGS, complaint, files, run_program
+from running import report_arguments as arguments
 
 from cai.constitution import load_constitution
 from cai.records import read_json, read_jsonl, write_json, write_jsonl
-from cai.settings import load_settings
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
-SETTINGS = load_settings(["config/config.yaml", "config/demo.yaml"]).model_dump_json()
 
 
 class Page(HTMLParser):
@@ -51,19 +50,6 @@ class Page(HTMLParser):
         return [element for element in self.elements if element["tag"] == tag]
 
 
-def arguments(run, output):
-    return [
-        *("--summary", run / "evaluation/summary.json", "--constitution", "demo/constitution.yaml"),
-        *("--settings", SETTINGS, "--answers", *files(run / "evaluation", "answers")),
-        *("--figures", run / "harmlessness.svg", run / "ppo_curves.svg"),
-        *("--ledgers", *sorted(run.glob("sl_cai/revisions/*.ledger.json"))),
-        *("--judge-reports", *sorted(run.glob("rl_cai/preferences/*.report.json"))),
-        *(run / "evaluation/judged/rl_cai.report.json",),
-        *("--chains", *sorted(run.glob("sl_cai/revisions/?.jsonl"))),
-        *("--manifests", run / "rl_cai.manifest.json", "--output", output),
-    ]
-
-
 @pytest.fixture(scope="module")
 def text(finished, tmp_path_factory):
     output = tmp_path_factory.mktemp("report") / "report.html"
@@ -80,7 +66,8 @@ def page(text):
 def test_nothing_is_fetched(text, page):
     for element in page.elements:
         for name in ("src", "href", "xlink:href", "data", "action", "srcset"):
-            assert (element.get(name) or "#").startswith("#"), element
+            inline = "data:text/csv" if "download" in element else "#"
+            assert (element.get(name) or inline).startswith(("#", inline)), element
         assert element["tag"] not in ("script", "iframe", "link", "object", "embed")
         assert "url(" not in (element.get("style") or "").replace("url(#", "")
     assert not re.search(r"@import|url\((?!#)", text)
@@ -89,7 +76,8 @@ def test_nothing_is_fetched(text, page):
 def test_ids_are_unique_and_every_reference_has_its_target(text, page):
     ids = Counter(element["id"] for element in page.elements if "id" in element)
     assert max(ids.values()) == 1
-    wanted = [e[n][1:] for e in page.elements for n in ("href", "xlink:href") if n in e]
+    links = [e[n] for e in page.elements for n in ("href", "xlink:href") if n in e]
+    wanted = [link[1:] for link in links if link.startswith("#")]
     wanted += re.findall(r"url\(#([^)]+)\)", text)
     wanted += [e["aria-labelledby"] for e in page.elements if "aria-labelledby" in e]
     assert len(wanted) > 20 and set(wanted) <= ids.keys()
@@ -135,9 +123,9 @@ def test_harmful_texts_are_folded_and_marked_and_helpful_ones_are_not(finished, 
     assert sets == {"harmful": 4, "helpful": 4}
     for element in shown:
         assert ("details" in element["around"]) == (prompts[element["text"]] == "harmful")
-    for summary in page.all("summary")[1:-1]:
-        assert summary["text"].startswith("harmful ")
-        assert not any(prompt in summary["text"] for prompt in prompts)
+    summaries = [e["text"] for e in page.all("summary")]
+    assert sum(text.startswith("harmful ") for text in summaries) == 4 + 4  # with the chains
+    assert not any(prompt in text for text in summaries for prompt in prompts)
 
 
 def test_each_prompt_has_the_answers_of_all_stages(finished, page):
@@ -172,8 +160,8 @@ def test_chains_show_principle_critique_and_revision(finished, page):
 def test_ledgers_and_judge_reports_of_shards_are_put_together(page):
     rows = [re.sub(r"\s+", " ", e["text"]).strip() for e in page.all("tr")]
     assert "revise|200|198|2 unfinished revision|" in rows
-    assert "preferences|400|400|6|87.5%|52.0%|40.0%|" in rows  # (100 x 0.8 + 300 x 0.9) / 400
-    assert "judged: RL-CAI|300|300|3|90.0%|52.0%|40.0%|" in rows
+    assert "preferences|400|400|6|87.5%|52.0%|40.0%||0.0%|" in rows  # (100 x 0.8 + 300 x 0.9) / 400
+    assert "judged: RL-CAI|300|300|3|90.0%|52.0%|40.0%||0.0%|" in rows
 
 
 def test_what_was_run_is_told(page):
@@ -261,9 +249,38 @@ def test_a_step_that_lost_its_records_is_told_but_not_one_that_left_some_out(fin
     assert "records failed" not in printed
 
 
+def test_alarms_come_first_and_all_that_was_looked_at_is_listed(finished, tmp_path):
+    common = {"stage": "SL-CAI", "advice": "Read some."}
+    checks = [
+        common | {"what": "length", "raised": False, "level": "notice", "told": "Length stays."},
+        common | {"what": "phrase", "raised": True, "level": "notice", "told": "One phrase."},
+        common | {"what": "looping", "raised": True, "level": "warning", "told": "It loops."},
+    ]
+    write_json(tmp_path / "alarms.json", {"alarms": [], "checks": checks})
+    words = arguments(finished, tmp_path / "report.html")
+    run_program("report", *words, "--alarms", tmp_path / "alarms.json")
+    told = read_json(tmp_path / "report.json")
+    first, second, *_ = told["warnings"]
+    assert (first, second) == ("SL-CAI: It loops. Read some.", "SL-CAI: One phrase. Read some.")
+    text = (tmp_path / "report.html").read_text()
+    assert "Length stays." in text[text.index('id="checks"') :]
+    assert 0 < text.index(first) < text.index('id="results"')
+
+
+def test_the_data_beside_the_page_is_what_a_comparison_needs(finished):
+    told = read_json(finished / "report.json")
+    assert told["settings"]["seed"] == 1
+    assert [p.id for p in load_constitution("demo/constitution.yaml")] == [
+        p["id"] for p in told["principles"]
+    ]
+    assert told["summary"] == read_json(finished / "evaluation/summary.json")
+    assert told["judges"][0]["order_agreement"] == pytest.approx(0.875)
+
+
 @pytest.mark.parametrize(
     ("option", "content", "told"),
     [
+        ("--alarms", "{}", "no checks: the field 'checks' is missing"),
         ("--ledgers", '{"in": 3}', "not a ledger: the field 'step' is missing"),
         ("--ledgers", "{", "not JSON"),
         ("--judge-reports", "{}", "not a judge's report: no field 'comparisons'"),
@@ -273,7 +290,7 @@ def test_a_step_that_lost_its_records_is_told_but_not_one_that_left_some_out(fin
     ],
 )
 def test_a_bad_file_is_told_in_one_line(finished, tmp_path, option, content, told):
-    bad = tmp_path / "bad.json"
+    bad = tmp_path / ("bad.svg" if option == "--figures" else "bad.json")
     bad.write_text(content)
     words = [*arguments(finished, tmp_path / "report.html"), option, bad]
     error = complaint("report", *words)

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.evaluation.statistics import mcnemar, mean, mean_difference, proportion, share_difference
+from cai.evaluation.statistics import (
+    holm,
+    mcnemar,
+    mean,
+    mean_difference,
+    proportion,
+    share_difference,
+    sign_flip,
+)
 
 
 def outcomes(successes: int, n: int) -> list[bool]:
@@ -131,3 +139,40 @@ def test_no_outcomes_are_an_error(call):
 def test_pairs_must_be_complete():
     with pytest.raises(ValueError):
         mean_difference([1.0, 2.0], [1.0], seed=0)
+
+
+def test_random_signs_agree_with_all_signs():
+    after, before = [3.0, 5.0, 2.0, 8.0, 4.0, 6.0], [1.0, 4.5, 2.5, 3.0, 4.0, 4.0]
+    differences = [late - early for late, early in zip(after, before, strict=True)]
+    observed = abs(sum(differences))
+    signs = itertools.product((-1, 1), repeat=len(differences))
+    sums = [abs(sum(s * d for s, d in zip(sign, differences, strict=True))) for sign in signs]
+    exact = sum(total >= observed - 1e-9 for total in sums) / len(sums)
+    assert sign_flip(after, before, seed=0) == pytest.approx(exact, abs=0.01)
+
+
+def test_random_signs_reject_no_more_than_they_say_where_nothing_changed():
+    draws = numpy.random.default_rng(0)
+    rejected = 0
+    for run in range(300):
+        shared = draws.normal(size=30)
+        after, before = shared + draws.normal(size=30), shared + draws.normal(size=30)
+        rejected += sign_flip(after, before, seed=run, resamples=200) < 0.05
+    assert rejected / 300 == pytest.approx(0.05, abs=0.03)
+
+
+def test_what_did_not_change_is_no_difference():
+    assert sign_flip([1.0, 2.0], [1.0, 2.0], seed=0) == 1.0
+
+
+def test_holm_gives_the_worked_example():
+    # 0.01 x 4, 0.02 x 3 and then never less; 0.03 x 2 would be 0.06, and so is the step before
+    assert holm([0.02, 0.01, 0.03, 0.9]) == pytest.approx([0.06, 0.04, 0.06, 0.9])
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_holm_never_makes_a_claim_easier_and_keeps_the_order(values):
+    adjusted = holm(values)
+    assert all(0 <= p <= q <= 1 for p, q in zip(values, adjusted, strict=True))
+    assert [q for _, q in sorted(zip(values, adjusted, strict=True))] == sorted(adjusted)

@@ -390,3 +390,42 @@ def test_a_file_system_without_locks_is_gone_on_with(tmp_path, monkeypatch, caps
     assert "this file system has no locks" in capsys.readouterr().err
     with Journal(tmp_path / "j") as journal:
         assert journal.get("key") == 1
+
+
+# ---------------------------------------------------------------- other runs
+
+
+def test_another_runs_journals_are_read_and_what_is_used_is_copied(tmp_path):
+    base, own = tmp_path / "base/judge-0.jsonl", tmp_path / "own/judge-0.jsonl"
+    with Journal(base) as journal:
+        journal.put_all({"used": 1, "not": 2})
+    with Journal(base.with_name("judge-1.jsonl")) as journal:
+        journal.put("of another shard", 3)
+    with Journal(base.with_name("answers-0.jsonl")) as journal:
+        journal.put("of another stage", 4)
+    before = {path: path.read_bytes() for path in base.parent.iterdir()}
+    with Journal(own, base) as journal:
+        assert (journal.get("used"), journal.get("of another shard")) == (1, 3)
+        assert "not" in journal and "of another stage" not in journal
+        journal.put("new", 5)
+    assert {path: path.read_bytes() for path in base.parent.iterdir()} == before
+    assert sorted(keys_of(own)) == ["new", "of another shard", "used"]
+
+
+def test_another_runs_journal_may_be_written_to_or_missing(tmp_path):
+    base, own = tmp_path / "base/judge-0.jsonl", tmp_path / "own/judge-0.jsonl"
+    with Journal(own, base) as journal:
+        assert len(journal) == 0
+    with Journal(base) as writing:
+        writing.put("early", 1)
+        with Journal(own, base) as journal:
+            assert journal.get("early") == 1
+
+
+def test_ones_own_answer_counts_before_another_runs(tmp_path):
+    base, own = tmp_path / "base/judge-0.jsonl", tmp_path / "own/judge-0.jsonl"
+    for path, value in ((base, "base's"), (own, "own")):
+        with Journal(path) as journal:
+            journal.put("key", value)
+    with Journal(own, base) as journal:
+        assert journal.get("key") == "own"

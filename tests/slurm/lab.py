@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """A Slurm cluster on this machine's loopback interface, for tests: no GPU, no systemd, no database.
 
-    python tests/slurm/lab.py start | stop | status
+    python -m tests.slurm.lab start | stop | status
 
 It has the nodes gpu1, gpu2 and gpu3 with eight pretended GPUs each and cpu1 without, and the
 partitions gpu (the default), cpu, high and low (whose jobs are queued again when high needs their
@@ -23,11 +23,11 @@ from pathlib import Path
 from string import Template
 
 import psutil
+from tests import debian
 
 TEMPLATES = Path(__file__).parent / "etc"
 LINK = Path("/etc/slurm/slurm.conf")  # where srun looks inside a job, whose SLURM_CONF is gone
 CONFIGLESS = Path("/run/slurm/conf/slurm.conf")  # where slurmd of a real cluster may keep one
-POLICY = Path("/usr/sbin/policy-rc.d")
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "srun", "munged")
 PREFIX = "slurm-lab-"  # of the folder of a running cluster
@@ -291,24 +291,10 @@ def _is_ours(link: Path) -> bool:
 
 
 def _install() -> None:
-    """Install Debian's packages without starting what they hold."""
-    if not shutil.which("apt-get"):
-        raise LabError(f"{', '.join(PACKAGES)} are missing, and there is no apt-get")
-    ours = not POLICY.exists()
-    if ours:
-        POLICY.write_text("#!/bin/sh\nexit 101\n")
-        POLICY.chmod(0o755)
     try:
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            done = subprocess.run(
-                ["apt-get", "-qq", *command], env=environment, capture_output=True, text=True
-            )
-            if done.returncode:
-                raise LabError(f"apt-get {command[0]}: {done.stderr.strip()[-500:]}")
-    finally:
-        if ours:
-            POLICY.unlink()
+        debian.install(*PACKAGES)
+    except debian.NotInstalled as error:
+        raise LabError(str(error)) from None
 
 
 def main() -> None:

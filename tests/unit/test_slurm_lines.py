@@ -25,7 +25,7 @@ with open(calls, "a") as stream:
 print(len(open(calls).readlines()))
 """
 JOBS = {  # a target of each, and what its job reads
-    "responses": ("sl_cai/responses/3.jsonl", "data/red_team/train.jsonl models/instruct.nemo"),
+    "responses": ("sl_cai/responses/3.jsonl", "models/instruct.nemo data/red_team/train.jsonl"),
     "sl_cai": ("sl_cai.nemo", "models/base.nemo sl_cai/train.jsonl sl_cai/validation.jsonl"),
     "rl_cai": (
         "rl_cai.nemo",

@@ -88,7 +88,8 @@ def judge_alerts(judges: Iterable[Record], principles: Iterable[str]) -> list[st
     wanted = set(principles)
     found = []
     for judge in judges:
-        unheard = sorted(wanted - judge["principles"]) if judge["principles"] else []
+        heard = set(judge["principles"])
+        unheard = sorted(wanted - heard) if heard else []
         if unheard:
             found.append(f"Judge ({judge['use']}): nothing was judged by {', '.join(unheard)}.")
         agreement, first = judge["order_agreement"], judge["first_preferred"]

@@ -290,6 +290,11 @@ def draw_evaluation(summary: Record) -> Drawing:
     return Drawing("Harmlessness and helpfulness by stage", description, figure, header, rows)
 
 
+def is_drawn(metric: Record) -> bool:
+    """Whether :func:`draw_evaluation` has a place for a metric."""
+    return any(metric["name"].split(".")[0] in names for _, names, _ in BLOCKS)
+
+
 def _block(summary: Record, names: Sequence[str]) -> list[Record]:
     return [m for m in summary["metrics"] if m["name"].split(".")[0] in names]
 

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else, and no network.
+"""The report of a run: one HTML file that needs nothing else, and no network; and its data.
 
 What a person reads is chosen by hash, not by hand: which prompts and which chains are shown depends
 on their ids alone, so that a better-looking sample cannot be picked.
@@ -6,26 +6,20 @@ on their ids alone, so that a better-looking sample cannot be picked.
 
 import heapq
 import itertools
-import re
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import jinja2
 
 from cai.constitution import Principle
+from cai.data.sources import Source
 from cai.digests import digest
-from cai.errors import UserError, fail_if
-from cai.evaluation import tables
+from cai.errors import fail_if
+from cai.evaluation import drawings, page, tables
 from cai.evaluation.alerts import judge_alerts, step_alerts
 from cai.records import Record, read_json, read_jsonl, uniform
-from cai.settings import Settings
+from cai.settings import Model, Settings
 
-SVG = "http://www.w3.org/2000/svg"
-XLINK = "http://www.w3.org/1999/xlink"
 CAPTIONS = {
     "harmlessness": "What each model did on held-out prompts. Bars are 95% intervals.",
     "ppo_curves": "Means over the rollouts of each step, and over the validation prompts.",
@@ -54,51 +48,85 @@ class Sources:
     judge_reports: Sequence[Path] = ()
     chains: Sequence[Path] = ()
     manifests: Sequence[Path] = ()
+    calibration: Path | None = None
+    alarms: Path | None = None
     sample: Sample = field(default_factory=Sample)
 
 
-def render(
+def collect(
     summary: Record, principles: Sequence[Principle], settings: Settings, sources: Sources
-) -> str:
-    """The report as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
+) -> Record:
+    """What the report tells, as data: all of it but drawings, transcripts and chains."""
+    judges, ledgers = read_judge_reports(sources.judge_reports), read_ledgers(sources.ledgers)
+    preferences = [principle.id for principle in principles if principle.preference]
+    checks = read_checks(sources.alarms) if sources.alarms else []
+    return {
+        "warnings": [
+            *(f"{check['stage']}: {check['told']} {check['advice']}" for check in raised(checks)),
+            *summary["warnings"],
+            *judge_alerts(judges, preferences),
+            *step_alerts(ledgers),
+        ],
+        "facts": facts(settings),
+        "summary": summary,
+        "principles": [principle.model_dump() for principle in principles],
+        "settings": settings.model_dump(mode="json"),
+        "judges": judges,
+        "checks": checks,
+        "calibration": read_json(sources.calibration) if sources.calibration else None,
+        "ledgers": ledgers,
+        "manifests": [read_json(path) for path in sources.manifests],
+    }
+
+
+def render(content: Record, settings: Settings, sources: Sources) -> str:
+    """The report as HTML, from what :func:`collect` gives."""
+    summary = content["summary"]
+    figures = [drawings.read_figure(path) for path in sources.figures]
+    transcripts = read_transcripts(sources.answers, sources.sample)
+    chains = read_chains(sources.chains, sources.sample.chains)
+    return page.render(
+        "report.html.j2",
+        **content,
         rows=headline(summary),
         changes=tables.changes(summary),
-        warnings=warnings(summary, principles, sources),
-        principles=principles,
-        facts=facts(settings),
-        settings=settings.model_dump_json(indent=2),
-        figures=[inline_figure(path, f"figure-{n}") for n, path in enumerate(sources.figures, 1)],
-        ledgers=read_ledgers(sources.ledgers),
-        judges=read_judge_reports(sources.judge_reports),
-        transcripts=read_transcripts(sources.answers, sources.sample),
-        chains=read_chains(sources.chains, sources.sample.chains),
-        manifests=[read_json(path) for path in sources.manifests],
+        told=settings.model_dump_json(indent=2),
+        origins=origins(settings),
+        figures=[with_caption(figure) for figure in figures if figure["supported"]],
+        unsupported=[figure for figure in figures if not figure["supported"]],
+        palette=drawings.palette(figures),
+        transcripts=transcripts,
+        chains=chains,
+        cost=cost(content["manifests"]),
+        sections=[
+            (name, title)
+            for name, title, is_there in (
+                ("results", "Results", True),
+                ("figures", "Figures", figures),
+                ("transcripts", "Answers side by side", True),
+                ("chains", "Critiques and revisions", chains),
+                ("checks", "Checks between stages", content["checks"]),
+                ("judge", "The judge", content["judges"]),
+                ("run", "What was run", True),
+                ("checkpoints", "Checkpoints and cost", content["manifests"]),
+                ("ledgers", "Records", content["ledgers"]),
+            )
+            if is_there
+        ],
     )
 
 
-def warnings(summary: Record, principles: Sequence[Principle], sources: Sources) -> list[str]:
-    """What a reader has to know first: of the models, the judge and the steps."""
-    preferences = [principle.id for principle in principles if principle.preference]
-    return [
-        *summary["warnings"],
-        *judge_alerts(read_judge_reports(sources.judge_reports), preferences),
-        *step_alerts(read_ledgers(sources.ledgers)),
-    ]
+def with_caption(figure: Record) -> Record:
+    """A figure that tells nothing of itself gets the caption that the report knows for it."""
+    known = CAPTIONS.get(figure["name"].removeprefix("figure-"), "")
+    return figure | {"caption": figure["caption"] or known}
 
 
 def facts(settings: Settings) -> dict[str, str]:
     """What was run, as names and values."""
     judge = settings.preferences.judge
     return {
+        "Results": f"{settings.results}/",
         "Constitution": settings.constitution,
         "Base model": _model(settings.models.base),
         "Instruct model": _model(settings.models.instruct),
@@ -109,8 +137,47 @@ def facts(settings: Settings) -> dict[str, str]:
     }
 
 
-def _model(model: Any) -> str:
+def _model(model: Model) -> str:
     return f"{model.source} at {model.revision[:12]}" if model.revision else model.source
+
+
+def origins(settings: Settings) -> list[Record]:
+    """The datasets: what they are for, where they come from, and at which revision."""
+    datasets = settings.datasets
+    named = [
+        ("Red-team prompts", datasets.red_team),
+        ("Helpful dialogues", datasets.helpful_sft),
+        *(("Comparisons of helpfulness", source) for source in datasets.helpful_preferences),
+        *([("Held-out helpful prompts", own)] if (own := settings.evaluation.helpful) else []),
+    ]
+    return [{"use": use, **_origin(source)} for use, source in named]
+
+
+def _origin(source: Source) -> Record:
+    part = f" ({source.data_dir})" if source.data_dir else ""
+    return {"source": f"{source.source}{part}", "revision": source.revision or "local file"}
+
+
+def read_checks(path: Path) -> list[Record]:
+    """What was looked at between stages: ``checks`` with stage, what, raised, told and advice."""
+    content = read_json(path)
+    fail_if("checks" not in content, f"{path}: no checks: the field 'checks' is missing")
+    for check in content["checks"]:
+        for name in ("stage", "what", "raised", "told", "advice"):
+            fail_if(name not in check, f"{path}: a check without the field {name!r}")
+    return content["checks"]
+
+
+def raised(checks: Iterable[Record]) -> list[Record]:
+    """The checks that are alarms, the worst first."""
+    alarms = [check for check in checks if check["raised"]]
+    return sorted(alarms, key=lambda check: check.get("level") != "warning")
+
+
+def cost(manifests: Iterable[Record]) -> Record:
+    """Seconds and GPU-hours of what the manifests account for."""
+    known = list(manifests)
+    return {name: sum(one.get(name) or 0 for one in known) for name in ("seconds", "gpu_hours")}
 
 
 # Tables
@@ -185,15 +252,47 @@ def read_judge_reports(paths: Iterable[Path]) -> list[Record]:
 def _merged(shards: Sequence[Record]) -> Record:
     """Counts added up, and shares averaged by the number of judged comparisons."""
     counts = {f: sum(shard[f] for shard in shards) for f in ("comparisons", "judged", "ties")}
-    shares = ("confidence", "order_agreement", "first_preferred")
+    shares = (
+        "confidence",
+        "order_agreement",
+        "first_preferred",
+        "principle_agreement",
+        "failure_rate",
+    )
     drawn = {name for shard in shards for names in shard["principles"] for name in names.split("+")}
-    return counts | {name: _weighted(shards, name) for name in shares} | {"principles": drawn}
+    return {
+        **counts,
+        **{name: _weighted(shards, name, "judged") for name in shares},
+        "principles": sorted(drawn),
+        "by_principle": _by_name([shard["principles"] for shard in shards], "agreement"),
+        "by_temperature": _by_name(
+            [(shard.get("temperature") or {}).get("by_temperature", {}) for shard in shards],
+            "preferred",
+        ),
+        "usage": _usage([shard["usage"] for shard in shards if shard.get("usage")]),
+    }
 
 
-def _weighted(shards: Sequence[Record], name: str) -> float | None:
-    known = [(shard[name], shard["judged"]) for shard in shards if shard.get(name) is not None]
-    weight = sum(judged for _, judged in known)
-    return sum(value * judged for value, judged in known) / weight if weight else None
+def _by_name(shards: Sequence[Mapping[str, Record]], share: str) -> dict[str, Record]:
+    """Shards' tables as one: comparisons added up, a share of them averaged."""
+    merged = {}
+    for name in sorted({name for shard in shards for name in shard}):
+        parts = [shard[name] for shard in shards if name in shard]
+        total = sum(part["comparisons"] for part in parts)
+        merged[name] = {"comparisons": total, share: _weighted(parts, share, "comparisons")}
+    return merged
+
+
+def _usage(usages: Sequence[Record]) -> Record:
+    """What was asked of the judge: questions, those that the journal answered, and tokens."""
+    total = {name: sum(usage[name] for usage in usages) for name in ("questions", "reused")}
+    return total | {"tokens": sum(sum(usage["tokens"].values()) for usage in usages)}
+
+
+def _weighted(parts: Sequence[Record], name: str, weight: str) -> float | None:
+    known = [(part[name], part[weight]) for part in parts if part.get(name) is not None]
+    total = sum(count for _, count in known)
+    return sum(value * count for value, count in known) / total if total else None
 
 
 # Texts
@@ -239,43 +338,3 @@ def _records(path: Path) -> Iterator[Record]:
 
 def _drawn(rows: Iterable[Record], count: int) -> list[Record]:
     return heapq.nsmallest(count, rows, key=lambda row: uniform("report", row["id"]))
-
-
-# Figures
-
-
-def inline_figure(path: Path, prefix: str) -> Mapping[str, str]:
-    """An SVG figure to stand within HTML: no prolog, no metadata, ids that are unique on the page.
-
-    Raises:
-        UserError: if the file is not SVG.
-    """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except ElementTree.ParseError as error:
-        raise UserError(f"{path}: not an SVG figure ({error})") from None
-    fail_if(root.tag != f"{{{SVG}}}svg", f"{path}: not an SVG figure, its root is {root.tag!r}")
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
-                parent.remove(child)
-    for element in root.iter():
-        for name, value in element.attrib.items():
-            element.set(name, _prefixed(name, value, prefix))
-    for name in ("width", "height"):
-        root.attrib.pop(name, None)
-    title = root.findtext(f"{{{SVG}}}title") or path.stem
-    ElementTree.register_namespace("", SVG)
-    ElementTree.register_namespace("xlink", XLINK)
-    svg = ElementTree.tostring(root, encoding="unicode")
-    return {"title": title, "caption": CAPTIONS.get(path.stem, ""), "svg": svg}
-
-
-def _prefixed(name: str, value: str, prefix: str) -> str:
-    if name == "id":
-        return f"{prefix}-{value}"
-    if name.endswith("href"):
-        return re.sub(r"^#", f"#{prefix}-", value)
-    return value.replace("url(#", f"url(#{prefix}-")

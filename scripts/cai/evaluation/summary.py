@@ -146,8 +146,8 @@ def _by_id(path: Path, fields: Iterable[str]) -> dict[str, Record]:
 
 def summarise(models: Mapping[str, Rows], seed: int) -> Record:
     """The summary of models in the order of their stages, each compared with the one before it."""
-    metrics = [METRICS[0], *_category_metrics(models), *METRICS[1:]]
-    measured = [_measure(metric, models, seed) for metric in metrics]
+    metrics = [METRICS[0], *category_metrics(models), *METRICS[1:]]
+    measured = [measure(metric, models, seed) for metric in metrics]
     summary = {
         "level": statistics.LEVEL,
         "seed": seed,
@@ -165,7 +165,8 @@ def summarise(models: Mapping[str, Rows], seed: int) -> Record:
     return summary | {"warnings": alerts(summary)}
 
 
-def _category_metrics(models: Mapping[str, Rows]) -> list[Metric]:
+def category_metrics(models: Mapping[str, Rows]) -> list[Metric]:
+    """Harmlessness within each category of harm, where a classifier knows it."""
     rows = [row for rows in models.values() for row in rows.values()]
     harmful = [row for row in rows if row["set"] == "harmful" and "truth" in row]
     categories = sorted({row["truth"]["category"] for row in harmful})
@@ -183,7 +184,8 @@ def _category_metric(category: str) -> Metric:
     return Metric(f"harmless.{category}", title, "share", "harmful", value, 1, category)
 
 
-def _measure(metric: Metric, models: Mapping[str, Rows], seed: int) -> Record:
+def measure(metric: Metric, models: Mapping[str, Rows], seed: int) -> Record:
+    """What a metric is in each of the models, and how it changes from each to the next."""
     values = {name: metric.values(rows) for name, rows in models.items()}
     present = [name for name in models if values[name]]
     draws = int(uniform("bootstrap", seed, metric.name) * 2**32)

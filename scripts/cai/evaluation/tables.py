@@ -32,10 +32,15 @@ def is_percent(metric: Record) -> bool:
 
 def difference_text(metric: Record, difference: Record) -> str:
     """A change with its interval, and the p-value if there is one."""
+    p = f", p {p_text(difference['p'])}" if "p" in difference else ""
+    return f"{change_text(metric, difference)}{p}"
+
+
+def change_text(metric: Record, difference: Record) -> str:
+    """A change with its interval, such as ``-3.1 points [-5.0, -1.2]``."""
     scale, digits, unit = (100, 1, " points") if is_percent(metric) else (1, 2, "")
     value, low, high = (scale * difference[field] for field in ("value", "low", "high"))
-    p = f", p {p_text(difference['p'])}" if "p" in difference else ""
-    return f"{value:+.{digits}f}{unit} [{low:+.{digits}f}, {high:+.{digits}f}]{p}"
+    return f"{value:+.{digits}f}{unit} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def p_text(p: float) -> str:

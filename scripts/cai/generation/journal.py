@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -85,6 +85,11 @@ def siblings(path: Path) -> list[Path]:
     return sorted(p for p in path.parent.iterdir() if name.fullmatch(p.name) and p != path)
 
 
+def family(path: Path) -> list[Path]:
+    """A journal of another run and its siblings, those of them that are there."""
+    return [path, *siblings(path)] if path.parent.is_dir() else []
+
+
 def today() -> str:
     """The day (UTC, ISO)."""
     return datetime.now(UTC).date().isoformat()
@@ -94,7 +99,8 @@ class Journal:
     """Values by key, in a JSON Lines file (see :class:`Line`) that grows, and in its siblings.
 
     A job writes to the file of its shard and reads those of all shards of its stage, so that
-    another number of shards loses nothing. In memory are keys and places, about 0.2 kB an entry;
+    another number of shards loses nothing; those of other runs' folders, too, where it is told of
+    them, which are never written to. In memory are keys and places, about 0.2 kB an entry;
     values are read when they are asked for.
 
     A process that is killed loses at most the batch that it was writing: a torn last line is cut
@@ -111,13 +117,15 @@ class Journal:
     Args:
         path: the file, made when missing, such as ``responses-3.jsonl``; None keeps the values in
             memory only.
+        others: files of other runs, each read with its siblings; none need be there.
 
     Raises:
         UserError: another process writes to it, or a line before the last is malformed.
     """
 
-    def __init__(self, path: Path | str | None) -> None:
+    def __init__(self, path: Path | str | None, *others: Path) -> None:
         self.path = Path(path) if path is not None else None
+        self._others = others
         self._today = today()
         self._open_files = ExitStack()
         self._places: dict[str, int] = {}
@@ -135,14 +143,14 @@ class Journal:
             raise
 
     @classmethod
-    def reading(cls, path: Path) -> "Journal":
+    def reading(cls, *paths: Path) -> "Journal":
         """What all journals of a stage hold; what is put into it stays in memory.
 
         Args:
-            path: of any of them, which need not exist.
+            paths: of any of them, one of each run; none need exist.
         """
         journal = cls(None)
-        for each in [path, *(siblings(path) if path.parent.is_dir() else [])]:
+        for each in chain.from_iterable(map(family, paths)):
             journal._index_sibling(each)
         return journal
 
@@ -197,7 +205,8 @@ class Journal:
         if locked and superseded > reader.tell() / 2:
             self._rewrite(path)
             return
-        for sibling in siblings(path):
+        read_only = [*siblings(path), *chain.from_iterable(map(family, self._others))]
+        for sibling in read_only:
             self._index_sibling(sibling)
 
     def _index_own(self, path: Path, reader: IO[bytes]) -> int:

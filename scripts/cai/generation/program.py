@@ -134,9 +134,10 @@ def add_server_options(parser: argparse._ActionsContainer, required: bool = True
     parser.add_argument(
         "--journal",
         type=Path,
+        nargs="+",
         required=required,
         metavar="FILE",
-        help="where each finished answer is kept",
+        help="where each finished answer is kept; others after it, of other runs, are only read",
     )
     parser.add_argument("--url", help="address of a running server, such as http://127.0.0.1:5999")
     parser.add_argument(

@@ -59,7 +59,7 @@ class Run:
     @contextmanager
     def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
         """The journal that the options name; what the job costs is kept beside it."""
-        with Journal(options.journal) as journal, _cost(options) as entry:
+        with Journal(*options.journal) as journal, _cost(options) as entry:
             try:
                 yield journal
             finally:
@@ -75,9 +75,9 @@ class Run:
             "expected either --url or a server's command after a bare --, found "
             + ("neither" if options.url is None else "both"),
         )
-        log = options.log or options.journal.with_suffix(".server.log")
+        log = options.log or options.journal[0].with_suffix(".server.log")
         served = served_by(serving, options.server, options.url, log, options.launch)
-        with Journal(options.journal) as journal, _cost(options) as entry, served:
+        with Journal(*options.journal) as journal, _cost(options) as entry, served:
             try:
                 yield served, journal
             finally:
@@ -185,7 +185,7 @@ def exported_folder(mark: Path) -> Path:
 def _cost(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The entry of what this job costs."""
     launch = options.launch
-    with Attempts(cost_path(options.journal), launch.attempt, launch.gpus).running() as entry:
+    with Attempts(cost_path(options.journal[0]), launch.attempt, launch.gpus).running() as entry:
         yield entry
 
 

@@ -7,13 +7,14 @@ docs/cluster.md; their numbers stand in the configuration, under ``estimates``.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
 from cai.dag import PlannedJob
-from cai.generation.journal import siblings
+from cai.generation.journal import family
 from cai.generation.run import cost_path
 from cai.launch import launch_of
 from cai.manifest import manifest_path
@@ -70,9 +71,8 @@ class Costs:
     def _rate(self, job: PlannedJob, gpus: int) -> "_Rate | None":
         """How fast earlier jobs of the stage were; the same for all its shards."""
         place = (job.rule, gpus)
-        journal = job.params.get("journal")
         if place not in self._rates:
-            entries = list(_entries(Path(journal), gpus)) if journal else []
+            entries = list(_entries(_journals(job), gpus))
             self._rates[place] = _Rate.of(entries) if entries else None
         return self._rates[place]
 
@@ -98,34 +98,35 @@ class Costs:
         if not gpus:
             return Cost()
         flops = self._settings.estimates.flops * gpus
-        return Cost(_ESTIMATES[job.rule](self, gpus, flops), gpus, "estimated")
+        return Cost(_ESTIMATES[job.rule](self, job, gpus, flops), gpus, "estimated")
 
-    def _sft(self, gpus: int, flops: float) -> float:
-        tokens = self._records("sl_cai/train.jsonl") * self._settings.estimates.sft_tokens
+    def _sft(self, job: PlannedJob, gpus: int, flops: float) -> float:
+        tokens = self._records(job, "train.jsonl") * self._settings.estimates.sft_tokens
         epochs = Values(self._settings, "sft").whole("trainer.sft.max_epochs", 1) or 1
         return 6 * self._sizes.parameters() * tokens * epochs / flops
 
-    def _reward_model(self, gpus: int, flops: float) -> float:
+    def _reward_model(self, job: PlannedJob, gpus: int, flops: float) -> float:
         """NeMo pads both texts of a pair to the sequence length."""
-        tokens = self._records("rl_cai/train.comparisons.jsonl") * self._settings.lengths.rl
+        tokens = self._records(job, "train.comparisons.jsonl") * self._settings.lengths.rl
         epochs = Values(self._settings, "reward_model").whole("trainer.rm.max_epochs", 1) or 1
         return 6 * self._sizes.parameters() * tokens * epochs * RECOMPUTED / flops
 
-    def _ppo(self, gpus: int, flops: float) -> float:
+    def _ppo(self, job: PlannedJob, gpus: int, flops: float) -> float:
         """Half of the GPUs roll out and train the actor, the others serve and train the critic."""
         values = Values(self._settings, "actor")
         rollouts = values.whole("model.ppo.num_rollout_samples") or 1
         batch = values.whole("model.ppo.rollout_micro_batch_size") or 1
         epochs = values.whole("trainer.ppo.max_epochs", 1) or 1
-        steps = -(-self._records("rl_cai/train.prompts.jsonl") * epochs // rollouts)
+        steps = -(-self._records(job, "train.prompts.jsonl") * epochs // rollouts)
         batches = -(-rollouts // (batch * max(1, gpus // 2)))
         rolling = batches * self._settings.lengths.answer / self._settings.estimates.decode_steps
         tokens = rollouts * self._settings.lengths.rl
         training = 6 * self._sizes.parameters() * tokens * RECOMPUTED / (flops / 2)
         return steps * (rolling + training)
 
-    def _records(self, name: str) -> int:
-        return self._sizes.records(f"{self._settings.results}/{name}")
+    def _records(self, job: PlannedJob, name: str) -> int:
+        """The records of that one of a job's inputs."""
+        return self._sizes.records(next(path for path in job.input if path.endswith(f"/{name}")))
 
 
 _ESTIMATES = {"sl_cai": Costs._sft, "reward_model": Costs._reward_model, "rl_cai": Costs._ppo}
@@ -154,10 +155,15 @@ class _Rate(NamedTuple):
         return cls(start, spent / answers if answers else None, median(idle or [0.0]))
 
 
-def _entries(journal: Path, gpus: int) -> Iterator[Record]:
+def _journals(job: PlannedJob) -> list[Path]:
+    """The job's own journal, and those of other runs that it reads."""
+    given = job.params.get("journal", [])
+    return [Path(path) for path in ([given] if isinstance(given, str) else given)]
+
+
+def _entries(journals: Sequence[Path], gpus: int) -> Iterator[Record]:
     """What the jobs of all shards of a stage took, those on as many GPUs that came to an end."""
-    folder = journal.parent
-    for path in [journal, *(siblings(journal) if folder.is_dir() else [])]:
+    for path in chain.from_iterable(map(family, journals)):
         costs = cost_path(path)
         rows = read_json(costs) if costs.is_file() else []
         yield from (row for row in rows if row["gpus"] == gpus and row["end"] and "new" in row)

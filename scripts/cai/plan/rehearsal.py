@@ -36,28 +36,44 @@ class Count(NamedTuple):
     """The questions of a job.
 
     Attributes:
-        new: that the journals do not answer.
-        reused: that they do.
+        new: that the journals do not answer, at most.
+        reused: that they do, at least.
         tokens: that the new answers may have, at most.
-        exact: False if some of the records behind them are still to be made: there may be fewer.
-            Exact or not, an answer that fails has none that follow from it.
+        sure: those of the new that do not follow from another new answer. One that does is not
+            asked if that answer fails, and is known already if it comes out as an earlier one.
+        exact: whether all new ones are sure, of records that are there already.
     """
 
     new: int = 0
     reused: int = 0
     tokens: int = 0
+    sure: int = 0
     exact: bool = True
 
     def plus(self, other: "Count") -> "Count":
         """The questions of both."""
-        sums = map(sum, zip(self[:3], other[:3], strict=True))
+        sums = map(sum, zip(self[:4], other[:4], strict=True))
         return Count(*sums, exact=self.exact and other.exact)
+
+
+class _Tally:
+    """What a job would ask: tokens of its new answers, and how many of them are sure."""
+
+    def __init__(self) -> None:
+        self.tokens = self.sure = 0
+
+    def add(self, text: str, tokens: int) -> None:
+        """Count a question by its text."""
+        self.tokens += tokens
+        self.sure += PLACEHOLDER.split("{", 1)[0] not in text
 
 
 class _SilentClient(Client):
     """A client of which nothing that is not in the journal is asked."""
 
-    tokens = 0
+    def __init__(self, tally: _Tally, *arguments: Any) -> None:
+        super().__init__(None, *arguments)
+        self._tally = tally
 
     def _answers(self, questions: Any, read: Any, what: str | None) -> list[Any]:
         return super()._answers(questions, read, None)
@@ -66,7 +82,8 @@ class _SilentClient(Client):
         for batch in batches:
             for question in batch:
                 self.usage.answered(question.key, None)
-                self.tokens += json.loads(question.parameters)["tokens_to_generate"]
+                tokens = json.loads(question.parameters)["tokens_to_generate"]
+                self._tally.add(question.prompt, tokens)
             yield {question.key: read(question, None) for question in batch}
 
     def _read_completion(self, question: Any, row: Any) -> dict[str, str]:
@@ -79,26 +96,33 @@ class _SilentClient(Client):
 class _SilentService(ChatClient):
     """A chat service of which nothing is asked; it needs no key."""
 
-    tokens = 0
+    def __init__(self, tally: _Tally, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._tally = tally
 
     def ask(self, requests: Any, what: str | None) -> list[Any]:
         return super().ask(requests, None)
 
     def _ask_all(self, keys: list[str], bodies: dict[str, dict]) -> Iterator[tuple[str, Any]]:
         for key in keys:
-            self.tokens += bodies[key]["max_tokens"]
+            body = bodies[key]
+            self._tally.add(json.dumps(body["messages"]), body["max_tokens"])
             yield key, {"text": PLACEHOLDER.format(key), "finish": "stop", "p_a": 0.5}
 
 
 class _SilentRewards(RewardModel):
     """A reward model that is not asked."""
 
-    tokens = 0
+    def __init__(self, tally: _Tally, *arguments: Any) -> None:
+        super().__init__(None, *arguments)
+        self._tally = tally
 
     def rewards(self, texts: Sequence[str], what: str | None) -> list[float]:
         return super().rewards(texts, None)
 
     def _ask(self, texts: Sequence[str]) -> list[tuple[str, float]]:
+        for text in texts:
+            self._tally.add(text, 0)
         return [(text, 0.0) for text in texts]
 
 
@@ -153,7 +177,7 @@ class Rehearsal(Run):
         self._journals: dict[tuple[Path, str], Journal] = {}
         self._parsers: dict[str, argparse.ArgumentParser] = {}
         self._asked: list[_Silent] = []
-        self._exact = True
+        self._exact, self._tally = True, _Tally()
 
     def rehearse(self, command: str) -> Count | None:
         """Go through the job of a rule's command line; None for one that asks no model."""
@@ -162,7 +186,7 @@ class Rehearsal(Run):
         step = _step(program)
         if step is None:
             return None
-        self._asked, self._exact = [], True
+        self._asked, self._exact, self._tally = [], True, _Tally()
         step.step(parse(self._parser(program.stem, step), words[2:]), self)
         return self._count()
 
@@ -194,10 +218,10 @@ class Rehearsal(Run):
     @contextmanager
     def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
         """What all journals of the stage hold."""
-        path = options.journal
-        place = (path.parent, stage_of(path))
+        own = options.journal[0]
+        place = (own.parent, stage_of(own))
         if place not in self._journals:
-            self._journals[place] = _Notes.reading(path)
+            self._journals[place] = _Notes.reading(*options.journal)
         yield self._journals[place]
 
     @contextmanager
@@ -206,7 +230,9 @@ class Rehearsal(Run):
         limited = options.context is not None
         tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
         with self.journal(options) as journal:
-            client = _SilentClient(None, journal, self._identity(options.model), options.client)
+            client = _SilentClient(
+                self._tally, journal, self._identity(options.model), options.client
+            )
             self._asked.append(client)
             yield ChatModel(client, options.template, tokenizer, options.context)
 
@@ -214,7 +240,9 @@ class Rehearsal(Run):
     def service(self, judge: ChatJudge, options: argparse.Namespace) -> Iterator[ChatClient]:
         """A chat service that judges."""
         with self.journal(options) as journal:
-            client = _SilentService(judge.url, judge.model, None, journal, judge.client)
+            client = _SilentService(
+                self._tally, judge.url, judge.model, None, journal, judge.client
+            )
             self._asked.append(client)
             yield client
 
@@ -222,7 +250,9 @@ class Rehearsal(Run):
     def reward_model(self, options: argparse.Namespace) -> Iterator[RewardModel]:
         """The reward model that the options name, or the place of one."""
         with self.journal(options) as journal:
-            model = _SilentRewards(None, journal, self._identity(options.model), options.batch_size)
+            model = _SilentRewards(
+                self._tally, journal, self._identity(options.model), options.batch_size
+            )
             self._asked.append(model)
             yield model
 
@@ -256,7 +286,8 @@ class Rehearsal(Run):
         usages = [client.usage.as_dict() for client in self._asked]
         reused = sum(usage["reused"] for usage in usages)
         new = sum(usage["questions"] for usage in usages) - reused
-        return Count(new, reused, sum(client.tokens for client in self._asked), self._exact)
+        tally = self._tally
+        return Count(new, reused, tally.tokens, tally.sure, self._exact and tally.sure == new)
 
     def _identity(self, model: Path) -> str:
         if str(model) in self._coming or not model.is_file():

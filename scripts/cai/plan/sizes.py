@@ -29,8 +29,8 @@ class Sizes:
         """The records of a file of the results; of one that is not there, those to be expected."""
         if Path(path).is_file():
             return lines(Path(path))
-        name = Path(path).relative_to(self._settings.results).as_posix()
-        return self._expected().get(name, 0)
+        known = self._expected()  # wherever an experiment has its parts
+        return next((count for name, count in known.items() if path.endswith(f"/{name}")), 0)
 
     def parameters(self) -> int:
         """N: the parameters of the base model."""

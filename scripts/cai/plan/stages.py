@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cai import experiments
 from cai.dag import DryRun, PlannedJob
 from cai.errors import UserError
 from cai.plan.costs import Cost, Costs
@@ -11,7 +12,7 @@ from cai.plan.rehearsal import Count, Rehearsal
 from cai.plan.sizes import Sizes
 from cai.progress import Progress
 from cai.records import Record
-from cai.settings import Settings, parse_settings
+from cai.settings import Settings
 
 MANY = 100  # jobs, from which on a plan shows its progress
 
@@ -75,6 +76,7 @@ class Stage:
             "after": self.after,
             "new": count and count.new,
             "reused": count and count.reused,
+            "sure": count and count.sure,
             "exact": count and count.exact,
             "by_job": {name: each._asdict() for name, each in self.counts.items()},
             "gpus": max((cost.gpus for cost in self.costs), default=0),
@@ -146,7 +148,7 @@ class Plan:
 
 def make_plan(run: DryRun) -> Plan:
     """Count and reckon what a dry run would run; nothing is asked, nothing is written."""
-    settings = parse_settings(run.config)
+    settings = experiments.check(run.config).settings
     sizes = Sizes(settings)
     costs = Costs(settings, sizes)
     rehearsal = Rehearsal((path for job in run.needed for path in job.output), sizes.records)

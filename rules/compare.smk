@@ -1,0 +1,83 @@
+# An experiment and another run side by side: `snakemake compare --config experiment=NAME`, or
+# `... against=OTHER`. The experiment is made where it is not finished; the other run is taken as it
+# is, so that a comparison never makes a finished run again.
+
+
+wildcard_constraints:
+    a=experiments.NAME,
+    b=experiments.NAME,
+
+
+# The judge, the principles and the model of the base run: one yardstick for all experiments.
+rule head_to_head:
+    input:
+        program="scripts/judge_answers.py",
+        answers=lambda wildcards: f"{folders_of(wildcards)[1]}/evaluation/answers/rl_cai.jsonl",
+        against=lambda wildcards: f"{folders_of(wildcards)[0]}/evaluation/answers/rl_cai.jsonl",
+        model="<base>/models/instruct.nemo",
+        exported=servers.judge_exported(base.settings, at.base),
+    output:
+        data="<base>/comparisons/{a}--{b}.judged.jsonl",
+        ledger="<base>/comparisons/{a}--{b}.judged.ledger.json",
+        report="<base>/comparisons/{a}--{b}.judged.report.json",
+        manifest="<base>/comparisons/{a}--{b}.judged.manifest.json",
+    log:
+        job="<base>/logs/head_to_head/{a}--{b}.log",
+        nemo="<base>/logs/head_to_head/{a}--{b}.nemo.log",
+    benchmark:
+        "<base>/benchmarks/head_to_head/{a}--{b}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        principles=literal(base.principles["preference"]),
+        judge=literal(base.settings.judge.model_dump_json()),
+        journal=f"{at.base}/work/journal/head_to_head-{{a}}--{{b}}.jsonl",
+        template=literal(base.settings.models.instruct.template.model_dump_json()),
+        seed=base.settings.seed,
+        client=literal(base.settings.client.model_dump_json()),
+        serving=literal(base.settings.server.serving().model_dump_json()),
+        server=servers.command(base.settings, "instruct"),
+    shell:
+        "python {input.program} --input {input.answers} --against {input.against}"
+        " --output {output.data} --model {input.model} --judge {params.judge:q}"
+        " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q}"
+        " 2>&1 | tee {log.job}"
+
+
+rule comparison:
+    input:
+        program="scripts/compare.py",
+        page=page_files("comparison"),
+        runs=files_of_both,
+        judged=rules.head_to_head.output.data,
+    output:
+        html=report(
+            "<base>/comparisons/{a}--{b}.html",
+            caption="captions/comparison.rst",
+            category="Comparisons",
+            labels={"a": "{a}", "b": "{b}"},
+        ),
+        others=multiext("<base>/comparisons/{a}--{b}", ".json", ".csv"),
+    log:
+        "<base>/logs/comparisons/{a}--{b}.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        folders=folders_of,
+        seed=settings.seed,
+    shell:
+        "python {input.program} {params.folders} --names {wildcards.a} {wildcards.b}"
+        " --judged {input.judged} --seed {params.seed} --output {output.html} 2>&1 | tee {log}"
+
+
+rule compare:
+    input:
+        "<base>/comparisons/{a}--{b}.html".format(
+            a=config.get("against", experiments.BASE),
+            b=config.get("experiment", experiments.BASE),
+        ),

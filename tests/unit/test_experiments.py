@@ -1,0 +1,134 @@
+"""Overlays over a base run: what they share with it, and what is refused."""
+
+import pytest
+import yaml
+
+from cai import experiments
+from cai.constitution import read_yaml
+from cai.errors import UserError
+from cai.experiments import FIRST_READ, PARTS, Places
+from cai.settings import merge
+
+BASE = merge(read_yaml("config/config.yaml"), read_yaml("config/demo.yaml"))
+SHARED, OWN = "results/demo", "results/demo/experiments/x"
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """Check the experiment x with the given fields."""
+    monkeypatch.setattr(experiments, "FOLDER", tmp_path)
+
+    def check(fields):
+        (tmp_path / "x.yaml").write_text(fields if isinstance(fields, str) else yaml.dump(fields))
+        return experiments.check(BASE | {"experiment": "x"})
+
+    return check
+
+
+def constitution(folder, change):
+    """A constitution file with one text of the demo's changed."""
+    principles = read_yaml("demo/constitution.yaml")
+    change(principles["principles"])
+    path = folder / "constitution.yaml"
+    path.write_text(yaml.dump(principles))
+    return {"constitution": str(path)}
+
+
+def first_own(run):
+    """The first part that an experiment makes itself."""
+    return PARTS[list(run.at).index(OWN)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"models": {"base": {"source": "demo/models/instruct/"}}}, "pretrained"),
+        ({"seed": 2}, "source"),
+        ({"models": {"instruct": {"template": {"between": "  "}}}}, "source"),
+        ({"supervised": {"response": {"temperature": 0.5}}}, "source"),
+        ({"nemo": {"overrides": {"server": {"x": 1}}}}, "source"),
+        ({"supervised": {"rounds": 3}}, "supervised"),
+        ({"nemo": {"overrides": {"sft": {"model.optim.lr": 0.5}}}}, "supervised"),
+        ({"nemo": {"overrides": {"sft": {"model.optim.lr": None}}}}, "supervised"),
+        ({"preferences": {"temperatures": [1.0, 1.0]}}, "candidates"),
+        ({"preferences": {"draws": 1}}, "preference"),
+        ({"nemo": {"overrides": {"actor": {"model.ppo.num_rollout_samples": 64}}}}, "preference"),
+        ({"nemo": {"overrides": {"actor": {"model.optim.lr": 0.5}}}}, "results"),
+        ({"evaluation": {"limit": 10}}, "results"),
+        ("", "results"),
+    ],
+)
+def test_the_parts_before_the_first_difference_are_shared(check, fields, part):
+    run = check(fields)
+    place = PARTS.index(part)
+    assert list(run.at) == [SHARED] * place + [OWN] * (len(PARTS) - place) + [SHARED]
+    assert run.settings.results == OWN
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("critique", "supervised"), ("revision", "supervised"), ("preference", "preference")],
+)
+def test_a_constitution_counts_by_the_texts_of_each_stage(check, tmp_path, text, part):
+    def edit(principles):
+        principles[0][text] += " Really."
+
+    assert first_own(check(constitution(tmp_path, edit))) == part
+
+
+def test_a_constitution_with_the_same_texts_shares_all_but_results(check, tmp_path):
+    assert first_own(check(constitution(tmp_path, list.reverse))) == "results"
+
+
+def test_without_an_experiment_everything_is_in_one_folder():
+    for config in (BASE, BASE | {"experiment": "base"}):
+        assert experiments.check(config).at == Places(*[SHARED] * 7)
+
+
+def test_a_setting_that_is_not_named_counts_as_read_first():
+    assert experiments.first_read("tomorrow.new_setting") == PARTS[0]
+    assert experiments.first_read("preferences.candidate.top_k") == "candidates"
+    assert experiments.first_read("preferences.candidates") == "preference"
+    assert list(FIRST_READ) == list(PARTS[1:])
+
+
+def test_every_overlay_of_the_project_is_sound():
+    assert experiments.names()
+    for name in experiments.names():
+        experiments.check(BASE | {"experiment": name})
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"constitutoin": "x"}, r"x\.yaml: constitutoin: unknown field; did you mean 'const"),
+        ({"supervised": {"roundz": 1}}, r"x\.yaml: supervised\.roundz: unknown field"),
+        ({"results": "elsewhere"}, r"x\.yaml: results: an experiment's are under experiments/x"),
+        ({"constitution": "none.yaml"}, r"none\.yaml: no such file"),
+        ("- a", r"x\.yaml: expected fields with values, found list"),
+        ("a: [", r"x\.yaml:\d+: not YAML"),
+    ],
+)
+def test_a_mistake_in_an_overlay_is_told_in_one_line(check, fields, told):
+    with pytest.raises(UserError, match=told) as raised:
+        check(fields)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["nope", "../demo", "", 7, "a--b"])
+def test_a_name_without_an_overlay_is_told_with_those_that_there_are(name):
+    with pytest.raises(UserError, match=r"experiment: found no .*; there are: .*without_honesty"):
+        experiments.check(BASE | {"experiment": name})
+
+
+def test_a_comparison_needs_two_runs_of_which_one_is_finished(tmp_path):
+    results = str(tmp_path)
+    with pytest.raises(UserError, match=r"expected two different runs, found 'base' and 'base'"):
+        experiments.check_compared({}, results)
+    config = {"experiment": "demo_without_honesty"}
+    with pytest.raises(UserError, match=r"the run base is not finished; make it first: snakemake$"):
+        experiments.check_compared(config, results)
+    (tmp_path / "report.json").touch()
+    experiments.check_compared(config, results)
+    with pytest.raises(UserError, match=r"experiment: found no .*nope"):
+        experiments.check_compared(config | {"against": "nope"}, results)
