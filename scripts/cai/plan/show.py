@@ -23,7 +23,11 @@ def show(plan: Plan) -> str:
             if any(stage.is_estimated for stage in plan.stages)
             else []
         ),
-        *(["<= at most: some of the records are still to be made"] if not plan.count.exact else []),
+        *(
+            ["<= at most: what follows from an answer that is still to come may be known, or fail"]
+            if not plan.count.exact
+            else []
+        ),
         *(f"not known, counted as none: {line}" for line in plan.unknown),
     ]
     return "\n".join([_aligned(rows), "", summary(plan), *marks])
