@@ -27,3 +27,8 @@ rule all:
         "<results>/rl_cai.nemo",
         "<results>/report.html",
         rules.calibration.output if settings.evaluation.classifier else [],
+
+
+rule paper_artefacts:
+    input:
+        RUN_FIGURES,

@@ -2,9 +2,8 @@
 # appendix's tables. Nothing here belongs to the default target; each figure has its own chain.
 from cai.paper import plan
 
-STAGES = list(MODELS)  # helpful-only, SL-CAI, RL-CAI
 STEPS = settings.paper.snapshots.steps
-POLICIES = plan.policies(settings)
+EVALUATED = ["helpful_only", "sl_cai"]  # policies whose answers the evaluation has
 CHAINS = plan.chains(settings, len(principles["supervised"]))
 PAPER = f"{settings.results}/paper"
 
@@ -82,7 +81,14 @@ rule rl_snapshots:
         " 2>&1 | tee {log.job}"
 
 
-SNAPSHOT_RUN = rules.rl_cai if settings.paper.snapshots.during_run else rules.rl_snapshots
+SNAPSHOT_RUN = (
+    rules.rl_cai if settings.paper.snapshots.during_run else rules.rl_snapshots
+)
+POLICIES = {
+    **{name: MODELS[name] for name in EVALUATED},
+    **{str(step): f"{settings.results}/snapshots/rl_cai/{step}.nemo" for step in STEPS},
+    "rl_cai": SNAPSHOT_RUN.output.nemo,
+}
 
 
 rule snapshot:
@@ -103,3 +109,716 @@ rule snapshot:
         "python scripts/launch.py --launch {params.launch:q}"
         " -- {params.python} scripts/convert_checkpoint_to_nemo.py {output.nemo}"
         " --work {params.work} --trained {input} --step {wildcards.step} 2>&1 | tee {log}"
+
+
+# Elo by matches of these policies (Fig. 2, 8).
+rule elo_prompts:
+    input:
+        program="scripts/select_records.py",
+        prompts=rules.evaluation_prompts.output.data,
+    output:
+        data="<results>/paper/elo/prompts.jsonl",
+        ledger="<results>/paper/elo/prompts.ledger.json",
+    log:
+        "<results>/logs/elo_prompts.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        most=settings.paper.elo.prompts,
+    shell:
+        "python {input.program} --input {input.prompts} --output {output.data}"
+        " --count {params.most} 2>&1 | tee {log}"
+
+
+rule stage_answers:
+    """Answers that the evaluation has; RL-CAI's are those of the run that left the snapshots."""
+    input:
+        program="scripts/select_records.py",
+        answers=rules.answers.output.data,
+        prompts=rules.elo_prompts.output.data,
+    output:
+        data="<results>/paper/elo/answers/{model}.jsonl",
+        ledger="<results>/paper/elo/answers/{model}.ledger.json",
+    log:
+        "<results>/logs/stage_answers/{model}.log",
+    wildcard_constraints:
+        model="|".join(EVALUATED),
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python {input.program} --input {input.answers} --output {output.data}"
+        " --like {input.prompts} 2>&1 | tee {log}"
+
+
+rule snapshot_answers:
+    input:
+        program="scripts/answer.py",
+        prompts=rules.elo_prompts.output.data,
+        model=lookup("{policy}", within=POLICIES),
+    output:
+        data="<results>/paper/elo/answers/{policy}.jsonl",
+        ledger="<results>/paper/elo/answers/{policy}.ledger.json",
+    log:
+        job="<results>/logs/snapshot_answers/{policy}.log",
+        nemo="<results>/logs/snapshot_answers/{policy}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/snapshot_answers/{policy}.tsv"
+    wildcard_constraints:
+        policy="|".join(set(POLICIES) - set(EVALUATED)),
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/snapshot_answers-{{policy}}.jsonl",
+        template=CHAT,
+        sampling=literal(settings.evaluation.answer.model_dump_json()),
+        seed=settings.seed,
+        client=CLIENT,
+        server=nemo.server(settings, "chat"),
+    shell:
+        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
+        " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
+        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+ELO_ANSWERS = [f"{PAPER}/elo/answers/{policy}.jsonl" for policy in POLICIES]
+
+
+rule matches:
+    input:
+        program="scripts/match_answers.py",
+        answers=ELO_ANSWERS,
+    output:
+        first="<results>/paper/elo/{part}.first.jsonl",
+        second="<results>/paper/elo/{part}.second.jsonl",
+    log:
+        "<results>/logs/matches/{part}.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        matches=settings.paper.elo.matches,
+        seed=settings.seed,
+    shell:
+        "python {input.program} --answers {input.answers} --part {wildcards.part}"
+        " --matches {params.matches} --seed {params.seed}"
+        " --first {output.first} --second {output.second} 2>&1 | tee {log}"
+
+
+rule matches_judged:
+    input:
+        program="scripts/judge_answers.py",
+        first=rules.matches.output.first,
+        second=rules.matches.output.second,
+        model="<results>/models/instruct.nemo",
+    output:
+        data="<results>/paper/elo/{part}.judged.jsonl",
+        ledger="<results>/paper/elo/{part}.judged.ledger.json",
+        report="<results>/paper/elo/{part}.judged.report.json",
+    log:
+        job="<results>/logs/matches_judged/{part}.log",
+        nemo="<results>/logs/matches_judged/{part}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/matches_judged/{part}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        principles=branch(
+            lambda wildcards: wildcards.part == "harmful",
+            then=literal(principles["preference"]),
+            otherwise=literal(plan.helpfulness(settings)),
+        ),
+        judge=literal(settings.judge.model_dump_json()),
+        journal=f"{WORK}/journal/matches_judged-{{part}}.jsonl",
+        template=INSTRUCT,
+        seed=settings.seed,
+        client=CLIENT,
+        server=nemo.server(settings, "instruct"),
+    shell:
+        "python {input.program} --input {input.first} --against {input.second}"
+        " --output {output.data} --model {input.model} --judge {params.judge:q}"
+        " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
+        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+rule helpful_rewards:
+    input:
+        program="scripts/score_rewards.py",
+        answers=ELO_ANSWERS,
+        model="<results>/paper/reward_models/helpful.nemo",
+    output:
+        data=collect("<results>/paper/elo/rewards/{policy}.jsonl", policy=POLICIES),
+        ledgers=collect(
+            "<results>/paper/elo/rewards/{policy}.ledger.json", policy=POLICIES
+        ),
+    log:
+        job="<results>/logs/helpful_rewards.log",
+        nemo="<results>/logs/helpful_rewards.nemo.log",
+    benchmark:
+        "<results>/benchmarks/helpful_rewards.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/helpful_rewards.jsonl",
+        template=CHAT,
+        length=settings.lengths.rl,
+        server=nemo.reward_server(settings),
+    shell:
+        "python {input.program} --answers {input.answers} --output {output.data}"
+        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+# What is known for certain of answers, where there is a classifier.
+rule paper_truth:
+    input:
+        program="scripts/classify.py",
+        classifier=settings.evaluation.classifier or [],
+        answers="<results>/paper/{texts}.jsonl",
+    output:
+        data="<results>/paper/truth/{texts}.jsonl",
+        ledger="<results>/paper/truth/{texts}.ledger.json",
+    log:
+        "<results>/logs/paper_truth/{texts}.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python {input.program} --answers {input.answers} --classifier {input.classifier}"
+        " --output {output.data} 2>&1 | tee {log}"
+
+
+def truth_of(pattern, **wildcards):
+    """The files of the truth about texts, if there is a classifier."""
+    if not settings.evaluation.classifier:
+        return []
+    return collect(f"<results>/paper/truth/{pattern}.jsonl", **wildcards)
+
+
+BY_JUDGE = settings.paper.elo.helpfulness == "judge"
+
+
+rule elo:
+    input:
+        program="scripts/fit_elo.py",
+        judged=collect(
+            rules.matches_judged.output.data,
+            part=["harmful", "helpful"] if BY_JUDGE else ["harmful"],
+        ),
+        first=collect(
+            rules.matches.output.first,
+            part=["harmful", "helpful"] if BY_JUDGE else ["harmful"],
+        ),
+        second=collect(
+            rules.matches.output.second,
+            part=["harmful", "helpful"] if BY_JUDGE else ["harmful"],
+        ),
+        answers=ELO_ANSWERS,
+        rewards=[] if BY_JUDGE else rules.helpful_rewards.output.data,
+        truth=truth_of("elo/answers/{policy}", policy=POLICIES),
+        metrics=SNAPSHOT_RUN.output.metrics,
+    output:
+        "<results>/paper/elo/elo.json",
+    log:
+        "<results>/logs/elo.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        options=figure_options("elo"),
+        judge=settings.preferences.judge,
+    shell:
+        "python {input.program} --policies {input.answers} --judged {input.judged}"
+        " --first {input.first} --second {input.second} --rewards {input.rewards}"
+        " --truth {input.truth} --metrics {input.metrics} --judge {params.judge}"
+        " --options {params.options:q} --output {output} 2>&1 | tee {log}"
+
+
+rule fig_elo:
+    input:
+        program="scripts/plot_elo.py",
+        elo=rules.elo.output,
+    output:
+        svg=report(
+            "<results>/figures/{figure}.svg",
+            category="The paper's figures",
+            labels={"figure": "{figure}"},
+        ),
+        others=multiext("<results>/figures/{figure}", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/{figure}.log",
+    wildcard_constraints:
+        figure="fig02|fig08",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python {input.program} --elo {input.elo} --figure {wildcards.figure}"
+        " --output {output.svg} 2>&1 | tee {log}"
+
+
+# Reward models of harmlessness and of helpfulness alone (Fig. 2, 5, 6, 7, 8).
+rule harmless_comparisons:
+    input:
+        program="scripts/build_preferences.py",
+        preferences=collect(rules.preferences.output.data, shard=SHARDS),
+        helpful_train_prompts=rules.helpful_preferences.output.train_prompts,
+        helpful_train_comparisons=rules.helpful_preferences.output.train_comparisons,
+        helpful_test_prompts=rules.helpful_preferences.output.test_prompts,
+        helpful_test_comparisons=rules.helpful_preferences.output.test_comparisons,
+        model="<results>/models/base.nemo",
+    output:
+        train_prompts="<results>/paper/harmless/train.prompts.jsonl",
+        train_comparisons="<results>/paper/harmless/train.comparisons.jsonl",
+        test_prompts="<results>/paper/harmless/test.prompts.jsonl",
+        test_comparisons="<results>/paper/harmless/test.comparisons.jsonl",
+        ledgers=[
+            "<results>/paper/harmless/train.comparisons.ledger.json",
+            "<results>/paper/harmless/train.prompts.ledger.json",
+        ],
+    log:
+        "<results>/logs/harmless_comparisons.log",
+    conda:
+        "../envs/controller.yaml"
+    params:
+        template=CHAT,
+        options=literal(plan.harmless_options(settings)),
+        length=settings.lengths.rl,
+        prompt_length=preflight.prompt_length(settings),
+    shell:
+        "python {input.program} --preferences {input.preferences}"
+        " --helpful-train-prompts {input.helpful_train_prompts}"
+        " --helpful-train-comparisons {input.helpful_train_comparisons}"
+        " --helpful-test-prompts {input.helpful_test_prompts}"
+        " --helpful-test-comparisons {input.helpful_test_comparisons}"
+        " --train-prompts {output.train_prompts} --train-comparisons {output.train_comparisons}"
+        " --test-prompts {output.test_prompts} --test-comparisons {output.test_comparisons}"
+        " --template {params.template:q} --options {params.options:q} --tokenizer {input.model}"
+        " --max-tokens {params.length} --max-prompt-tokens {params.prompt_length} 2>&1 | tee {log}"
+
+
+COMPARISONS = {
+    "harmless": rules.harmless_comparisons.output,
+    "helpful": rules.helpful_preferences.output,
+}
+
+
+rule paper_reward_model:
+    input:
+        model=rules.sl_cai.output.nemo,
+        train=lambda wildcards: COMPARISONS[wildcards.pm].train_comparisons,
+        test=lambda wildcards: COMPARISONS[wildcards.pm].test_comparisons,
+    output:
+        nemo="<results>/paper/reward_models/{pm}.nemo",
+        manifest="<results>/paper/reward_models/{pm}.manifest.json",
+        metrics="<results>/paper/reward_models/{pm}.metrics.csv",
+    log:
+        job="<results>/logs/paper_reward_model/{pm}.log",
+        nemo="<results>/logs/paper_reward_model/{pm}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/paper_reward_model/{pm}.tsv"
+    wildcard_constraints:
+        pm="harmless|helpful",
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        work=f"{WORK}/paper_reward_model/{{pm}}",
+        command=plan.paper_reward_model(settings),
+    shell:
+        "python scripts/train.py --what {wildcards.pm} --name megatron_gpt --work {params.work}"
+        " --output {output.nemo} --log {log.nemo} --inputs {input}"
+        " --launch {params.launch:q} -- {params.command:q}"
+        " pretrained_checkpoint.restore_from_path={input.model}"
+        " 'model.data.data_prefix={{train: [{input.train}], validation: [{input.test}],"
+        " test: [{input.test}]}}'"
+        " 2>&1 | tee {log.job}"
+
+
+# Chains of revisions (Fig. 5, 6, 7).
+rule chain_responses:
+    """The helpful-only model's answers to held-out red-team prompts are revised."""
+    input:
+        program="scripts/select_records.py",
+        answers="<results>/evaluation/answers/helpful_only.jsonl",
+    output:
+        data="<results>/paper/chains/responses.jsonl",
+        ledger="<results>/paper/chains/responses.ledger.json",
+    log:
+        "<results>/logs/chain_responses.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        most=settings.paper.revisions.prompts,
+    shell:
+        "python {input.program} --input {input.answers} --output {output.data} --sets harmful"
+        " --count {params.most} --as-responses 2>&1 | tee {log}"
+
+
+def chain_principles(wildcards):
+    """The principles that a chain draws from."""
+    return plan.principles_of(wildcards.chain, principles["supervised"], settings.seed)
+
+
+rule chains:
+    input:
+        program="scripts/revise.py",
+        responses=rules.chain_responses.output.data,
+        model="<results>/models/instruct.nemo",
+    output:
+        data="<results>/paper/chains/{chain}.jsonl",
+        ledger="<results>/paper/chains/{chain}.ledger.json",
+    log:
+        job="<results>/logs/chains/{chain}.log",
+        nemo="<results>/logs/chains/{chain}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/chains/{chain}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        principles=chain_principles,
+        few_shot=branch(
+            lambda wildcards: wildcards.chain == "direct",
+            then=[],
+            otherwise=literal(few_shot),
+        ),
+        direct=branch(
+            lambda wildcards: wildcards.chain == "direct",
+            then="--direct",
+            otherwise="",
+        ),
+        rounds=settings.paper.revisions.rounds,
+        journal=f"{WORK}/journal/chains-{{chain}}.jsonl",
+        template=INSTRUCT,
+        critique=literal(settings.supervised.critique.model_dump_json()),
+        revision=literal(settings.supervised.revision.model_dump_json()),
+        context=settings.lengths.context,
+        seed=settings.seed,
+        client=CLIENT,
+        server=nemo.server(settings, "instruct"),
+    shell:
+        "python {input.program} --input {input.responses} --output {output.data} --model {input.model}"
+        " --principles {params.principles:q} --few-shot {params.few_shot:q} {params.direct}"
+        " --rounds {params.rounds} --seed {params.seed} --template {params.template:q}"
+        " --critique-sampling {params.critique:q} --revision-sampling {params.revision:q}"
+        " --tokenizer {input.model} --context {params.context} --client {params.client:q}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+rule chain_texts:
+    input:
+        program="scripts/chain_texts.py",
+        chains=rules.chains.output.data,
+    output:
+        data="<results>/paper/chains/texts/{chain}.jsonl",
+        ledger="<results>/paper/chains/texts/{chain}.ledger.json",
+    log:
+        "<results>/logs/chain_texts/{chain}.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python {input.program} --input {input.chains} --output {output.data} 2>&1 | tee {log}"
+
+
+REWARD_MODELS = {
+    "harmless": f"{PAPER}/reward_models/harmless.nemo",
+    "helpful": f"{PAPER}/reward_models/helpful.nemo",
+    "combined": f"{settings.results}/reward_model.nemo",
+}
+
+
+rule chain_rewards:
+    input:
+        program="scripts/score_rewards.py",
+        texts=rules.chain_texts.output.data,
+        model=lookup("{pm}", within=REWARD_MODELS),
+    output:
+        data="<results>/paper/chains/rewards/{pm}/{chain}.jsonl",
+        ledger="<results>/paper/chains/rewards/{pm}/{chain}.ledger.json",
+    log:
+        job="<results>/logs/chain_rewards/{pm}/{chain}.log",
+        nemo="<results>/logs/chain_rewards/{pm}/{chain}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/chain_rewards/{pm}/{chain}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/chain_rewards-{{pm}}-{{chain}}.jsonl",
+        template=CHAT,
+        length=settings.lengths.rl,
+        server=nemo.reward_server(settings),
+    shell:
+        "python {input.program} --answers {input.texts} --output {output.data}"
+        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+FIGURE_CHAINS = {
+    "fig05": ["critiqued"],
+    "fig06": [chain for chains in CHAINS.values() for chain in chains],
+    "fig07": ["critiqued", "direct"],
+}
+FIGURE_MODELS = {
+    "fig05": ["harmless", "helpful", "combined"],
+    "fig06": ["harmless"],
+    "fig07": ["harmless"],
+}
+
+
+rule fig_revisions:
+    input:
+        program="scripts/plot_revisions.py",
+        chains=lambda wildcards: collect(
+            rules.chains.output.data, chain=FIGURE_CHAINS[wildcards.figure]
+        ),
+        texts=lambda wildcards: collect(
+            rules.chain_texts.output.data, chain=FIGURE_CHAINS[wildcards.figure]
+        ),
+        rewards=lambda wildcards: collect(
+            rules.chain_rewards.output.data,
+            pm=FIGURE_MODELS[wildcards.figure],
+            chain=FIGURE_CHAINS[wildcards.figure],
+        ),
+        truth=lambda wildcards: truth_of(
+            "chains/texts/{chain}", chain=FIGURE_CHAINS[wildcards.figure]
+        ),
+    output:
+        svg=report(
+            "<results>/figures/{figure}.svg",
+            category="The paper's figures",
+            labels={"figure": "{figure}"},
+        ),
+        others=multiext("<results>/figures/{figure}", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/{figure}.log",
+    wildcard_constraints:
+        figure="fig05|fig06|fig07",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        options=figure_options("revisions"),
+        principles=len(principles["supervised"]),
+    shell:
+        "python {input.program} --figure {wildcards.figure} --chains {input.chains}"
+        " --texts {input.texts} --rewards {input.rewards} --truth {input.truth}"
+        " --principles {params.principles} --options {params.options:q}"
+        " --output {output.svg} 2>&1 | tee {log}"
+
+
+# The absolute score of harm (Fig. 10).
+rule ratings:
+    input:
+        program="scripts/prepare_ratings.py",
+        files=plan.ratings(settings).files,
+        model="<results>/models/base.nemo",
+    output:
+        data="<results>/paper/harmfulness/ratings.jsonl",
+        ledger="<results>/paper/harmfulness/ratings.ledger.json",
+    log:
+        "<results>/logs/ratings.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        source=literal(plan.ratings(settings).model_dump_json()),
+        split=SPLIT,
+        limits=preflight.limits(settings, settings.lengths.rl),
+    shell:
+        "python {input.program} --source {params.source:q} {params.split} {params.limits}"
+        " --tokenizer {input.model} --output {output.data} 2>&1 | tee {log}"
+
+
+use rule elo_prompts as harmfulness_prompts with:
+    output:
+        data="<results>/paper/harmfulness/prompts.jsonl",
+        ledger="<results>/paper/harmfulness/prompts.ledger.json",
+    log:
+        "<results>/logs/harmfulness_prompts.log",
+    params:
+        most=f"{settings.paper.harmfulness.prompts} --sets harmful",
+
+
+rule harmfulness_samples:
+    input:
+        program="scripts/answer.py",
+        prompts=rules.harmfulness_prompts.output.data,
+        model=lookup("{policy}", within=POLICIES),
+    output:
+        data="<results>/paper/harmfulness/samples/{policy}.jsonl",
+        ledger="<results>/paper/harmfulness/samples/{policy}.ledger.json",
+    log:
+        job="<results>/logs/harmfulness_samples/{policy}.log",
+        nemo="<results>/logs/harmfulness_samples/{policy}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/harmfulness_samples/{policy}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/harmfulness-{{policy}}.jsonl",
+        template=branch(
+            lambda wildcards: wildcards.policy == "helpful_only", INSTRUCT, CHAT
+        ),
+        sampling=literal(settings.evaluation.answer.model_dump_json()),
+        temperatures=[1] * settings.paper.harmfulness.samples + [0],
+        seed=settings.seed,
+        client=CLIENT,
+        server=branch(
+            lambda wildcards: wildcards.policy == "helpful_only",
+            nemo.server(settings, "instruct"),
+            nemo.server(settings, "chat"),
+        ),
+    shell:
+        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
+        " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
+        " --temperatures {params.temperatures}"
+        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+SAMPLES = [f"{PAPER}/harmfulness/samples/{policy}.jsonl" for policy in POLICIES]
+
+
+rule harmfulness_rewards:
+    input:
+        program="scripts/score_rewards.py",
+        answers=[*SAMPLES, rules.ratings.output.data],
+        model=rules.reward_model.output.nemo,
+    output:
+        data=collect(
+            "<results>/paper/harmfulness/rewards/{name}.jsonl",
+            name=[*POLICIES, "ratings"],
+        ),
+        ledgers=collect(
+            "<results>/paper/harmfulness/rewards/{name}.ledger.json",
+            name=[*POLICIES, "ratings"],
+        ),
+    log:
+        job="<results>/logs/harmfulness_rewards.log",
+        nemo="<results>/logs/harmfulness_rewards.nemo.log",
+    benchmark:
+        "<results>/benchmarks/harmfulness_rewards.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/harmfulness_rewards.jsonl",
+        template=CHAT,
+        length=settings.lengths.rl,
+        server=nemo.reward_server(settings),
+    shell:
+        "python {input.program} --answers {input.answers} --output {output.data}"
+        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+rule fig_harmfulness:
+    input:
+        program="scripts/plot_harmfulness.py",
+        samples=SAMPLES,
+        ratings=rules.ratings.output.data,
+        rewards=rules.harmfulness_rewards.output.data,
+        truth=truth_of("harmfulness/samples/{policy}", policy=POLICIES),
+        metrics=SNAPSHOT_RUN.output.metrics,
+    output:
+        svg=report(
+            "<results>/figures/fig10.svg",
+            category="The paper's figures",
+            labels={"figure": "fig10"},
+        ),
+        others=multiext("<results>/figures/fig10", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/fig10.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        options=figure_options("harmfulness"),
+    shell:
+        "python {input.program} --samples {input.samples} --ratings {input.ratings}"
+        " --rewards {input.rewards} --truth {input.truth} --metrics {input.metrics}"
+        " --options {params.options:q} --output {output.svg} 2>&1 | tee {log}"
+
+
+# The appendix's tables.
+rule fig_samples:
+    input:
+        program="scripts/plot_samples.py",
+        answers=collect(rules.answers.output.data, model=MODELS),
+    output:
+        svg=report(
+            "<results>/figures/appendix_samples.svg",
+            category="The paper's figures",
+            labels={"figure": "samples of each stage"},
+        ),
+        others=multiext("<results>/figures/appendix_samples", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/appendix_samples.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        options=figure_options("samples"),
+    shell:
+        "python {input.program} --answers {input.answers} --options {params.options:q}"
+        " --output {output.svg} 2>&1 | tee {log}"
+
+
+rule fig_chains:
+    input:
+        program="scripts/plot_samples.py",
+        chains=f"{PAPER}/chains/critiqued.jsonl",
+    output:
+        svg=report(
+            "<results>/figures/appendix_chains.svg",
+            category="The paper's figures",
+            labels={"figure": "critiques and revisions"},
+        ),
+        others=multiext("<results>/figures/appendix_chains", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/appendix_chains.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        options=figure_options("samples"),
+    shell:
+        "python {input.program} --chains {input.chains} --options {params.options:q}"
+        " --output {output.svg} 2>&1 | tee {log}"
+
+
+RUN_FIGURES = collect(
+    "<results>/figures/{figure}.svg",
+    figure=[
+        "fig02",
+        "fig05",
+        "fig06",
+        "fig07",
+        "fig08",
+        "fig10",
+        "appendix_samples",
+        "appendix_chains",
+    ],
+)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from cai.conversion.nemo_archive import (
-    WEIGHTS,
     ArchiveWriter,
     CheckpointFolder,
     CheckpointWriter,

@@ -1,5 +1,6 @@
 """What the rules of the paper's figures need to know before anything runs."""
 
+import json
 from collections.abc import Sequence
 
 from cai import nemo
@@ -9,17 +10,9 @@ from cai.preflight import rl_options
 from cai.records import uniform
 from cai.settings import Settings
 
-STAGES = ("helpful_only", "sl_cai")
-FINAL = "rl_cai"
-
-
-def policies(settings: Settings) -> list[str]:
-    """The policies of Fig. 2, 8 and 10, in the order of training; snapshots by their steps."""
-    return [*STAGES, *map(str, settings.paper.snapshots.steps), FINAL]
-
 
 def snapshot_actor(settings: Settings) -> list[str]:
-    """PPO's actor as it runs for its snapshots: it also saves, and must validate, at their steps."""
+    """PPO's actor as it runs for snapshots: it also saves, so must validate, at their steps."""
     interval = settings.paper.snapshots.interval
     names = ("trainer.ppo.val_check_interval", "trainer.ppo.save_interval")
     return nemo.actor(settings, dict.fromkeys(names, interval))
@@ -37,7 +30,7 @@ def harmless_options(settings: Settings) -> str:
 
 
 def numbers(settings: Settings, available: int) -> list[int]:
-    """The numbers of principles of Fig. 6 that the constitution has, with all of them at the end."""
+    """The numbers of principles of Fig. 6: those that the constitution has, and all of them."""
     return sorted({n for n in settings.paper.revisions.principles if n < available} | {available})
 
 
@@ -51,13 +44,14 @@ def chains(settings: Settings, available: int) -> dict[int, list[str]]:
 def principles_of(chain: str, principles: Sequence[str], seed: int) -> list[str]:
     """The principles (JSON texts) that a chain draws from.
 
-    Those of a number are the first in the order of a hash, so that of two numbers of one draw the
-    larger has the smaller's, too.
+    Those of a number are the first in the order of a hash of their ids, so that of two numbers of
+    one draw the larger has the smaller's, too.
     """
     if not chain.startswith("principles-"):
         return list(principles)
     _, number, draw = chain.split("-")
-    order = sorted(principles, key=lambda text: uniform("principles", seed, draw, text))
+    ids = {text: json.loads(text)["id"] for text in principles}
+    order = sorted(principles, key=lambda text: uniform("principles", seed, draw, ids[text]))
     return order[: int(number)]
 
 
@@ -72,7 +66,14 @@ def helpfulness(settings: Settings) -> list[str]:
     return [canonical_json({"id": "helpfulness", "preference": question})]
 
 
-def figure_options(settings: Settings, figure: str) -> str:
-    """What a figure says of its settings, as JSON: the seed, and its section of the configuration."""
-    section = getattr(settings.paper, figure).model_dump(mode="json")
-    return canonical_json({"seed": settings.seed, figure: section})
+def figure_options(settings: Settings, section: str) -> str:
+    """What a figure is told of the run, as JSON: the seed, the section of its settings, PPO's."""
+    paper = settings.paper
+    return canonical_json(
+        {
+            "seed": settings.seed,
+            section: getattr(paper, section).model_dump(mode="json"),
+            "snapshots": paper.snapshots.steps,
+            "during_run": paper.snapshots.during_run,
+        }
+    )
