@@ -68,6 +68,11 @@ def launch_actor(wildcards, resources):
     return split(resources)[1].model_dump_json(exclude_defaults=True)
 
 
+def launch_policy(wildcards, resources):
+    """The actor's part, and the steps whose checkpoints stay: no reason to train again either."""
+    return [launch_actor(wildcards, resources), *preflight.keep_steps(settings)]
+
+
 # Names of parameters that several rules take. WORK is what jobs resume from: journals, checkpoints.
 WORK = f"{settings.results}/work"
 SHARDS = range(settings.shards)
