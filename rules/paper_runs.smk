@@ -41,13 +41,12 @@ for name, other in LIKE.items():
 
 
 # Snapshots: policies on the way of PPO (Fig. 2, 8, 10).
-rule rl_snapshots:
-    """PPO as in rl_cai, once more, because it keeps its checkpoints: only for figures."""
-    input:
-        reward_model=rules.reward_model.output.nemo,
-        model=rules.sl_cai.output.nemo,
-        train=rules.rl_dataset.output.train_prompts,
-        test=rules.rl_dataset.output.test_prompts,
+def launch_snapshots(wildcards, resources):
+    """The actor's part of PPO's resources, and the steps whose checkpoints stay."""
+    return [launch_actor(wildcards, resources), "--keep-steps", *STEPS]
+
+
+use rule rl_cai as rl_snapshots with:
     output:
         nemo="<results>/snapshots/rl_cai.nemo",
         manifest="<results>/snapshots/rl_cai.manifest.json",
@@ -58,27 +57,11 @@ rule rl_snapshots:
         critic="<results>/logs/rl_snapshots.actor.critic.log",
     benchmark:
         "<results>/benchmarks/rl_snapshots.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch_actor,
-        critic_launch=launch_critic,
+        launch=launch_snapshots,
         work=f"{WORK}/rl_snapshots",
-        critic=nemo.critic(settings),
         actor=plan.snapshot_actor(settings),
-        steps=STEPS,
-    shell:
-        "python scripts/train.py --what rl_snapshots --name megatron_gpt_ppo_actor"
-        " --work {params.work} --keep-steps {params.steps}"
-        " --output {output.nemo} --log {log.nemo} --inputs {input}"
-        " --launch {params.launch:q} --critic-launch {params.critic_launch:q}"
-        " -- {params.critic:q}"
-        " pretrained_checkpoint.restore_from_path={input.reward_model}"
-        " -- {params.actor:q}"
-        " pretrained_checkpoint.restore_from_path={input.model}"
-        " 'model.data.data_prefix={{train: [{input.train}], validation: [{input.test}],"
-        " test: [{input.test}]}}'"
-        " 2>&1 | tee {log.job}"
+        steps=STEPS,  # others are a reason to run again: they were not kept
 
 
 SNAPSHOT_RUN = (
@@ -152,7 +135,7 @@ rule stage_answers:
         " --like {input.prompts} 2>&1 | tee {log}"
 
 
-rule snapshot_answers:
+use rule answers as snapshot_answers with:
     input:
         program="scripts/answer.py",
         prompts=rules.elo_prompts.output.data,
@@ -166,23 +149,11 @@ rule snapshot_answers:
     benchmark:
         "<results>/benchmarks/snapshot_answers/{policy}.tsv"
     wildcard_constraints:
-        policy="|".join(set(POLICIES) - set(EVALUATED)),
-    conda:
-        "../envs/controller.yaml"
+        policy="|".join(sorted(set(POLICIES) - set(EVALUATED))),
     params:
-        launch=launch,
         journal=f"{WORK}/journal/snapshot_answers-{{policy}}.jsonl",
         template=CHAT,
-        sampling=literal(settings.evaluation.answer.model_dump_json()),
-        seed=settings.seed,
-        client=CLIENT,
         server=nemo.server(settings, "chat"),
-    shell:
-        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
-        " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
-        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
 ELO_ANSWERS = [f"{PAPER}/elo/answers/{policy}.jsonl" for policy in POLICIES]
@@ -209,11 +180,11 @@ rule matches:
         " --first {output.first} --second {output.second} 2>&1 | tee {log}"
 
 
-rule matches_judged:
+use rule judged as matches_judged with:
     input:
         program="scripts/judge_answers.py",
-        first=rules.matches.output.first,
-        second=rules.matches.output.second,
+        answers=rules.matches.output.first,
+        against=rules.matches.output.second,
         model="<results>/models/instruct.nemo",
     output:
         data="<results>/paper/elo/{part}.judged.jsonl",
@@ -224,31 +195,16 @@ rule matches_judged:
         nemo="<results>/logs/matches_judged/{part}.nemo.log",
     benchmark:
         "<results>/benchmarks/matches_judged/{part}.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         principles=branch(
             lambda wildcards: wildcards.part == "harmful",
             then=literal(principles["preference"]),
             otherwise=literal(plan.helpfulness(settings)),
         ),
-        judge=literal(settings.judge.model_dump_json()),
         journal=f"{WORK}/journal/matches_judged-{{part}}.jsonl",
-        template=INSTRUCT,
-        seed=settings.seed,
-        client=CLIENT,
-        server=nemo.server(settings, "instruct"),
-    shell:
-        "python {input.program} --input {input.first} --against {input.second}"
-        " --output {output.data} --model {input.model} --judge {params.judge:q}"
-        " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
-        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
-rule helpful_rewards:
+use rule rewards as helpful_rewards with:
     input:
         program="scripts/score_rewards.py",
         answers=ELO_ANSWERS,
@@ -263,24 +219,12 @@ rule helpful_rewards:
         nemo="<results>/logs/helpful_rewards.nemo.log",
     benchmark:
         "<results>/benchmarks/helpful_rewards.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         journal=f"{WORK}/journal/helpful_rewards.jsonl",
-        template=CHAT,
-        length=settings.lengths.rl,
-        server=nemo.reward_server(settings),
-    shell:
-        "python {input.program} --answers {input.answers} --output {output.data}"
-        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
-        " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
 # What is known for certain of answers, where there is a classifier.
-rule paper_truth:
+use rule truth as paper_truth with:
     input:
         program="scripts/classify.py",
         classifier=settings.evaluation.classifier or [],
@@ -290,12 +234,6 @@ rule paper_truth:
         ledger="<results>/paper/truth/{texts}.ledger.json",
     log:
         "<results>/logs/paper_truth/{texts}.log",
-    localrule: True
-    conda:
-        "../envs/controller.yaml"
-    shell:
-        "python {input.program} --answers {input.answers} --classifier {input.classifier}"
-        " --output {output.data} 2>&1 | tee {log}"
 
 
 def truth_of(pattern, **wildcards):
@@ -368,15 +306,7 @@ rule fig_elo:
 
 
 # Reward models of harmlessness and of helpfulness alone (Fig. 2, 5, 6, 7, 8).
-rule harmless_comparisons:
-    input:
-        program="scripts/build_preferences.py",
-        preferences=collect(rules.preferences.output.data, shard=SHARDS),
-        helpful_train_prompts=rules.helpful_preferences.output.train_prompts,
-        helpful_train_comparisons=rules.helpful_preferences.output.train_comparisons,
-        helpful_test_prompts=rules.helpful_preferences.output.test_prompts,
-        helpful_test_comparisons=rules.helpful_preferences.output.test_comparisons,
-        model="<results>/models/base.nemo",
+use rule rl_dataset as harmless_comparisons with:
     output:
         train_prompts="<results>/paper/harmless/train.prompts.jsonl",
         train_comparisons="<results>/paper/harmless/train.comparisons.jsonl",
@@ -388,23 +318,8 @@ rule harmless_comparisons:
         ],
     log:
         "<results>/logs/harmless_comparisons.log",
-    conda:
-        "../envs/controller.yaml"
     params:
-        template=CHAT,
         options=literal(plan.harmless_options(settings)),
-        length=settings.lengths.rl,
-        prompt_length=preflight.prompt_length(settings),
-    shell:
-        "python {input.program} --preferences {input.preferences}"
-        " --helpful-train-prompts {input.helpful_train_prompts}"
-        " --helpful-train-comparisons {input.helpful_train_comparisons}"
-        " --helpful-test-prompts {input.helpful_test_prompts}"
-        " --helpful-test-comparisons {input.helpful_test_comparisons}"
-        " --train-prompts {output.train_prompts} --train-comparisons {output.train_comparisons}"
-        " --test-prompts {output.test_prompts} --test-comparisons {output.test_comparisons}"
-        " --template {params.template:q} --options {params.options:q} --tokenizer {input.model}"
-        " --max-tokens {params.length} --max-prompt-tokens {params.prompt_length} 2>&1 | tee {log}"
 
 
 COMPARISONS = {
@@ -413,7 +328,7 @@ COMPARISONS = {
 }
 
 
-rule paper_reward_model:
+use rule reward_model as paper_reward_model with:
     input:
         model=rules.sl_cai.output.nemo,
         train=lambda wildcards: COMPARISONS[wildcards.pm].train_comparisons,
@@ -429,20 +344,9 @@ rule paper_reward_model:
         "<results>/benchmarks/paper_reward_model/{pm}.tsv"
     wildcard_constraints:
         pm="harmless|helpful",
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         work=f"{WORK}/paper_reward_model/{{pm}}",
         command=plan.paper_reward_model(settings),
-    shell:
-        "python scripts/train.py --what {wildcards.pm} --name megatron_gpt --work {params.work}"
-        " --output {output.nemo} --log {log.nemo} --inputs {input}"
-        " --launch {params.launch:q} -- {params.command:q}"
-        " pretrained_checkpoint.restore_from_path={input.model}"
-        " 'model.data.data_prefix={{train: [{input.train}], validation: [{input.test}],"
-        " test: [{input.test}]}}'"
-        " 2>&1 | tee {log.job}"
 
 
 # Chains of revisions (Fig. 5, 6, 7).
@@ -471,7 +375,7 @@ def chain_principles(wildcards):
     return plan.principles_of(wildcards.chain, principles["supervised"], settings.seed)
 
 
-rule chains:
+use rule revisions as chains with:
     input:
         program="scripts/revise.py",
         responses=rules.chain_responses.output.data,
@@ -484,39 +388,20 @@ rule chains:
         nemo="<results>/logs/chains/{chain}.nemo.log",
     benchmark:
         "<results>/benchmarks/chains/{chain}.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         principles=chain_principles,
+        # the dialogues show critiques, so direct revisions do without
         few_shot=branch(
             lambda wildcards: wildcards.chain == "direct",
             then=[],
             otherwise=literal(few_shot),
         ),
-        direct=branch(
+        rounds=branch(
             lambda wildcards: wildcards.chain == "direct",
-            then="--direct",
-            otherwise="",
+            then=[settings.paper.revisions.rounds, "--direct"],
+            otherwise=settings.paper.revisions.rounds,
         ),
-        rounds=settings.paper.revisions.rounds,
         journal=f"{WORK}/journal/chains-{{chain}}.jsonl",
-        template=INSTRUCT,
-        critique=literal(settings.supervised.critique.model_dump_json()),
-        revision=literal(settings.supervised.revision.model_dump_json()),
-        context=settings.lengths.context,
-        seed=settings.seed,
-        client=CLIENT,
-        server=nemo.server(settings, "instruct"),
-    shell:
-        "python {input.program} --input {input.responses} --output {output.data} --model {input.model}"
-        " --principles {params.principles:q} --few-shot {params.few_shot:q} {params.direct}"
-        " --rounds {params.rounds} --seed {params.seed} --template {params.template:q}"
-        " --critique-sampling {params.critique:q} --revision-sampling {params.revision:q}"
-        " --tokenizer {input.model} --context {params.context} --client {params.client:q}"
-        " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
 rule chain_texts:
@@ -542,10 +427,10 @@ REWARD_MODELS = {
 }
 
 
-rule chain_rewards:
+use rule rewards as chain_rewards with:
     input:
         program="scripts/score_rewards.py",
-        texts=rules.chain_texts.output.data,
+        answers=rules.chain_texts.output.data,
         model=lookup("{pm}", within=REWARD_MODELS),
     output:
         data="<results>/paper/chains/rewards/{pm}/{chain}.jsonl",
@@ -555,20 +440,8 @@ rule chain_rewards:
         nemo="<results>/logs/chain_rewards/{pm}/{chain}.nemo.log",
     benchmark:
         "<results>/benchmarks/chain_rewards/{pm}/{chain}.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         journal=f"{WORK}/journal/chain_rewards-{{pm}}-{{chain}}.jsonl",
-        template=CHAT,
-        length=settings.lengths.rl,
-        server=nemo.reward_server(settings),
-    shell:
-        "python {input.program} --answers {input.texts} --output {output.data}"
-        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
-        " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
 FIGURE_CHAINS = {
@@ -657,7 +530,7 @@ use rule elo_prompts as harmfulness_prompts with:
         most=f"{settings.paper.harmfulness.prompts} --sets harmful",
 
 
-rule harmfulness_samples:
+use rule answers as harmfulness_samples with:
     input:
         program="scripts/answer.py",
         prompts=rules.harmfulness_prompts.output.data,
@@ -670,36 +543,23 @@ rule harmfulness_samples:
         nemo="<results>/logs/harmfulness_samples/{policy}.nemo.log",
     benchmark:
         "<results>/benchmarks/harmfulness_samples/{policy}.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         journal=f"{WORK}/journal/harmfulness-{{policy}}.jsonl",
         template=branch(
             lambda wildcards: wildcards.policy == "helpful_only", INSTRUCT, CHAT
         ),
-        sampling=literal(settings.evaluation.answer.model_dump_json()),
-        temperatures=[1] * settings.paper.harmfulness.samples + [0],
-        seed=settings.seed,
-        client=CLIENT,
+        sampling=literal(plan.harmfulness_sampling(settings)),
         server=branch(
             lambda wildcards: wildcards.policy == "helpful_only",
             nemo.server(settings, "instruct"),
             nemo.server(settings, "chat"),
         ),
-    shell:
-        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
-        " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
-        " --temperatures {params.temperatures}"
-        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
 SAMPLES = [f"{PAPER}/harmfulness/samples/{policy}.jsonl" for policy in POLICIES]
 
 
-rule harmfulness_rewards:
+use rule rewards as harmfulness_rewards with:
     input:
         program="scripts/score_rewards.py",
         answers=[*SAMPLES, rules.ratings.output.data],
@@ -718,20 +578,8 @@ rule harmfulness_rewards:
         nemo="<results>/logs/harmfulness_rewards.nemo.log",
     benchmark:
         "<results>/benchmarks/harmfulness_rewards.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         journal=f"{WORK}/journal/harmfulness_rewards.jsonl",
-        template=CHAT,
-        length=settings.lengths.rl,
-        server=nemo.reward_server(settings),
-    shell:
-        "python {input.program} --answers {input.answers} --output {output.data}"
-        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
-        " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
 rule fig_harmfulness:

@@ -64,9 +64,9 @@ class Artefact:
         write_json(path.with_suffix(".json"), facts)
 
 
-def frame(figure: Figure, title: str, note: str) -> None:
-    """Set the title above a figure and, below it, what it was made from."""
-    figure.suptitle(title, fontsize=9.5, fontweight="bold", x=0.01, ha="left")
+def frame(figure: Figure, title: str, note: str, **place: float) -> None:
+    """Set the title above a figure (at ``y``) and, below it, what it was made from."""
+    figure.suptitle(title, fontsize=9.5, fontweight="bold", x=0.01, ha="left", **place)
     figure.supxlabel(note, fontsize=NOTE_SIZE, x=0.01, ha="left", color="#444444")
 
 

@@ -98,11 +98,12 @@ def draw_training(elo: Record) -> Artefact:
             for (by, series), style in zip(elo["series"][measure].items(), STYLES, strict=False):
                 rated = _ratings(series)
                 xs = [consumed[policy] for policy in way]
-                curve(axes, xs, [rated[p] for p in way], label=_who(by), **style)
-                color = style["color"]
-                level_line(axes, rated[HELPFUL_ONLY], f"helpful-only, {_who(by)}", color)
-            axes.set_title(title)
-            axes.legend(fontsize=7.5, loc="best")
+                seen = "in truth" if by == "classifier" else "as compared"
+                curve(axes, xs, [rated[p] for p in way], label=f"{seen}, PPO", **style)
+                level_line(axes, rated[HELPFUL_ONLY], f"{seen}, helpful-only", style["color"])
+            compared = next(by for by in elo["series"][measure] if by != "classifier")
+            axes.set_title(f"{title}, compared by {_who(compared)}")
+        _legend(figure, panels[0], columns=2)
         panels[-1].set_xlabel("RL training sequences (SL-CAI at 0)")
         title = "Helpfulness and harmlessness over RL training"
         frame(figure, title, _note(elo))
@@ -120,10 +121,18 @@ def draw_frontier(elo: Record) -> Artefact:
             _draw_frontier(axes, by, helpful, harmless, way, style)
         axes.set_xlabel(MEASURES["helpfulness"])
         axes.set_ylabel(MEASURES["harmlessness"])
-        axes.legend(fontsize=7.5, loc="best")
+        axes.margins(0.12)
+        _legend(figure, axes, columns=1)
         title = "Harmlessness against helpfulness"
         frame(figure, title, _note(elo))
     return _artefact("Figure 2", title, figure, elo)
+
+
+def _legend(figure: Figure, axes: Any, columns: int) -> None:
+    """One legend for all panels, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    place = {"loc": "outside upper left", "ncols": columns, "fontsize": 7.5}
+    figure.legend(handles, labels, **place)
 
 
 STYLES = ({"color": BLUE, "marker": "o"}, {"color": VERMILION, "marker": "D"})

@@ -64,7 +64,7 @@ def draw(
     prompts = len({row["prompt_id"] for rows in samples.values() for row in rows})
     note = (
         f"n = {prompts} held-out red-team prompts x {settings['samples']} samples at T = 1, one at "
-        f"T = 0; seed {seed}\nbars and bands: {LEVEL:.0%} bootstrap over prompts; "
+        f"T = 0; seed {seed}\nbars and bands: {LEVEL:.0%} bootstrap over prompts\n"
         f"regression: R\u00b2 {quality['r_squared']:.2f} on {quality['n']} held-out ratings"
     )
     return Artefact(

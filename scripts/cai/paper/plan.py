@@ -60,6 +60,12 @@ def ratings(settings: Settings) -> Source:
     return settings.paper.harmfulness.ratings or settings.datasets.red_team
 
 
+def harmfulness_sampling(settings: Settings) -> list[str]:
+    """How the answers of Fig. 10 are sampled, and at which temperatures: at 1, and one greedy."""
+    ones = ["1"] * settings.paper.harmfulness.samples
+    return [settings.evaluation.answer.model_dump_json(), "--temperatures", *ones, "0"]
+
+
 def helpfulness(settings: Settings) -> list[str]:
     """The judge's only principle in matches of helpfulness, as JSON."""
     question = settings.paper.elo.question

@@ -12,9 +12,9 @@ from cai.paper.artefact import Artefact, frame
 from cai.paper.selection import first_of_each_set
 from cai.records import Record
 
-COLUMNS = 62  # characters of a line
+COLUMNS = 60  # characters of a line
 LINE = 0.16  # inches
-WIDTH = 5.6  # inches
+WIDTH = 4.4  # inches
 LONGEST = 600  # characters of a text in the drawing; the files beside it have all
 Block = Sequence[tuple[str, str]]  # who says what; the prompt comes first
 
@@ -115,7 +115,7 @@ def _figure(title: str, blocks: Sequence[Block], note: str) -> Figure:
     height = LINE * (len(lines) + 4)
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, height))
-        frame(figure, title, note)
+        frame(figure, title, note, y=1 - 0.5 * LINE / height)
         for number, (text, style) in enumerate(lines):
             place = 1 - LINE * (number + 2.5) / height
             # a dollar sign is a dollar sign, not the beginning of a formula
