@@ -17,6 +17,7 @@ include: "rules/reward_model.smk"
 include: "rules/ppo.smk"
 include: "rules/evaluation.smk"
 include: "rules/artefacts.smk"
+include: "rules/paper_common.smk"
 include: "rules/paper_runs.smk"
 include: "rules/preflight.smk"
 

@@ -6,6 +6,7 @@ import pytest
 
 from cai import preflight
 from cai.errors import UserError
+from cai.paper.plan import check_snapshots
 from cai.settings import load_settings, merge, parse_settings
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
@@ -114,3 +115,19 @@ def test_a_classifier_is_not_run_to_be_checked(demo, tmp_path, code):
     path = tmp_path / "mine.py"
     path.write_text(f"{code}\nraise SystemExit")
     preflight.check(merge(demo, {"evaluation": {"classifier": str(path)}}))
+
+
+def refused_snapshots(demo, change):
+    with pytest.raises(UserError) as error:
+        check_snapshots(parse_settings(merge(demo, change)))
+    return str(error.value)
+
+
+def test_snapshots_at_steps_that_have_no_checkpoint(demo):
+    during = {"paper": {"snapshots": {"during_run": True, "steps": [9, 12]}}}
+    line = refused_snapshots(demo, during)
+    assert "must be multiples of trainer.ppo.save_interval (9), found 12" in line
+    short = {"nemo": {"overrides": {"actor": {"trainer.ppo.max_steps": 12}}}}
+    line = refused_snapshots(demo, short)
+    assert "paper.snapshots.steps: must be less than trainer.ppo.max_steps (12)" in line
+    check_snapshots(parse_settings(demo))

@@ -6,9 +6,34 @@ from collections.abc import Sequence
 from cai import nemo
 from cai.data.sources import Source
 from cai.digests import canonical_json
+from cai.errors import fail_if
 from cai.preflight import rl_options
 from cai.records import uniform
 from cai.settings import Settings
+from cai.values import Values
+
+
+def check_snapshots(settings: Settings) -> None:
+    """Check what would only be found out after PPO: whether there is a checkpoint at each step.
+
+    Raises:
+        UserError: naming the field and what is accepted.
+    """
+    steps, field = settings.paper.snapshots.steps, "configuration: paper.snapshots.steps"
+    actor = Values(settings, "actor")
+    last = actor.whole("trainer.ppo.max_steps") or 0
+    fail_if(
+        0 < last <= steps[-1],
+        f"{field}: must be less than trainer.ppo.max_steps ({last}), whose policy is RL-CAI, "
+        f"found {steps[-1]}",
+    )
+    saved = actor.whole("trainer.ppo.save_interval") or 1
+    between = [step for step in steps if step % saved]
+    fail_if(
+        settings.paper.snapshots.during_run and between,
+        f"{field}: with paper.snapshots.during_run they must be multiples of "
+        f"trainer.ppo.save_interval ({saved}), found {between and between[0]}",
+    )
 
 
 def snapshot_actor(settings: Settings) -> list[str]:

@@ -145,6 +145,11 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
     ]
     last = options["revisions"]["rounds"]
     rows += [["similarity", f"{n} principles", last, *alike[n]] for n in alike]
+    distinct = {n: diversity.distinct(_last_texts(g), 2) for n, g in groups.items()}
+    rows += [
+        ["distinct-2", f"{n} principles", last, alike[n].n, value, None, None]
+        for n, value in distinct.items()
+    ]
     whole = max(scores)
     results = {
         "by_round": {str(n): [e._asdict() for e in found] for n, found in curves.items()},
@@ -158,7 +163,7 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
             str(n): {
                 "similarity": alike[n]._asdict(),
                 "distinct_1": diversity.distinct(_last_texts(g), 1),
-                "distinct_2": diversity.distinct(_last_texts(g), 2),
+                "distinct_2": distinct[n],
                 "distinct_2_critiques": diversity.distinct(_critiques(g, options), 2),
             }
             for n, g in groups.items()
