@@ -75,7 +75,9 @@ def test_fewer_principles_are_fewer_and_the_first_responses_are_the_same(paper):
     assert list(results["by_round"]) == ["1", "4"]
     assert len(results["principles_of"]["principles-1-0"]) == 1
     assert len(results["principles_of"]["critiqued"]) > 1
-    assert results["diversity"].keys() == results["by_round"].keys()
+    assert results["diversity"].keys() == {"revisions", "critiques"}
+    for found in results["diversity"].values():
+        assert found.keys() == results["by_round"].keys()
 
 
 def test_direct_revisions_have_no_critique(paper):

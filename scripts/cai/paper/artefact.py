@@ -84,6 +84,13 @@ def level_line(axes: Any, estimate: Estimate, label: str, color: str) -> None:
     axes.axhspan(estimate.low, estimate.high, color=color, alpha=0.15, linewidth=0)
 
 
+def legend_below(axes: Any, columns: int = 1) -> None:
+    """A legend in a strip of its own at the foot of a panel, where it hides nothing."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.25 * (high - low), high)
+    axes.legend(fontsize=7.5, ncols=columns, loc="lower left")
+
+
 def scaled(estimate: Estimate, factor: float) -> Estimate:
     """An estimate in another unit."""
     return Estimate(estimate.n, *(factor * value for value in estimate[1:]))

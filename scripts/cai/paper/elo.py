@@ -10,7 +10,7 @@ from cai.evaluation.elo import PRIOR, Match, elo_ratings
 from cai.evaluation.elo import RESAMPLES as ELO_RESAMPLES
 from cai.evaluation.figures import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics
 from cai.evaluation.statistics import LEVEL, Estimate
-from cai.paper.artefact import Artefact, curve, frame, level_line
+from cai.paper.artefact import Artefact, curve, frame, legend_below, level_line
 from cai.paper.policies import HELPFUL_ONLY, START, on_the_way, policy_label, sequences
 from cai.records import Record
 
@@ -99,11 +99,11 @@ def draw_training(elo: Record) -> Artefact:
                 rated = _ratings(series)
                 xs = [consumed[policy] for policy in way]
                 seen = "in truth" if by == "classifier" else "as compared"
-                curve(axes, xs, [rated[p] for p in way], label=f"{seen}, PPO", **style)
-                level_line(axes, rated[HELPFUL_ONLY], f"{seen}, helpful-only", style["color"])
+                curve(axes, xs, [rated[p] for p in way], label=seen, **style)
+                level_line(axes, rated[HELPFUL_ONLY], f"helpful-only {seen}", style["color"])
             compared = next(by for by in elo["series"][measure] if by != "classifier")
-            axes.set_title(f"{title}, compared by {_who(compared)}")
-        _legend(figure, panels[0], columns=2)
+            axes.set_title(f"{title} (by {_who(compared)})")
+        legend_below(panels[0], columns=2)
         panels[-1].set_xlabel("RL training sequences (SL-CAI at 0)")
         title = "Helpfulness and harmlessness over RL training"
         frame(figure, title, _note(elo))
@@ -121,18 +121,11 @@ def draw_frontier(elo: Record) -> Artefact:
             _draw_frontier(axes, by, helpful, harmless, way, style)
         axes.set_xlabel(MEASURES["helpfulness"])
         axes.set_ylabel(MEASURES["harmlessness"])
-        axes.margins(0.12)
-        _legend(figure, axes, columns=1)
+        axes.margins(x=0.15)
+        legend_below(axes)
         title = "Harmlessness against helpfulness"
         frame(figure, title, _note(elo))
     return _artefact("Figure 2", title, figure, elo)
-
-
-def _legend(figure: Figure, axes: Any, columns: int) -> None:
-    """One legend for all panels, where it hides nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    place = {"loc": "outside upper left", "ncols": columns, "fontsize": 7.5}
-    figure.legend(handles, labels, **place)
 
 
 STYLES = ({"color": BLUE, "marker": "o"}, {"color": VERMILION, "marker": "D"})
@@ -174,7 +167,7 @@ def _ratings(series: Record) -> dict[str, Estimate]:
 
 
 def _who(by: str) -> str:
-    return {"judge": "the judge", "reward_model": "the helpful reward model"}.get(by, "the truth")
+    return {"judge": "judge", "reward_model": "reward model", "classifier": "classifier"}[by]
 
 
 def _note(elo: Record) -> str:
@@ -194,7 +187,7 @@ def _artefact(figure_name: str, title: str, figure: Figure, elo: Record) -> Arte
     ]
     header = ["measure", "compared by", "policy", "sequences", "matches", "elo", "low", "high"]
     told = (
-        f"{title} {_who(by)}: "
+        f"{title} (by {_who(by)}): "
         + ", ".join(f"{policy_label(p)} {e.value:+.0f}" for p, e in _ratings(series).items())
         for measure, title in MEASURES.items()
         for by, series in elo["series"][measure].items()

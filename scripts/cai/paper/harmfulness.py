@@ -168,6 +168,7 @@ def _figure(measured: Measured, consumed: Mapping[str, int], note: str) -> Figur
                 curve(axes, xs, estimates, label=f"T = {temperature}", **style)
             level_line(axes, by_policy[HELPFUL_ONLY]["1"], "helpful-only, T = 1", GREY)
             axes.set_title(measure)
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         panels[0].legend(fontsize=7.5, loc="best")
         panels[-1].set_xlabel("RL training sequences (SL-CAI at 0)")
         frame(figure, TITLE, note)

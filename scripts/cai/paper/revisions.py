@@ -23,7 +23,6 @@ from cai.evaluation.figures import (
 )
 from cai.evaluation.statistics import (
     LEVEL,
-    RESAMPLES,
     Estimate,
     mean,
     mean_difference,
@@ -38,6 +37,7 @@ MODELS = {
     "combined": "Helpfulness and harmlessness score",
 }
 TRUTH = "Harmless in truth (%)"
+PAIR = ((BLUE, "o"), (VERMILION, "D"))  # two curves of a panel
 HEADER = ["measure", "chain", "round", "n", "value", "low", "high"]
 MODELS_TRAINED = (
     "Scores are rewards of NeMo-Aligner reward models: of harmlessness trained on the AI's "
@@ -117,9 +117,14 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
     groups = _by_number(chains, options["principles"])
     scores = {n: _pooled([c.scores["harmless"] for c in g]) for n, g in groups.items()}
     curves = {n: [_mean(values, seed) for values in rounds] for n, rounds in scores.items()}
+    texts = {
+        "revisions": {n: _last_texts(g) for n, g in groups.items()},
+        "critiques": {n: options["critiques"][g[0].name] for n, g in groups.items()},
+    }
+    draws = int(uniform("similarity", seed) * 2**32)
     alike = {
-        n: diversity.similarity(_last_texts(g), int(uniform("similarity", seed) * 2**32))
-        for n, g in groups.items()
+        what: {n: diversity.similarity(found, draws) for n, found in by_number.items()}
+        for what, by_number in texts.items()
     }
     truth = {n: _truth(g[0]) for n, g in groups.items() if len(g) == 1}
     truth = {n: rounds for n, rounds in truth.items() if rounds}
@@ -131,11 +136,13 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
         _draw_numbers(top, MODELS["harmless"], curves)
         if middle:
             _draw_numbers(middle[0], TRUTH, truth)
-        numbers = sorted(alike)
-        curve(bottom, range(len(numbers)), [alike[n] for n in numbers], color=BLUE, marker="o")
-        bottom.set_xticks(range(len(numbers)), numbers)
+        for (what, found), (color, marker) in zip(alike.items(), PAIR, strict=True):
+            places = range(len(found))
+            curve(bottom, places, list(found.values()), color=color, marker=marker, label=what)
+        bottom.set_xticks(range(len(groups)), groups)
         bottom.set_xlabel("principles")
-        bottom.set_title("Similarity of two last revisions (less is more diverse)")
+        bottom.set_title("Similarity of two texts of the last round")
+        bottom.legend(fontsize=7.5, loc="best")
         frame(figure, title, _note(chains, options))
     rows = [
         [name, f"{n} principles", number, *estimate]
@@ -144,11 +151,21 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
         for number, estimate in enumerate(estimates)
     ]
     last = options["revisions"]["rounds"]
-    rows += [["similarity", f"{n} principles", last, *alike[n]] for n in alike]
-    distinct = {n: diversity.distinct(_last_texts(g), 2) for n, g in groups.items()}
+    diverse = {
+        what: {
+            n: {
+                "similarity": alike[what][n]._asdict(),
+                "distinct_1": diversity.distinct(found, 1),
+                "distinct_2": diversity.distinct(found, 2),
+            }
+            for n, found in by_number.items()
+        }
+        for what, by_number in texts.items()
+    }
     rows += [
-        ["distinct-2", f"{n} principles", last, alike[n].n, value, None, None]
-        for n, value in distinct.items()
+        [f"similarity of {what}", f"{n} principles", last, *estimate]
+        for what, by_number in alike.items()
+        for n, estimate in by_number.items()
     ]
     whole = max(scores)
     results = {
@@ -160,13 +177,8 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
             if n != whole
         },
         "diversity": {
-            str(n): {
-                "similarity": alike[n]._asdict(),
-                "distinct_1": diversity.distinct(_last_texts(g), 1),
-                "distinct_2": distinct[n],
-                "distinct_2_critiques": diversity.distinct(_critiques(g, options), 2),
-            }
-            for n, g in groups.items()
+            what: {str(n): found for n, found in by_number.items()}
+            for what, by_number in diverse.items()
         },
         "chains": {str(n): [chain.name for chain in g] for n, g in groups.items()},
         "principles_of": options["drawn"],
@@ -175,9 +187,10 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
     artefact.method = [
         *artefact.method,
         "Principles of a number are the first in the order of a hash, so the larger sets hold the "
-        "smaller ones. Similarity: mean pairwise Jaccard index of the word pairs of two last "
-        "revisions, interval by a bootstrap over texts; distinct-n: Li et al. 2016 (no interval: "
-        "it falls with the number of texts).",
+        "smaller ones. Similarity, of revisions and of critiques of the last round: mean pairwise "
+        "Jaccard index of the word pairs of two texts, less is more diverse, interval by a "
+        "bootstrap over texts; distinct-n: Li et al. 2016 (no interval: it falls with the number "
+        "of texts).",
     ]
     artefact.departures = [
         *artefact.departures,
@@ -204,9 +217,7 @@ def draw_critiqued_and_direct(chains: Sequence[Chain], options: Record) -> Artef
         figure = Figure(figsize=(WIDTH, 1.8 * count + 0.6), layout="constrained")
         *upper, last = figure.subplots(count, 1, sharex=True)
         for axes, (name, by_chain) in zip(upper, panels, strict=True):
-            styles = ((BLUE, "o"), (VERMILION, "D"))
-            for (chain, found), style in zip(by_chain.items(), styles, strict=True):
-                color, marker = style
+            for (chain, found), (color, marker) in zip(by_chain.items(), PAIR, strict=True):
                 curve(axes, range(len(found)), found, color=color, marker=marker, label=chain)
             axes.set_title(name)
         upper[0].legend(loc="best")
@@ -280,10 +291,6 @@ def _last_texts(group: Sequence[Chain]) -> list[str]:
     return [last[key] for key in sorted(last)]
 
 
-def _critiques(group: Sequence[Chain], options: Record) -> list[str]:
-    return options["critiques"].get(group[0].name, [])
-
-
 def _draw_numbers(axes: Any, name: str, by_number: Mapping[int, Sequence[Estimate]]) -> None:
     styles = [*STYLES, (BLUE, "x"), (ORANGE, "+")]
     for (n, found), (color, marker) in zip(by_number.items(), styles, strict=False):
@@ -328,6 +335,6 @@ def _artefact(
         options["revisions"],
         {c.name: {"prompts": len(c.texts[0]), "broken off": c.broken} for c in chains},
         options["seed"],
-        f"{INTERVALS} ({RESAMPLES} resamples)",
+        INTERVALS,
         results,
     )
