@@ -2,7 +2,7 @@
 from cai.paper import plan
 
 with told():
-    plan.check_snapshots(settings)
+    plan.check(settings)
 
 STEPS = settings.paper.snapshots.steps
 EVALUATED = ["helpful_only", "sl_cai"]  # policies whose answers the evaluation has

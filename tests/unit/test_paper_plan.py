@@ -52,11 +52,11 @@ def test_figure_6_has_a_chain_for_each_number_of_principles_and_scores_harmlessn
 
 
 def test_snapshots_during_the_run_cost_no_second_ppo():
-    config = "paper={snapshots: {during_run: true, steps: [9, 18]}}"
+    config = "paper={snapshots: {during_run: true, steps: [10, 20]}}"
     jobs, text = plan("results/figures/fig08.svg", "--config", config)
     assert "rl_snapshots" not in jobs
     assert jobs["rl_cai"] == 1 and jobs["snapshot"] == 2
-    assert "--keep-steps 9 18" in text
+    assert "--keep-steps 10 20" in text
 
 
 def test_nothing_of_it_belongs_to_the_default_target():

@@ -6,7 +6,7 @@ import pytest
 
 from cai import preflight
 from cai.errors import UserError
-from cai.paper.plan import check_snapshots
+from cai.paper import plan
 from cai.settings import load_settings, merge, parse_settings
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
@@ -117,17 +117,22 @@ def test_a_classifier_is_not_run_to_be_checked(demo, tmp_path, code):
     preflight.check(merge(demo, {"evaluation": {"classifier": str(path)}}))
 
 
-def refused_snapshots(demo, change):
+def refused_figures(demo, change):
     with pytest.raises(UserError) as error:
-        check_snapshots(parse_settings(merge(demo, change)))
+        plan.check(parse_settings(merge(demo, change)))
     return str(error.value)
 
 
 def test_snapshots_at_steps_that_have_no_checkpoint(demo):
     during = {"paper": {"snapshots": {"during_run": True, "steps": [9, 12]}}}
-    line = refused_snapshots(demo, during)
+    line = refused_figures(demo, during)
     assert "must be multiples of trainer.ppo.save_interval (9), found 12" in line
     short = {"nemo": {"overrides": {"actor": {"trainer.ppo.max_steps": 12}}}}
-    line = refused_snapshots(demo, short)
+    line = refused_figures(demo, short)
     assert "paper.snapshots.steps: must be less than trainer.ppo.max_steps (12)" in line
-    check_snapshots(parse_settings(demo))
+    plan.check(parse_settings(demo))
+
+
+def test_a_mistyped_override_of_the_figures_reward_models(demo):
+    line = refused_figures(demo, {"paper": {"reward_model": {"trainer.rm.max_step": 4}}})
+    assert line.startswith("configuration: paper.reward_model: trainer.rm.max_step")

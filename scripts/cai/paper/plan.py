@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from cai import nemo
+from cai import contract, nemo
 from cai.data.sources import Source
 from cai.digests import canonical_json
 from cai.errors import fail_if
@@ -11,6 +11,20 @@ from cai.preflight import rl_options
 from cai.records import uniform
 from cai.settings import Settings
 from cai.values import Values
+
+
+def check(settings: Settings) -> None:
+    """Check the section ``paper`` against the rest of the configuration, before anything runs.
+
+    Raises:
+        UserError: naming the field and what is accepted.
+    """
+    check_snapshots(settings)
+    own = settings.paper.reward_model
+    overrides = [*paper_reward_model(settings)[2:], *contract.ADDED["reward_model"]]
+    problems = contract.refused("reward_model", overrides) if own else []
+    mine = [problem for problem in problems if problem.key in own]
+    fail_if(mine, f"configuration: paper.reward_model: {mine and mine[0]}")
 
 
 def check_snapshots(settings: Settings) -> None:
