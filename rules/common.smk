@@ -14,6 +14,7 @@ from cai import cluster, nemo, preflight, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
+from cai.paper import plan
 
 
 def stop(problems):
@@ -70,7 +71,7 @@ def launch_actor(wildcards, resources):
 
 def launch_policy(wildcards, resources):
     """The actor's part, and the steps whose checkpoints stay: no reason to train again either."""
-    return [launch_actor(wildcards, resources), *preflight.keep_steps(settings)]
+    return [launch_actor(wildcards, resources), *plan.keep_steps(settings)]
 
 
 # Names of parameters that several rules take. WORK is what jobs resume from: journals, checkpoints.

@@ -1,10 +1,8 @@
 # What the rules of the paper's figures share.
-from cai.paper import plan
-
 with told():
     plan.check(settings)
 
-STEPS = settings.paper.snapshots.steps
+STEPS = plan.steps(settings)
 EVALUATED = ["helpful_only", "sl_cai"]  # policies whose answers the evaluation has
 CHAINS = plan.chains(settings, len(principles["supervised"]))
 PAPER = f"{settings.results}/paper"

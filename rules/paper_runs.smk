@@ -21,9 +21,7 @@ use rule rl_cai as rl_snapshots with:
         steps=STEPS,  # others are a reason to run again: they were not kept
 
 
-SNAPSHOT_RUN = (
-    rules.rl_cai if settings.paper.snapshots.during_run else rules.rl_snapshots
-)
+SNAPSHOT_RUN = rules.rl_cai if plan.run_keeps_them(settings) else rules.rl_snapshots
 POLICIES = {
     **{name: MODELS[name] for name in EVALUATED},
     **{str(step): f"{settings.results}/snapshots/rl_cai/{step}.nemo" for step in STEPS},

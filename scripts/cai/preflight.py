@@ -206,12 +206,6 @@ def rl_options(settings: Settings, other: Mapping[str, Any] | None = None) -> st
     return options.model_copy(update=other or {}).model_dump_json()
 
 
-def keep_steps(settings: Settings) -> list[str]:
-    """The option that keeps PPO's checkpoints for the paper's figures, if the run itself does."""
-    snapshots = settings.paper.snapshots
-    return ["--keep-steps", *map(str, snapshots.steps)] if snapshots.during_run else []
-
-
 def evaluation_files(settings: Settings, test_prompts: str) -> list[Path] | str:
     """Where the held-out helpful prompts are: files of a source, or the preferences' test part."""
     source = settings.evaluation.helpful

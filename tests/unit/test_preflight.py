@@ -123,14 +123,17 @@ def refused_figures(demo, change):
     return str(error.value)
 
 
-def test_snapshots_at_steps_that_have_no_checkpoint(demo):
+def test_snapshots_at_steps_at_which_the_run_does_not_save(demo):
     during = {"paper": {"snapshots": {"during_run": True, "steps": [9, 12]}}}
     line = refused_figures(demo, during)
     assert "must be multiples of trainer.ppo.save_interval (9), found 12" in line
-    short = {"nemo": {"overrides": {"actor": {"trainer.ppo.max_steps": 12}}}}
-    line = refused_figures(demo, short)
-    assert "paper.snapshots.steps: must be less than trainer.ppo.max_steps (12)" in line
     plan.check(parse_settings(demo))
+
+
+def test_snapshots_beyond_the_end_of_ppo_are_left_out(demo):
+    short = {"nemo": {"overrides": {"actor": {"trainer.ppo.max_steps": 8}}}}
+    assert plan.steps(parse_settings(demo)) == [4, 8, 12]
+    assert plan.steps(parse_settings(merge(demo, short))) == [4]
 
 
 def test_a_mistyped_override_of_the_figures_reward_models(demo):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from math import gcd
 
 from cai import contract, nemo
 from cai.data.sources import Source
@@ -28,31 +29,40 @@ def check(settings: Settings) -> None:
 
 
 def check_snapshots(settings: Settings) -> None:
-    """Check what would only be found out after PPO: whether there is a checkpoint at each step.
+    """Check what would only be found out after PPO: whether it saves at each step.
 
     Raises:
         UserError: naming the field and what is accepted.
     """
-    steps, field = settings.paper.snapshots.steps, "configuration: paper.snapshots.steps"
-    actor = Values(settings, "actor")
-    last = actor.whole("trainer.ppo.max_steps") or 0
-    fail_if(
-        0 < last <= steps[-1],
-        f"{field}: must be less than trainer.ppo.max_steps ({last}), whose policy is RL-CAI, "
-        f"found {steps[-1]}",
-    )
-    saved = actor.whole("trainer.ppo.save_interval") or 1
-    between = [step for step in steps if step % saved]
+    saved = Values(settings, "actor").whole("trainer.ppo.save_interval") or 1
+    between = [step for step in steps(settings) if step % saved]
     fail_if(
         settings.paper.snapshots.during_run and between,
-        f"{field}: with paper.snapshots.during_run they must be multiples of "
-        f"trainer.ppo.save_interval ({saved}), found {between and between[0]}",
+        "configuration: paper.snapshots.steps: with paper.snapshots.during_run they must be "
+        f"multiples of trainer.ppo.save_interval ({saved}), found {between and between[0]}",
     )
+
+
+def steps(settings: Settings) -> list[int]:
+    """The steps of the snapshots: those before PPO's last, whose policy is RL-CAI."""
+    last = Values(settings, "actor").whole("trainer.ppo.max_steps")
+    return [step for step in settings.paper.snapshots.steps if last is None or step < last]
+
+
+def run_keeps_them(settings: Settings) -> bool:
+    """Whether the policies are those of the run's own PPO, not of a second one."""
+    return settings.paper.snapshots.during_run or not steps(settings)
+
+
+def keep_steps(settings: Settings) -> list[str]:
+    """The option that keeps PPO's checkpoints, for the run itself, if it is to keep them."""
+    kept = steps(settings) if settings.paper.snapshots.during_run else []
+    return ["--keep-steps", *map(str, kept)] if kept else []
 
 
 def snapshot_actor(settings: Settings) -> list[str]:
     """PPO's actor as it runs for snapshots: it also saves, so must validate, at their steps."""
-    interval = settings.paper.snapshots.interval
+    interval = gcd(*steps(settings))
     names = ("trainer.ppo.val_check_interval", "trainer.ppo.save_interval")
     return nemo.actor(settings, dict.fromkeys(names, interval))
 
@@ -118,7 +128,7 @@ def figure_options(settings: Settings, section: str) -> str:
         {
             "seed": settings.seed,
             section: getattr(paper, section).model_dump(mode="json"),
-            "snapshots": paper.snapshots.steps,
-            "during_run": paper.snapshots.during_run,
+            "snapshots": steps(settings),
+            "during_run": run_keeps_them(settings),
         }
     )

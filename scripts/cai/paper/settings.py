@@ -1,6 +1,5 @@
 """The settings of the paper's figures; the defaults are the paper's, where it tells them."""
 
-from math import gcd
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -25,7 +24,8 @@ class Snapshots(Section):
 
     steps: list[int] = Field(
         [50, 100, 150, 200],
-        description="PPO steps whose policy is kept; start (SL-CAI) and end (RL-CAI) come besides.",
+        description="PPO steps whose policy is kept, of those before its end; its start (SL-CAI) "
+        "and its end (RL-CAI) come besides.",
     )
     during_run: bool = Field(
         False,
@@ -39,11 +39,6 @@ class Snapshots(Section):
         if steps != sorted(set(steps)) or not steps or steps[0] < 1:
             raise ValueError("must be whole numbers from 1 on, at least one, in ascending order")
         return steps
-
-    @property
-    def interval(self) -> int:
-        """The interval of saving that has all steps among its own."""
-        return gcd(*self.steps)
 
 
 class Elo(Section):
