@@ -45,7 +45,8 @@ MODELS_TRAINED = (
 )
 METHOD = [
     "Helpful-only answers to held-out red-team prompts are revised again and again; each round "
-    "draws a principle anew. Prompts whose chain broke off are left out of all rounds.",
+    "draws a principle anew. Prompts whose chain broke off are left out of all rounds; a text that "
+    "is too long for a reward model has no score.",
     MODELS_TRAINED,
 ]
 DEPARTURES = [
