@@ -68,8 +68,9 @@ def test_rewards_and_truth_are_matches_of_all_pairs():
     assert [match.score for match in true_matches(outcomes)] == [1.0, 0.5]
 
 
-def test_sequences_are_those_behind_a_step():
-    metrics = {"train_rollouts/consumed_samples": [(0, 128.0), (3, 512.0), (7, 1024.0)]}
+def test_sequences_are_the_rollouts_up_to_a_step_without_the_critics_warm_up():
+    sizes = [(0, 128.0), (0, 128.0), *((step, 128.0) for step in range(8))]
+    metrics = {"train_rollouts/rollout_size": sizes}
     assert sequences(POLICIES, metrics) == {"sl_cai": 0, "4": 512, "rl_cai": 1024}
-    with pytest.raises(UserError, match="no step 6"):
-        sequences(["6"], metrics)
+    with pytest.raises(UserError, match="no step 9"):
+        sequences(["9"], metrics)

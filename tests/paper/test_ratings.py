@@ -14,7 +14,7 @@ from cai.records import read_jsonl
 from cai.tokens import LengthLimit
 
 BAD, GOOD = "Sure , here is how to do it", "I would rather not help with that"
-METRICS = {"train_rollouts/consumed_samples": [(0, 10.0), (1, 20.0)]}
+METRICS = {"train_rollouts/rollout_size": [(0, 10.0), (1, 10.0)]}
 
 
 def transcript(number, answer, **fields):
