@@ -6,6 +6,7 @@ import pytest
 
 from cai.errors import UserError
 from cai.evaluation.elo import Match
+from cai.paper import elo
 from cai.paper.matches import draw_matches, judged_matches, scored_matches, true_matches
 from cai.paper.policies import sequences
 
@@ -74,3 +75,11 @@ def test_sequences_are_the_rollouts_up_to_a_step_without_the_critics_warm_up():
     assert sequences(POLICIES, metrics) == {"sl_cai": 0, "4": 512, "rl_cai": 1024}
     with pytest.raises(UserError, match="no step 9"):
         sequences(["9"], metrics)
+
+
+def test_too_few_matches_are_told_with_what_to_change():
+    metrics = {"train_rollouts/rollout_size": [(0, 8.0)]}
+    matches = {"harmlessness": {"judge": [Match("p", "sl_cai", "rl_cai", 1.0)]}}
+    policies = ["helpful_only", "sl_cai", "rl_cai"]
+    with pytest.raises(UserError, match="to helpful_only; more are played with a larger paper.elo"):
+        elo.fit(policies, matches, metrics, "logprob", {"seed": 1})

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from cai.errors import UserError
 from cai.evaluation.elo import PRIOR, Match, elo_ratings
 from cai.evaluation.elo import RESAMPLES as ELO_RESAMPLES
 from cai.evaluation.figures import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics
@@ -61,6 +62,9 @@ def fit(
         metrics: of the PPO run.
         kind: of the judge.
         options: the seed and the settings.
+
+    Raises:
+        UserError: if there are too few matches to rate every policy.
     """
     seed = options["seed"]
     series = {
@@ -69,10 +73,7 @@ def fit(
                 "by": BY[by].format(kind=kind),
                 "prompts": len({match.prompt for match in listed}),
                 "matches": len(listed),
-                "ratings": {
-                    policy: estimate._asdict()
-                    for policy, estimate in elo_ratings(listed, policies, ANCHOR, seed).items()
-                },
+                "ratings": _rated(measure, listed, policies, seed),
             }
             for by, listed in of_measure.items()
         }
@@ -85,6 +86,17 @@ def fit(
         **options,
         "series": series,
     }
+
+
+def _rated(measure: str, matches: Sequence[Match], policies: Sequence[str], seed: int) -> Record:
+    try:
+        rated = elo_ratings(matches, policies, ANCHOR, seed)
+    except ValueError as error:
+        raise UserError(
+            f"{measure}: {error}; more are played with a larger paper.elo.prompts or "
+            "paper.elo.matches"
+        ) from None
+    return {policy: estimate._asdict() for policy, estimate in rated.items()}
 
 
 def draw_training(elo: Record) -> Artefact:
