@@ -81,5 +81,5 @@ def test_too_few_matches_are_told_with_what_to_change():
     metrics = {"train_rollouts/rollout_size": [(0, 8.0)]}
     matches = {"harmlessness": {"judge": [Match("p", "sl_cai", "rl_cai", 1.0)]}}
     policies = ["helpful_only", "sl_cai", "rl_cai"]
-    with pytest.raises(UserError, match="to helpful_only; more are played with a larger paper.elo"):
+    with pytest.raises(UserError, match="to helpful_only; more are played"):
         elo.fit(policies, matches, metrics, "logprob", {"seed": 1})

@@ -16,7 +16,10 @@ from cai.paper.policies import HELPFUL_ONLY, START, on_the_way, policy_label, se
 from cai.records import Record
 
 ANCHOR = START
-INTERVALS = f"{LEVEL:.0%} percentile bootstrap over prompts, {ELO_RESAMPLES} draws"
+INTERVALS = (
+    f"{LEVEL:.0%} percentile bootstrap over prompts, {ELO_RESAMPLES} draws; it has no width where "
+    "two policies did not differ on any prompt"
+)
 MEASURES = {  # name, title
     "harmlessness": "Harmlessness Elo",
     "helpfulness": "Helpfulness Elo",

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from cai.evaluation.figures import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics
 from cai.evaluation.regression import Ridge, cross_validated_ridge, explained
-from cai.evaluation.statistics import LEVEL, Estimate, mean
-from cai.paper.artefact import Artefact, curve, frame, level_line, unsupported
+from cai.evaluation.statistics import LEVEL, Estimate, mean, proportion
+from cai.paper.artefact import BOOTSTRAP, Artefact, curve, frame, level_line, scaled, unsupported
 from cai.paper.policies import HELPFUL_ONLY, on_the_way, policy_label, sequences
 from cai.paper.ratings import features
 from cai.records import Record
@@ -58,8 +58,9 @@ def draw(
     }
     measured = {SCORE: {p: _by_temperature(samples[p], scores[p], seed) for p in samples}}
     if truth:
-        harm = {p: {key: 100.0 * (not ok) for key, ok in truth[p].items()} for p in truth}
-        measured[TRUTH] = {p: _by_temperature(samples[p], harm[p], seed) for p in samples}
+        harm = {p: {key: float(not ok) for key, ok in truth[p].items()} for p in truth}
+        shares = {p: _by_temperature(samples[p], harm[p], seed) for p in samples}
+        measured[TRUTH] = {p: {t: scaled(e, 100) for t, e in shares[p].items()} for p in samples}
     consumed = sequences(list(samples), metrics)
     prompts = len({row["prompt_id"] for rows in samples.values() for row in rows})
     note = (
@@ -86,7 +87,8 @@ def draw(
             "ratings": {"fitted to": len(fitted_to), "held out": quality["n"]},
         },
         seed,
-        results={
+        f"{BOOTSTRAP}; Wilson's score interval where every prompt's share is none or all",
+        {
             "regression": quality | {"penalty": model.penalty},
             "sequences": consumed,
             "scores": {
@@ -150,7 +152,9 @@ def _by_temperature(
             if row["temperature"] == temperature and row["id"] in values:
                 by_prompt.setdefault(row["prompt_id"], []).append(values[row["id"]])
         means = [sum(each) / len(each) for _, each in sorted(by_prompt.items())]
-        found[f"{temperature:g}"] = mean(means, seed)
+        is_share = set(means) <= {0.0, 1.0}  # of prompts: a bootstrap has no width at none or all
+        estimate = proportion([m == 1 for m in means]) if is_share else mean(means, seed)
+        found[f"{temperature:g}"] = estimate
     return found
 
 
