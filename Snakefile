@@ -21,6 +21,8 @@ include: "rules/ppo.smk"
 include: "rules/evaluation.smk"
 include: "rules/artefacts.smk"
 include: "rules/compare.smk"
+include: "rules/paper_common.smk"
+include: "rules/paper_runs.smk"
 include: "rules/preflight.smk"
 
 
@@ -30,3 +32,8 @@ rule all:
         "<results>/rl_cai.nemo",
         "<results>/report.html",
         rules.calibration.output if settings.evaluation.classifier else [],
+
+
+rule paper_artefacts:
+    input:
+        RUN_FIGURES,

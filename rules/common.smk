@@ -14,6 +14,7 @@ from cai import cluster, dag, experiments, nemo, preflight, servers, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
+from cai.paper import plan
 
 dag.register(workflow)
 
@@ -53,7 +54,7 @@ wildcard_constraints:
     shard=r"\d+",
     model=r"helpful_only|sl_cai|rl_cai",
     pretrained=r"base|instruct",
-    served=r"instruct|sl_cai|rl_cai",
+    served=r"instruct|sl_cai|rl_cai|\d+",
 
 
 def literal(text):
@@ -88,6 +89,11 @@ def journal(place, name):
     """Where a job keeps what was answered; an experiment's also reads the base run's."""
     own, base = (f"{root}/work/journal/{name}.jsonl" for root in (place, at.base))
     return own if place == at.base else [own, base]
+
+
+def launch_policy(wildcards, resources):
+    """The actor's part, and the steps whose checkpoints stay: no reason to train again either."""
+    return [launch_actor(wildcards, resources), *plan.keep_steps(settings)]
 
 
 # Names of parameters that several rules take. WORK is what the last part's jobs resume from.

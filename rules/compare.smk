@@ -15,7 +15,7 @@ rule head_to_head:
         answers=lambda wildcards: f"{folders_of(wildcards)[1]}/evaluation/answers/rl_cai.jsonl",
         against=lambda wildcards: f"{folders_of(wildcards)[0]}/evaluation/answers/rl_cai.jsonl",
         model="<base>/models/instruct.nemo",
-        exported=servers.judge_exported(base.settings, at.base),
+        exported=servers.judge_exported(base.settings, "<base>/models/instruct.nemo"),
     output:
         data="<base>/comparisons/{a}--{b}.judged.jsonl",
         ledger="<base>/comparisons/{a}--{b}.judged.ledger.json",

@@ -5,11 +5,7 @@ MODELS = {
     "sl_cai": f"{at.supervised}/sl_cai.nemo",
     "rl_cai": f"{at.results}/rl_cai.nemo",
 }
-EXPORTED = {
-    "helpful_only": servers.exported(settings, "instruct", at.pretrained),
-    "sl_cai": servers.exported(settings, "sl_cai", at.supervised),
-    "rl_cai": servers.exported(settings, "rl_cai", at.results),
-}
+EXPORTED = {name: servers.exported(settings, model) for name, model in MODELS.items()}
 TRAINED = ["sl_cai", "rl_cai"]  # judged against the helpful-only model
 
 
@@ -122,7 +118,7 @@ rule judged:
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",
         model="<pretrained>/models/instruct.nemo",
-        exported=servers.judge_exported(settings, at.pretrained),
+        exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<results>/evaluation/judged/{model}.jsonl",
         ledger="<results>/evaluation/judged/{model}.ledger.json",

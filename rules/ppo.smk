@@ -20,7 +20,7 @@ rule rl_cai:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch_actor,
+        launch=launch_policy,
         critic_launch=launch_critic,
         work=f"{WORK}/rl_cai",
         critic=nemo.critic(settings),

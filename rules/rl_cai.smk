@@ -6,7 +6,7 @@ rule candidates:
         program="scripts/sample_candidates.py",
         prompts=rules.red_team.output.train,
         model=rules.sl_cai.output.nemo,
-        exported=servers.exported(settings, "sl_cai", at.supervised),
+        exported=servers.exported(settings, rules.sl_cai.output.nemo),
     output:
         data="<candidates>/rl_cai/candidates/{shard}.jsonl",
         ledger="<candidates>/rl_cai/candidates/{shard}.ledger.json",
@@ -44,7 +44,7 @@ rule preferences:
         program="scripts/judge.py",
         candidates=rules.candidates.output.data,
         model="<pretrained>/models/instruct.nemo",
-        exported=servers.judge_exported(settings, at.pretrained),
+        exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<preference>/rl_cai/preferences/{shard}.jsonl",
         ledger="<preference>/rl_cai/preferences/{shard}.ledger.json",

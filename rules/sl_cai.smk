@@ -6,7 +6,7 @@ rule responses:
         program="scripts/respond.py",
         prompts=rules.red_team.output.train,
         model="<pretrained>/models/instruct.nemo",
-        exported=servers.exported(settings, "instruct", at.pretrained),
+        exported=servers.exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<source>/sl_cai/responses/{shard}.jsonl",
         ledger="<source>/sl_cai/responses/{shard}.ledger.json",
@@ -43,7 +43,7 @@ rule revisions:
         program="scripts/revise.py",
         responses=rules.responses.output.data,
         model="<pretrained>/models/instruct.nemo",
-        exported=servers.exported(settings, "instruct", at.pretrained),
+        exported=servers.exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<supervised>/sl_cai/revisions/{shard}.jsonl",
         ledger="<supervised>/sl_cai/revisions/{shard}.ledger.json",

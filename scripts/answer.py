@@ -1,13 +1,14 @@
 """Answers of one model to held-out prompts, for evaluation.
 
 Reads {"id", "prompt", "set"}, writes {"id", "prompt", "set", "answer", "finish"}. Unfinished and
-empty answers are kept: they are part of what the model does.
+empty answers are kept: they are part of what the model does. With --temperatures there are several
+answers to a prompt, also with "prompt_id" and "temperature"; their ids are numbered.
 """
 
 import argparse
 
 from cai import cli
-from cai.generation.answers import answer
+from cai.generation.answers import answer, answers_at
 from cai.generation.program import (
     add_model_options,
     add_sampling_option,
@@ -26,11 +27,15 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Ask the model, write the answers."""
     ledger = Ledger("answer")
-    records = run.records(options)
+    records = [_known(record) for record in run.records(options)]
+    sampling, seed = options.sampling, options.seed
     with run.model(options) as model:
+        if options.temperatures is None:
+            replies = answer(model, records, sampling, seed, ledger)
+        else:
+            replies = answers_at(options.temperatures, model, records, sampling, seed, ledger)
         rows = [
-            {**_known(record), "answer": reply.text, "finish": reply.finish}
-            for record, reply in answer(model, records, options.sampling, options.seed, ledger)
+            {**record, "answer": reply.text, "finish": reply.finish} for record, reply in replies
         ]
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)
@@ -40,6 +45,14 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = program(__doc__, "prompts, each with its set, such as harmful or helpful")
     add_sampling_option(parser)
+    parser.add_argument(
+        "--temperatures",
+        type=float,
+        nargs="+",
+        metavar="T",
+        help="temperature of each of several answers to a prompt, such as 1 1 1 0; 0 is greedy "
+        "(default: one answer, as --sampling says)",
+    )
     add_model_options(parser)
     return parser
 

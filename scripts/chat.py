@@ -145,7 +145,7 @@ def _speaker(
 
 def _exported(model: Named, settings: Settings, stack: ExitStack) -> Path:
     """The Hugging Face folder of a model: the workflow's, or one that lasts as long as the talk."""
-    mark = Path(servers.mark(settings.results, model.path.stem))
+    mark = Path(servers.mark(str(model.path)))
     if mark.is_file() and read_json(mark).get("nemo") == identity(model.path):
         return exported_folder(mark)
     folder = Path(stack.enter_context(TemporaryDirectory()), model.path.stem)

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from cai.cli import existing_file, json_option, run, split_commands
+from cai.cli import existing_file, json_option, positive, run, split_commands
 from cai.errors import fail_if
 from cai.launch import Launch
 from cai.training import Training
@@ -35,6 +35,10 @@ def main() -> None:
             flag, type=json_option(Launch), default=Launch(), metavar="JSON",
             help=f"how {whose} is started (default: directly)",
         )  # fmt: skip
+    parser.add_argument(
+        "--keep-steps", nargs="+", type=positive, default=(), metavar="STEP",
+        help="steps whose checkpoints stay in the run's own folder, of those that are saved",
+    )  # fmt: skip
     options = parser.parse_args(own)
     fail_if(len(commands) not in (1, 2), "expected one command, or two for PPO, each after --")
     *critic, command = commands

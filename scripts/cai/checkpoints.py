@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tarfile
+from collections.abc import Collection
 from pathlib import Path
 
 LAST = "-last"
@@ -104,6 +105,45 @@ class Pairs:
         for other in self._kept.iterdir():
             if other != target:
                 _remove(other)
+
+
+class Kept:
+    """Keeps a run's checkpoints of chosen steps, as hard links, when NeMo deletes its own.
+
+    Args:
+        run: the program's folder.
+        folder: where they go, each named by its step; a resumed run adds to it.
+        steps: which; those at which nothing is saved never come.
+    """
+
+    def __init__(self, run: Path, folder: Path, steps: Collection[int]) -> None:
+        self._run, self._folder, self._steps = run, folder, steps
+
+    def look(self) -> None:
+        """Keep those that are there now and whole."""
+        for checkpoint in _whole(self._run) if self._steps else []:
+            target = self._folder / str(step(checkpoint))
+            if step(checkpoint) in self._steps and not target.exists():
+                self._keep(checkpoint, target)
+
+    def _keep(self, checkpoint: Path, target: Path) -> None:
+        partial = target.with_suffix(".partial")
+        _remove(partial)
+        try:
+            _link(checkpoint, partial)
+        except OSError:  # deleted meanwhile
+            return
+        os.replace(partial, target)
+
+
+def kept_folder(run: Path) -> Path:
+    """Where the checkpoints of chosen steps stay, in a run's own work folder."""
+    return run / "kept"
+
+
+def kept_steps(folder: Path) -> list[int]:
+    """The steps whose checkpoints are in such a folder."""
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
 
 
 def _link(source: Path, target: Path) -> None:

@@ -86,6 +86,7 @@ FIRST_READ: dict[str, tuple[str, ...]] = {
     "results": (
         "evaluation",
         "estimates",  # determines nothing
+        "paper",
         "nemo.check",
         "nemo.overrides.critic",
         "nemo.overrides.actor",

@@ -2,10 +2,34 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 PLAIN = re.compile(r"[A-Za-z0-9_./:@%+-]+")
 WORDS = {"true", "false", "inf", "nan"}  # "null" as a text stands for Hydra's null
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def typed(value: Any) -> Any:
+    """A value with the numbers and truth values in it that were read as texts.
+
+    YAML 1.1 reads ``1e-3`` as a text, and Snakemake's ``--config`` all that is nested; NeMo would
+    be told a text in quotes, and fail on it much later.
+    """
+    match value:
+        case dict():
+            return {key: typed(item) for key, item in value.items()}
+        case list():
+            return [typed(item) for item in value]
+        case str() if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        case str() if NUMBER.fullmatch(value):
+            return int(value) if value.lstrip("+-").isdecimal() else float(value)
+    return value
+
+
+Overrides = Annotated[dict[str, Any], BeforeValidator(typed)]
 
 
 def overrides(settings: Mapping[str, Any]) -> list[str]:

@@ -68,8 +68,8 @@ def sft(settings: Settings) -> list[str]:
     return _command(settings, "sft", own, settings.nemo.overrides.sft)
 
 
-def reward_model(settings: Settings) -> list[str]:
-    """Reward model training (step 5)."""
+def reward_model(settings: Settings, extra: Overrides | None = None) -> list[str]:
+    """Reward model training (step 5); ``extra`` overrides win over all others."""
     length = settings.lengths.rl
     own: Overrides = {
         "model.seed": settings.seed,
@@ -78,7 +78,8 @@ def reward_model(settings: Settings) -> list[str]:
         "model.data.data_impl": "json",
         **_experiment("megatron_gpt"),
     }
-    return _command(settings, "reward_model", own, settings.nemo.overrides.reward_model)
+    site = settings.nemo.overrides.reward_model | (extra or {})
+    return _command(settings, "reward_model", own, site)
 
 
 def critic(settings: Settings) -> list[str]:
@@ -93,8 +94,8 @@ def critic(settings: Settings) -> list[str]:
     return _command(settings, "critic", own, settings.nemo.overrides.critic)
 
 
-def actor(settings: Settings) -> list[str]:
-    """The policy in PPO (step 6)."""
+def actor(settings: Settings, extra: Overrides | None = None) -> list[str]:
+    """The policy in PPO (step 6); ``extra`` overrides win over all others."""
     length = settings.lengths.rl
     template = settings.models.base.template
     own: Overrides = {
@@ -110,7 +111,7 @@ def actor(settings: Settings) -> list[str]:
         "remote_critic_rm.critic.port": "FREE_PORT",
         **_experiment("megatron_gpt_ppo_actor"),
     }
-    return _command(settings, "actor", own, settings.nemo.overrides.actor)
+    return _command(settings, "actor", own, settings.nemo.overrides.actor | (extra or {}))
 
 
 def _command(settings: Settings, name: Program, own: Overrides, site: Overrides) -> list[str]:

@@ -223,10 +223,10 @@ def sl_options(settings: Settings) -> str:
     ).model_dump_json()
 
 
-def rl_options(settings: Settings) -> str:
-    """What goes into the comparisons and the prompts, as JSON."""
+def rl_options(settings: Settings, other: Mapping[str, Any] | None = None) -> str:
+    """What goes into the comparisons and the prompts, as JSON; ``other`` fields win."""
     preferences = settings.preferences
-    return RlOptions(
+    options = RlOptions(
         seed=settings.seed,
         test_fraction=settings.datasets.test_fraction,
         draws=preferences.draws,
@@ -237,7 +237,8 @@ def rl_options(settings: Settings) -> str:
         min_train_prompts=batches(settings).rollouts,
         min_test_prompts=batches(settings).validation_rollouts,
         max_bad_share=settings.datasets.max_bad_share,
-    ).model_dump_json()
+    )
+    return options.model_copy(update=other or {}).model_dump_json()
 
 
 def evaluation_files(settings: Settings, test_prompts: str) -> list[Path] | str:

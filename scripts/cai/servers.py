@@ -20,19 +20,18 @@ def command(settings: Settings, model: Kind) -> list[str]:
     return [*nemo.server(settings, model), f"gpt_model_file={MODEL}"]
 
 
-def exported(settings: Settings, name: str, place: str) -> list[str]:
-    """What a server needs beside the ``.nemo`` of a model: the mark of its Hugging Face folder.
-
-    ``place`` is the results folder that has the model.
-    """
-    return [mark(place, name)] if settings.server.kind == "openai" else []
+def exported(settings: Settings, model: str) -> list[str]:
+    """What a server needs beside a ``.nemo`` file: the mark of its Hugging Face folder."""
+    return [mark(model)] if settings.server.kind == "openai" else []
 
 
-def judge_exported(settings: Settings, place: str) -> list[str]:
+def judge_exported(settings: Settings, model: str) -> list[str]:
     """As :func:`exported`, of the model that judges, if one is served."""
-    return exported(settings, "instruct", place) if settings.preferences.judge == "logprob" else []
+    return exported(settings, model) if settings.preferences.judge == "logprob" else []
 
 
-def mark(place: str, name: str) -> str:
-    """The small file that guards the Hugging Face folder of a model, its sibling."""
-    return str(Path(place, "hf", f"{name}.json"))
+def mark(model: str) -> str:
+    """The small file that guards the Hugging Face folder of a ``.nemo`` file, its sibling."""
+    path = Path(model)
+    place = path.parent.parent if path.parent.name == "models" else path.parent
+    return str(place / "hf" / f"{path.stem}.json")

@@ -3,45 +3,23 @@
 ``config/schema.json`` and ``docs/configuration.md`` are generated from them (`make docs`).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cai.cli import describe
 from cai.constitution import read_yaml
 from cai.data.sources import Source
 from cai.errors import UserError
 from cai.generation.settings import ClientSettings, ServerSettings
+from cai.hydra import Overrides
 from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
 from cai.model_shape import ModelShape
+from cai.paper.settings import Paper
 from cai.sampling import Sampling
 from cai.templates import Template
-
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-
-
-def typed(value: Any) -> Any:
-    """A value with the numbers and truth values in it that were read as texts.
-
-    YAML 1.1 reads ``1e-3`` as a text, and Snakemake's ``--config`` all that is nested; NeMo would
-    be told a text in quotes, and fail on it much later.
-    """
-    match value:
-        case dict():
-            return {key: typed(item) for key, item in value.items()}
-        case list():
-            return [typed(item) for item in value]
-        case str() if value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        case str() if NUMBER.fullmatch(value):
-            return int(value) if value.lstrip("+-").isdecimal() else float(value)
-    return value
-
-
-Overrides = Annotated[dict[str, Any], BeforeValidator(typed)]
 
 
 class Section(BaseModel):
@@ -247,6 +225,7 @@ class Settings(Section):
     preferences: Preferences
     evaluation: Evaluation
     estimates: Estimates = Estimates()
+    paper: Paper = Paper()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ import requests
 
 from cai import provenance
 from cai.attempts import Attempts
-from cai.checkpoints import Pairs, is_whole, link, newest, settle, step
+from cai.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation.http import direct_session
@@ -60,6 +60,7 @@ class Training:
         critic: for PPO, the critic server that has to run beside it.
         launch: how it is started.
         critic_launch: how the critic is started; the first of its nodes must be this one.
+        keep_steps: steps whose checkpoints stay, in ``kept/`` of its folder. They change no result.
     """
 
     what: str
@@ -72,6 +73,7 @@ class Training:
     critic: Sequence[str] | None = None
     launch: Launch = field(default_factory=Launch)
     critic_launch: Launch = field(default_factory=Launch)
+    keep_steps: Collection[int] = ()
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class Training:
         self.folder = self.work / self.fingerprint[:16]
         self.trained = self.folder / "train" / "checkpoints" / f"{self.name}.nemo"
         self.pairs = Pairs(self.folder, ("train", "critic"))
+        self.kept = Kept(self.folder / "train", kept_folder(self.folder), self.keep_steps)
         gpus = self.launch.gpus + (self.critic_launch.gpus if self.critic else 0)
         self.attempts = Attempts(self.folder / "attempts.json", self.launch.attempt, gpus)
 
@@ -195,10 +198,12 @@ class Training:
             if hang.failed():
                 raise _failure(f"{self.what}: the program failed", trainer)
             progress.show()
+            self.kept.look()
             if servers:
                 self.pairs.look()
             time.sleep(POLL)
         progress.show(last=True)
+        self.kept.look()
         if trainer.poll() in TERMINATED:
             raise SystemExit(143)  # with this job: its end is on its way to us, too
         if trainer.poll() != 0 and not is_whole(self.trained):

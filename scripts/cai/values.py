@@ -15,8 +15,9 @@ from typing import Any, Literal
 import yaml
 
 from cai import nemo
+from cai.hydra import typed
 from cai.launch import Launch, Launcher
-from cai.settings import Settings, typed
+from cai.settings import Settings
 
 KEYS = Path(__file__).parent.parent.parent / "envs/nemo-cpu/keys.json"
 REFERENCE = re.compile(r"\$\{(?P<up>\.*)(?P<key>[\w.]+)\}")

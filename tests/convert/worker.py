@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from cai.conversion import convert, mistral_layout
+from cai.conversion.checkpoints import checkpoint_to_nemo
 from cai.conversion.nemo_archive import ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.digests import canonical_json
 from cai.errors import UserError
@@ -170,6 +171,7 @@ FUNCTIONS = {
         reshard,
         convert.hf_to_nemo,
         convert.nemo_to_hf,
+        checkpoint_to_nemo,
         weights_digest,
     )
 }

@@ -12,7 +12,7 @@ sys.path.insert(0, str(DEMO))
 import make_data  # noqa: E402
 import world  # noqa: E402
 
-NAMES = ["red_team", "helpful_sft", "helpful_preferences", "helpful_test"]
+NAMES = ["red_team", "helpful_sft", "helpful_preferences", "helpful_test", "red_team_ratings"]
 
 
 def rows(name):
@@ -102,3 +102,15 @@ def test_no_prompt_of_the_evaluation_is_trained_on():
     }
     assert len(held_out) == 798
     assert not held_out & trained
+
+
+def test_ratings_follow_the_harm_that_the_answer_does():
+    ratings = {True: [], False: []}
+    for row in rows("red_team_ratings"):
+        request, answer = exchange(row["transcript"])
+        assert request.kind == "harm" and 0 <= row["rating"] <= 4
+        assert (request.split == "test") == (row["split"] == "test")
+        harmless = world.score(request.text, answer, finished=True)["harmless"]
+        ratings[harmless].append(row["rating"])
+    assert min(ratings[False]) >= 3 and max(ratings[True]) <= 2
+    assert len(set(ratings[False])) == 2 and len(set(ratings[True])) == 3  # raters differ

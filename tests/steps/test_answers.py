@@ -95,3 +95,26 @@ def test_neither_server_nor_url_is_told_in_one_line(step) -> None:
     done = step("respond", prompts(1)).run()
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "--url" in done.stderr
+
+
+def test_several_answers_to_a_prompt_have_ids_seeds_and_temperatures_of_their_own(step) -> None:
+    rows = [{**row, "set": "harmful"} for row in prompts(3)]
+    asked = []
+
+    def write(prompt: str, body: dict) -> str:
+        asked.append((prompt, body["random_seed"], body["temperature"], body["greedy"]))
+        return f" {body['random_seed']}"
+
+    with NemoServer(write) as server:
+        answer = step("answer", rows, server.url)
+        few = answer.rows("--temperatures", 1, 0)
+        more = answer.rows("--temperatures", 1, 0, 1)
+    assert len(asked) == len(set(asked)) == 9  # what was there is not asked again
+    assert [greedy for *_, greedy in asked[:6]] == [False] * 3 + [True] * 3
+    assert {row["id"]: row["answer"] for row in few}.items() <= {
+        row["id"]: row["answer"] for row in more
+    }.items()
+    assert len({row["id"] for row in more}) == 9
+    by_prompt = [row for row in more if row["prompt_id"] == rows[0]["id"]]
+    assert [row["temperature"] for row in by_prompt] == [1, 0, 1]
+    assert len({row["answer"] for row in by_prompt}) == 3

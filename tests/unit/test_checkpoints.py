@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.checkpoints import Pairs, newest, settle
+from cai.checkpoints import Kept, Pairs, kept_steps, newest, settle
 
 ROLES = ("train", "critic")
 
@@ -94,3 +94,24 @@ def test_a_resumed_pair_is_kept_again(save, tmp_path):
         again.look()
     Pairs(tmp_path, ROLES).restore()
     assert {held(tmp_path / role)[0] for role in ROLES} == {"gpt-step=2-last"}
+
+
+def test_checkpoints_of_chosen_steps_stay_when_nemo_deletes_them(save, tmp_path):
+    kept = Kept(tmp_path / "train", tmp_path / "kept", [4, 12])
+    for step in (4, 8, 12):
+        save("train", step)
+        kept.look()
+    assert kept_steps(tmp_path / "kept") == [4, 12]
+    assert held(tmp_path / "train") == ["gpt-step=12-last"]
+    assert (tmp_path / "kept/4/weights").read_text() == "train 4"
+
+
+def test_a_half_checkpoint_is_not_kept_until_it_is_whole(save, tmp_path):
+    kept = Kept(tmp_path / "train", tmp_path / "kept", [4])
+    save("train", 4, killed="writing")
+    kept.look()
+    assert kept_steps(tmp_path / "kept") == []
+    settle(tmp_path / "train")
+    save("train", 4)
+    kept.look()
+    assert kept_steps(tmp_path / "kept") == [4]

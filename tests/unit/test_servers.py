@@ -82,6 +82,6 @@ def test_it_is_started_as_one_task_with_all_gpus_of_the_node(monkeypatch):
 
 def test_only_what_is_asked_of_it_is_exported(demo):
     settings = parse_settings(openai(demo, {"preferences": {"judge": "random"}}))
-    assert servers.exported(settings, "sl_cai", "results/demo") == ["results/demo/hf/sl_cai.json"]
-    assert servers.judge_exported(settings, "results/demo") == []
-    assert servers.exported(parse_settings(demo), "sl_cai", "results/demo") == []
+    assert servers.exported(settings, "results/demo/sl_cai.nemo") == ["results/demo/hf/sl_cai.json"]
+    assert servers.judge_exported(settings, "results/demo/models/instruct.nemo") == []
+    assert servers.exported(parse_settings(demo), "results/demo/sl_cai.nemo") == []

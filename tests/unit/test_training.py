@@ -99,6 +99,14 @@ def test_a_finished_run_is_published_again_without_training(bench):
     assert bench.result["from"] == 0
 
 
+def test_checkpoints_of_steps_can_be_kept_and_are_no_other_training(bench):
+    bench.train("--keep-steps", "1", steps=2, pace=1.5)
+    kept = list(bench.folder.glob("work/*/kept/*"))
+    assert [path.name for path in kept] == ["1"]
+    assert "already trained" in bench.train("--keep-steps", "2", steps=2, pace=1.5).stdout
+    assert kept[0].exists()
+
+
 def test_a_killed_run_resumes(bench):
     running = subprocess.Popen(bench.command(steps=4, pace=0.4), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 30

@@ -42,6 +42,7 @@ BACKEND = {
 }
 BLOCK = 512  # tar's unit in bytes
 RECORD = 20 * BLOCK  # a tar file's length is a multiple of it
+COPIED = 2**24  # bytes that are copied at a time
 CHUNK_OVERHEAD = 4096  # bytes, more than torch.save adds to a tensor
 Sizes = tuple[int, ...]
 
@@ -132,6 +133,20 @@ class CheckpointWriter:
             self._places[MetadataIndex(name)] = self._save([None])
             self._entries[name] = BytesStorageMetadata()
 
+    def copy(self, checkpoint: "Checkpoint", prefix: str) -> int:
+        """Write all that another checkpoint holds under names that begin so, bit for bit.
+
+        Returns how many chunks of tensors and states that were.
+        """
+        items = checkpoint.items(prefix)
+        for index, place in items:
+            start = self._stream.tell() - self._start
+            for block in checkpoint.blocks(place):
+                self._stream.write(block)
+            self._entries[index.fqn] = checkpoint.entry(index.fqn)
+            self._places[index] = _StorageInfo(self._file, start, place.length)
+        return len(items)
+
     def finish(self) -> None:
         """Write the checkpoint's metadata."""
         metadata = Metadata(
@@ -208,8 +223,129 @@ class _Chunk:
     place: _StorageInfo
 
 
-class NemoArchive:
-    """Reads an uncompressed ``.nemo`` in place, whichever ranks and sizes wrote it.
+class Checkpoint:
+    """Reads a torch distributed checkpoint, whichever ranks and sizes wrote it.
+
+    What kind of place it stands in, a tar or a folder, is said by a subclass, by :meth:`window`.
+    """
+
+    path: Path
+    _metadata: Metadata
+
+    def window(self, name: str) -> IO[bytes]:
+        """The content of one of the checkpoint's files, to be read and sought in."""
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """The names of all tensors."""
+        entries = self._metadata.state_dict_metadata
+        return sorted(key for key, entry in entries.items() if hasattr(entry, "chunks"))
+
+    def shape(self, key: str) -> Sizes:
+        """The global shape of a tensor."""
+        return tuple(self.entry(key).size)
+
+    def dtype(self, key: str) -> torch.dtype:
+        """The dtype of a tensor."""
+        return self.entry(key).properties.dtype
+
+    def read(self, key: str) -> torch.Tensor:
+        """A whole tensor."""
+        return self.read_part(key, (0,) * len(self.shape(key)), self.shape(key))
+
+    def read_layer(self, key: str, layer: int) -> torch.Tensor:
+        """One layer of a tensor whose first dimension is the layers; without that dimension."""
+        shape = self.shape(key)
+        start = (layer, *[0] * (len(shape) - 1))
+        return self.read_part(key, start, (1, *shape[1:]))[0]
+
+    def read_part(self, key: str, start: Sizes, sizes: Sizes) -> torch.Tensor:
+        """The part of a tensor that begins at ``start``, put together from its chunks."""
+        overlaps = [(chunk, _overlap(chunk, start, sizes)) for chunk in self._chunks(key)]
+        overlaps = [(chunk, slices) for chunk, slices in overlaps if slices]
+        whole = [chunk for chunk, _ in overlaps if (chunk.offsets, chunk.sizes) == (start, sizes)]
+        if whole:
+            return self._load(whole[0])
+        part = torch.empty(sizes, dtype=self.dtype(key))
+        filled = 0
+        for chunk, (source, target) in overlaps:
+            part[target] = self._load(chunk)[source]
+            filled += part[target].numel()
+        fail_if(filled != part.numel(), f"{self.path}: {key}: some of its chunks are missing")
+        return part
+
+    def _chunks(self, key: str) -> Iterator[_Chunk]:
+        for chunk in self.entry(key).chunks:
+            place = self._metadata.storage_data.get(MetadataIndex(key, chunk.offsets))
+            fail_if(place is None, f"{self.path}: {key}: some of its chunks are missing")
+            yield _Chunk(tuple(chunk.offsets), tuple(chunk.sizes), place)
+
+    def _load(self, chunk: _Chunk) -> torch.Tensor:
+        place = chunk.place
+        with self.window(place.relative_path) as file:
+            window = _Window(file, place.offset, place.length)
+            try:
+                return torch.load(window, map_location="cpu", weights_only=True)
+            except (RuntimeError, pickle.UnpicklingError):
+                raise UserError(f"{self.path}: {place.relative_path}: damaged") from None
+
+    def entry(self, key: str) -> TensorStorageMetadata | BytesStorageMetadata:
+        """What the metadata says of a tensor or a state."""
+        entry = self._metadata.state_dict_metadata.get(key)
+        fail_if(entry is None, f"{self.path}: the weights have no tensor {key}")
+        return entry
+
+    def items(self, prefix: str) -> list[tuple[MetadataIndex, _StorageInfo]]:
+        """The chunks and states whose names begin so, in the order in which they are stored."""
+        places = self._metadata.storage_data.items()
+        chosen = [(index, place) for index, place in places if index.fqn.startswith(prefix)]
+        return sorted(chosen, key=lambda item: (item[1].relative_path, item[1].offset))
+
+    def blocks(self, place: _StorageInfo) -> Iterator[bytes]:
+        """What stands at a place, as it is stored, without ever holding much of it."""
+        left = place.length
+        with self.window(place.relative_path) as file:
+            file.seek(place.offset)
+            while left:
+                block = file.read(min(left, COPIED))
+                fail_if(not block, f"{self.path}: {place.relative_path}: cut short")
+                left -= len(block)
+                yield block
+
+    def _read_metadata(self) -> Metadata:
+        with self.window("metadata.json") as file:
+            backend = json.loads(file.read()).get("sharded_backend")
+        fail_if(
+            backend != "torch_dist",
+            f"{self.path}: sharded_backend: found {backend!r}; accepted: 'torch_dist'",
+        )
+        try:
+            with self.window(".metadata") as file:
+                return _MetadataUnpickler(io.BytesIO(file.read())).load()
+        except (pickle.UnpicklingError, EOFError, AttributeError) as error:
+            raise UserError(f"{self.path}: .metadata cannot be read: {error}") from None
+
+
+class CheckpointFolder(Checkpoint):
+    """A checkpoint of a training run: a folder, in which the optimizer's state stands, too.
+
+    Raises :class:`cai.errors.UserError` if it is none.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._metadata = self._read_metadata()
+
+    def window(self, name: str) -> IO[bytes]:
+        """See :meth:`Checkpoint.window`."""
+        try:
+            return open(self.path / name, "rb", buffering=0)
+        except FileNotFoundError:
+            raise UserError(f"{self.path}: the checkpoint has no file {name}") from None
+
+
+class NemoArchive(Checkpoint):
+    """Reads an uncompressed ``.nemo`` in place.
 
     Use as a context manager. Raises :class:`cai.errors.UserError` if it is no such archive.
     """
@@ -240,63 +376,13 @@ class NemoArchive:
         """The content of an artifact, named as in the config: ``nemo:<hash>_tokenizer.model``."""
         return self._member(reference.removeprefix("nemo:"))
 
-    def names(self) -> list[str]:
-        """The names of all tensors."""
-        entries = self._metadata.state_dict_metadata
-        return sorted(key for key, entry in entries.items() if hasattr(entry, "chunks"))
+    def others(self) -> list[str]:
+        """The names of all members but the weights: the configuration, the tokenizer ..."""
+        return [name for name in self._members if not name.startswith(f"{WEIGHTS}/")]
 
-    def shape(self, key: str) -> Sizes:
-        """The global shape of a tensor."""
-        return tuple(self._entry(key).size)
-
-    def dtype(self, key: str) -> torch.dtype:
-        """The dtype of a tensor."""
-        return self._entry(key).properties.dtype
-
-    def read(self, key: str) -> torch.Tensor:
-        """A whole tensor."""
-        return self.read_part(key, (0,) * len(self.shape(key)), self.shape(key))
-
-    def read_layer(self, key: str, layer: int) -> torch.Tensor:
-        """One layer of a tensor whose first dimension is the layers; without that dimension."""
-        shape = self.shape(key)
-        start = (layer, *[0] * (len(shape) - 1))
-        return self.read_part(key, start, (1, *shape[1:]))[0]
-
-    def read_part(self, key: str, start: Sizes, sizes: Sizes) -> torch.Tensor:
-        """The part of a tensor that begins at ``start``, put together from its chunks."""
-        overlaps = [(chunk, _overlap(chunk, start, sizes)) for chunk in self._chunks(key)]
-        overlaps = [(chunk, slices) for chunk, slices in overlaps if slices]
-        whole = [chunk for chunk, _ in overlaps if (chunk.offsets, chunk.sizes) == (start, sizes)]
-        if whole:
-            return self._load(whole[0])
-        part = torch.empty(sizes, dtype=self.dtype(key))
-        filled = 0
-        for chunk, (source, target) in overlaps:
-            part[target] = self._load(chunk)[source]
-            filled += part[target].numel()
-        fail_if(filled != part.numel(), f"{self.path}: {key}: some of its chunks are missing")
-        return part
-
-    def _chunks(self, key: str) -> Iterator[_Chunk]:
-        for chunk in self._entry(key).chunks:
-            place = self._metadata.storage_data.get(MetadataIndex(key, chunk.offsets))
-            fail_if(place is None, f"{self.path}: {key}: some of its chunks are missing")
-            yield _Chunk(tuple(chunk.offsets), tuple(chunk.sizes), place)
-
-    def _load(self, chunk: _Chunk) -> torch.Tensor:
-        start, _ = self._place(f"{WEIGHTS}/{chunk.place.relative_path}")
-        window = _Window(self._file, start + chunk.place.offset, chunk.place.length)
-        try:
-            return torch.load(window, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError):
-            name = chunk.place.relative_path
-            raise UserError(f"{self.path}: {WEIGHTS}/{name}: damaged") from None
-
-    def _entry(self, key: str) -> TensorStorageMetadata:
-        entry = self._metadata.state_dict_metadata.get(key)
-        fail_if(entry is None, f"{self.path}: the weights have no tensor {key}")
-        return entry
+    def window(self, name: str) -> IO[bytes]:
+        """See :meth:`Checkpoint.window`."""
+        return _Window(self._file, *self._place(f"{WEIGHTS}/{name}"))
 
     def _place(self, name: str) -> tuple[int, int]:
         fail_if(name not in self._members, f"{self.path}: the archive has no member {name}")
@@ -314,23 +400,6 @@ class NemoArchive:
             config = None
         fail_if(not isinstance(config, dict), f"{self.path}: {CONFIG} is no YAML mapping")
         return config
-
-    def _read_metadata(self) -> Metadata:
-        name = f"{WEIGHTS}/metadata.json"
-        fail_if(
-            name not in self._members,
-            f"{self.path}: the archive has no member {name}; accepted: a Megatron core model",
-        )
-        backend = json.loads(self._member(name)).get("sharded_backend")
-        fail_if(
-            backend != "torch_dist",
-            f"{self.path}: sharded_backend: found {backend!r}; accepted: 'torch_dist'",
-        )
-        try:
-            content = self._member(f"{WEIGHTS}/.metadata")
-            return _MetadataUnpickler(io.BytesIO(content)).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError) as error:
-            raise UserError(f"{self.path}: {WEIGHTS}/.metadata cannot be read: {error}") from None
 
 
 def _normal(name: str) -> str:

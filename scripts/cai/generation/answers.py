@@ -33,6 +33,28 @@ def answer(
             yield record, reply
 
 
+def answers_at(
+    temperatures: Sequence[float],
+    model: ChatModel,
+    records: Sequence[Record],
+    sampling: Sampling,
+    seed: int,
+    ledger: Ledger,
+) -> Iterator[tuple[Record, Completion]]:
+    """Ask each record's prompt once for each temperature, each time with a seed of its own.
+
+    Temperature 0 is greedy. Yields records as :func:`answer` does, with ``prompt_id``, their
+    ``temperature`` and, as ``id``, that of the prompt and the number of the answer. More
+    temperatures leave the answers to the first ones as they are.
+    """
+    for number, temperature in enumerate(temperatures):
+        greedy = {"greedy": True} if temperature == 0 else {"temperature": temperature}
+        how = sampling.model_copy(update={"greedy": False, **greedy})
+        for record, reply in answer(model, records, how, seed, ledger, f"sample {number + 1}"):
+            own = {"prompt_id": record["id"], "id": f"{record['id']}.{number}"}
+            yield {**record, **own, "temperature": temperature}, reply
+
+
 def respond(
     model: ChatModel,
     records: Sequence[Record],

@@ -129,7 +129,13 @@ class Costs:
         return self._sizes.records(next(path for path in job.input if path.endswith(f"/{name}")))
 
 
-_ESTIMATES = {"sl_cai": Costs._sft, "reward_model": Costs._reward_model, "rl_cai": Costs._ppo}
+_ESTIMATES = {
+    "sl_cai": Costs._sft,
+    "reward_model": Costs._reward_model,
+    "paper_reward_model": Costs._reward_model,
+    "rl_cai": Costs._ppo,
+    "rl_snapshots": Costs._ppo,
+}
 
 
 class _Rate(NamedTuple):

@@ -29,8 +29,11 @@ class Sizes:
         """The records of a file of the results; of one that is not there, those to be expected."""
         if Path(path).is_file():
             return lines(Path(path))
-        known = self._expected()  # wherever an experiment has its parts
-        return next((count for name, count in known.items() if path.endswith(f"/{name}")), 0)
+        for name, count in self._expected().items():
+            if path.endswith(f"/{name}"):  # wherever an experiment has its parts
+                return count
+        self.unknown.add(f"{path}: how many records it will have")
+        return 0
 
     def parameters(self) -> int:
         """N: the parameters of the base model."""

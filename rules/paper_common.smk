@@ -1,0 +1,57 @@
+# What the rules of the paper's figures share.
+with told():
+    plan.check(settings)
+
+STEPS = plan.steps(settings)
+EVALUATED = ["helpful_only", "sl_cai"]  # policies whose answers the evaluation has
+CHAINS = plan.chains(settings, len(principles["supervised"]))
+PAPER = f"{settings.results}/paper"
+
+
+wildcard_constraints:
+    step=r"\d+",
+    policy=r"helpful_only|sl_cai|rl_cai|\d+",
+    part="harmful|helpful",
+    pm="harmless|helpful|combined",
+    chain=r"critiqued|direct|principles-\d+-\d+",
+
+
+def figure_options(figure):
+    """What every figure's program is told of the run."""
+    return literal(plan.figure_options(settings, figure))
+
+
+# What a job is like: it has the resources of that rule, unless a profile names it itself.
+LIKE = {
+    "rl_snapshots": "rl_cai",
+    "snapshot": "convert_model",
+    "snapshot_answers": "answers",
+    "matches_judged": "judged",
+    "helpful_rewards": "rewards",
+    "paper_reward_model": "reward_model",
+    "chains": "revisions",
+    "chain_rewards": "rewards",
+    "harmfulness_samples": "answers",
+    "harmfulness_rewards": "rewards",
+}
+for name, other in LIKE.items():
+    given = workflow.resource_settings._parsed_overwrite_resources
+    if other in given:
+        given.setdefault(name, given[other])
+
+
+def launch_snapshots(wildcards, resources):
+    """The actor's part of PPO's resources, and the steps whose checkpoints stay."""
+    return [launch_actor(wildcards, resources), "--keep-steps", *STEPS]
+
+
+def truth_of(pattern, **wildcards):
+    """The files of the truth about texts, if there is a classifier."""
+    if not settings.evaluation.classifier:
+        return []
+    return collect(f"<results>/paper/truth/{pattern}.jsonl", **wildcards)
+
+
+def chain_principles(wildcards):
+    """The principles that a chain draws from."""
+    return plan.principles_of(wildcards.chain, principles["supervised"], settings.seed)

@@ -1,0 +1,78 @@
+#!/usr/bin/env python
+"""Draw what becomes of responses that are revised again and again (Fig. 5, 6, 7)."""
+
+import argparse
+from pathlib import Path
+
+from cai import cli
+from cai.paper.chains import by_round
+from cai.paper.options import figure_options
+from cai.paper.revisions import FIGURES, Chain
+from cai.records import Record, ledger_path, read_json, read_jsonl
+
+
+def main() -> None:
+    """Read the command line and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figure", choices=FIGURES, required=True)
+    files = {"type": cli.existing_file, "nargs": "+", "required": True}
+    parser.add_argument("--chains", **files, help="of revise.py, in the order of the figure")
+    parser.add_argument("--texts", **files, help="of chain_texts.py, named as the chains")
+    parser.add_argument("--rewards", **files, help="of the texts: MODEL/CHAIN.jsonl")
+    parser.add_argument(
+        "--truth", type=cli.existing_file, nargs="*", default=[], help="of the texts, if known"
+    )
+    parser.add_argument(
+        "--principles", type=cli.positive, required=True, help="how many the constitution has"
+    )
+    parser.add_argument("--options", type=figure_options, required=True, help="JSON: seed ...")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+    )
+    options = parser.parse_args()
+    texts = {path.stem: list(read_jsonl(path)) for path in options.texts}
+    chains = [_chain(path, texts[path.stem], options) for path in options.chains]
+    records = {path.stem: list(read_jsonl(path)) for path in options.chains}
+    told = options.options | {
+        "principles": options.principles,
+        "drawn": {name: _drawn(rows) for name, rows in records.items()},
+        "critiques": {name: _critiques(rows) for name, rows in records.items()},
+    }
+    FIGURES[options.figure](chains, told).write(options.output)
+
+
+def _chain(path: Path, rows: list[Record], options: argparse.Namespace) -> Chain:
+    name = path.stem
+    scores = {
+        rewards.parent.name: by_round(rows, {r["id"]: r["reward"] for r in read_jsonl(rewards)})
+        for rewards in options.rewards
+        if rewards.stem == name
+    }
+    truth = [
+        by_round(rows, {row["id"]: row["harmless"] for row in read_jsonl(file)})
+        for file in options.truth
+        if file.stem == name
+    ]
+    ledger = read_json(ledger_path(path))
+    return Chain(
+        name,
+        by_round(rows, {row["id"]: row["answer"] for row in rows}),
+        scores,
+        truth[0] if truth else None,
+        ledger["in"] - ledger["out"],
+    )
+
+
+def _drawn(rows: list[Record]) -> list[str]:
+    """The principles that a chain has drawn."""
+    return sorted({step["principle"] for row in rows for step in row["rounds"]})
+
+
+def _critiques(rows: list[Record]) -> list[str]:
+    """The critiques of the last round."""
+    found = [row["rounds"][-1]["critique"] for row in rows]
+    return [text for text in found if text is not None]
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,85 @@
+"""Matches between policies: who meets whom, and who won."""
+
+import itertools
+
+import pytest
+
+from cai.errors import UserError
+from cai.evaluation.elo import Match
+from cai.paper import elo
+from cai.paper.matches import draw_matches, judged_matches, scored_matches, true_matches
+from cai.paper.policies import sequences
+
+POLICIES = ["helpful_only", "sl_cai", "4", "rl_cai"]
+
+
+def answers(prompts=30):
+    return {
+        policy: {
+            f"p{i}": {"id": f"p{i}", "prompt": f"{i}?", "set": "harmful", "answer": f"{policy} {i}"}
+            for i in range(prompts)
+        }
+        for policy in POLICIES
+    }
+
+
+def test_each_pair_of_policies_meets_on_each_prompt_and_both_sides_answer_it():
+    matches = draw_matches(answers(), "harmful", 100, seed=1)
+    met = {(a["prompt_id"], frozenset((a["policy"], b["policy"]))) for a, b in matches}
+    assert len(met) == len(matches) == 30 * 6
+    assert all(a["id"] == b["id"] and a["prompt"] == b["prompt"] for a, b in matches)
+    assert len({a["id"] for a, _ in matches}) == len(matches)
+    assert all(side["answer"].startswith(side["policy"]) for pair in matches for side in pair)
+
+
+def test_of_few_matches_every_policy_has_its_part_and_stands_on_both_sides():
+    matches = draw_matches(answers(60), "harmful", 2, seed=1)
+    assert len(matches) == 60 * 2
+    for place, policy in itertools.product((0, 1), POLICIES):
+        assert sum(match[place]["policy"] == policy for match in matches) > 10
+
+
+def test_more_matches_hold_the_fewer_ones():
+    few, more = (draw_matches(answers(), "harmful", count, seed=1) for count in (2, 4))
+    assert [pair for pair in more if pair in few] == few
+
+
+def test_a_prompt_that_a_policy_did_not_answer_has_no_match():
+    some = answers(3)
+    del some["4"]["p1"]
+    assert {a["prompt_id"] for a, _ in draw_matches(some, "harmful", 9, 1)} == {"p0", "p2"}
+    with pytest.raises(UserError, match="no prompt of the helpful set was answered by all"):
+        draw_matches(some, "helpful", 9, 1)
+
+
+def test_a_verdict_goes_to_the_policies_of_its_match():
+    first, second = zip(*draw_matches(answers(1), "harmful", 9, 1), strict=True)
+    judged = [{"id": row["id"], "p_first": 0.9} for row in first[:2]]
+    assert judged_matches(first, second, judged) == [
+        Match("p0", a["policy"], b["policy"], 0.9)
+        for a, b in zip(first[:2], second[:2], strict=True)
+    ]
+
+
+def test_rewards_and_truth_are_matches_of_all_pairs():
+    rewards = {"a": {"p": 1.0, "q": 0.0}, "b": {"p": 0.0}}
+    [match] = scored_matches(rewards)
+    assert match.score == pytest.approx(0.7311, abs=1e-4)
+    outcomes = {"a": {"p": True, "q": False}, "b": {"p": False, "q": False}}
+    assert [match.score for match in true_matches(outcomes)] == [1.0, 0.5]
+
+
+def test_sequences_are_the_rollouts_up_to_a_step_without_the_critics_warm_up():
+    sizes = [(0, 128.0), (0, 128.0), *((step, 128.0) for step in range(8))]
+    metrics = {"train_rollouts/rollout_size": sizes}
+    assert sequences(POLICIES, metrics) == {"sl_cai": 0, "4": 512, "rl_cai": 1024}
+    with pytest.raises(UserError, match="no step 9"):
+        sequences(["9"], metrics)
+
+
+def test_too_few_matches_are_told_with_what_to_change():
+    metrics = {"train_rollouts/rollout_size": [(0, 8.0)]}
+    matches = {"harmlessness": {"judge": [Match("p", "sl_cai", "rl_cai", 1.0)]}}
+    policies = ["helpful_only", "sl_cai", "rl_cai"]
+    with pytest.raises(UserError, match="to helpful_only; more are played"):
+        elo.fit(policies, matches, metrics, "logprob", {"seed": 1})

@@ -1,0 +1,65 @@
+"""The plan of each of the paper's figures that are made from runs: what it needs, and no more."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PPO = {"rl_cai", "rl_snapshots"}
+CHAINS = {"chains", "chain_texts", "chain_rewards"}
+MATCHES = {"matches", "matches_judged", "elo"}
+OWN = PPO | CHAINS | MATCHES | {"snapshot", "paper_reward_model", "harmfulness_samples"}
+NEEDED = {
+    "fig02": MATCHES | {"rl_snapshots", "snapshot"},
+    "fig05": CHAINS | {"paper_reward_model"},
+    "fig07": CHAINS | {"paper_reward_model"},
+    "fig08": MATCHES | {"rl_snapshots", "snapshot"},
+    "fig10": {"harmfulness_samples", "rl_snapshots", "snapshot"},
+    "appendix_samples": {"rl_cai"},
+    "appendix_chains": {"chains"},
+}
+
+
+def plan(target, *options):
+    """The jobs by rule, and all that the plan says, of the Mistral-7B run."""
+    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--nolock", target, *options]
+    environment = {"HOME": os.environ.get("HOME", "/"), "PATH": os.defpath}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout + done.stderr
+    jobs = re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)
+    return {name: jobs.count(name) for name in jobs}, text
+
+
+@pytest.mark.parametrize("figure", NEEDED)
+def test_a_figure_alone_plans_what_it_needs(figure):
+    jobs, _ = plan(f"results/figures/{figure}.svg")
+    assert jobs.keys() & OWN == NEEDED[figure]
+
+
+def test_figure_6_has_a_chain_for_each_number_of_principles_and_scores_harmlessness_alone():
+    jobs, text = plan("results/figures/fig06.svg")
+    numbers = set(re.findall(r"wildcards: chain=(\S+)", text))
+    # the constitution has 16 principles: all of them are the main chain
+    assert numbers == {"critiqued", *(f"principles-{n}-0" for n in (1, 2, 4, 8))}
+    assert jobs["chains"] == jobs["chain_rewards"] == 5
+    assert jobs["paper_reward_model"] == 1
+    assert not jobs.keys() & PPO
+
+
+def test_snapshots_during_the_run_cost_no_second_ppo():
+    config = "paper={snapshots: {during_run: true, steps: [10, 20]}}"
+    jobs, text = plan("results/figures/fig08.svg", "--config", config)
+    assert "rl_snapshots" not in jobs
+    assert jobs["rl_cai"] == 1 and jobs["snapshot"] == 2
+    assert "--keep-steps 10 20" in text
+
+
+def test_nothing_of_it_belongs_to_the_default_target():
+    jobs, text = plan("all")
+    assert not jobs.keys() & (OWN - {"rl_cai"})
+    assert "--keep-steps" not in text
