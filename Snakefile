@@ -17,6 +17,7 @@ include: "rules/reward_model.smk"
 include: "rules/ppo.smk"
 include: "rules/evaluation.smk"
 include: "rules/artefacts.smk"
+include: "rules/paper_evaluations.smk"
 include: "rules/preflight.smk"
 
 
@@ -26,3 +27,8 @@ rule all:
         "<results>/rl_cai.nemo",
         "<results>/report.html",
         rules.calibration.output if settings.evaluation.classifier else [],
+
+
+rule paper_artefacts:
+    input:
+        EVALUATION_FIGURES,

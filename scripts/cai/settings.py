@@ -14,6 +14,7 @@ from cai.cli import describe
 from cai.constitution import read_yaml
 from cai.data.sources import Source
 from cai.errors import UserError
+from cai.evaluation.settings import Evaluations
 from cai.generation.client import ClientSettings
 from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
 from cai.model_shape import ModelShape
@@ -231,6 +232,7 @@ class Settings(Section):
     supervised: Supervised
     preferences: Preferences
     evaluation: Evaluation
+    evaluations: Evaluations = Evaluations()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

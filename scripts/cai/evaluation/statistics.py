@@ -32,7 +32,18 @@ def proportion(outcomes: Sequence[bool], level: float = LEVEL) -> Estimate:
     Raises:
         ValueError: if there are no outcomes.
     """
-    n, successes = len(outcomes), sum(map(bool, outcomes))
+    return share_of(sum(map(bool, outcomes)), len(outcomes), level)
+
+
+def share_of(successes: float, n: int, level: float = LEVEL) -> Estimate:
+    """The share of so many successes among ``n`` with the interval of :func:`proportion`.
+
+    Successes may be halves (ties): the interval is then wider than it need be, since outcomes that
+    are neither 0 nor 1 vary less.
+
+    Raises:
+        ValueError: if there are no outcomes.
+    """
     if n == 0:
         raise ValueError("a proportion needs at least one outcome")
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -127,6 +138,21 @@ def mcnemar(after: Sequence[bool], before: Sequence[bool]) -> float:
     between correlated proportions or percentages", 1947, in its exact form.
     """
     _, gained, lost, _ = _paired_counts(after, before)
+    return _two_sided(gained, lost)
+
+
+def sign_test(after: Sequence[float], before: Sequence[float]) -> float:
+    """The exact two-sided p-value for a shift of paired numbers: how many went up, how many down.
+
+    Pairs that are equal say nothing. Source: Conover, "Practical Nonparametric Statistics", 1999,
+    section 3.4. For outcomes that are true or false it is :func:`mcnemar`'s.
+    """
+    pairs = list(zip(after, before, strict=True))
+    return _two_sided(sum(x > y for x, y in pairs), sum(x < y for x, y in pairs))
+
+
+def _two_sided(gained: int, lost: int) -> float:
+    """The binomial test's p-value of so many changes each way, if both are as likely."""
     changed = gained + lost
     tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1))
     return min(1.0, 2 * tail / 2**changed)

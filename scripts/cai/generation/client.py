@@ -165,6 +165,35 @@ class Client:
         questions = [self._choice(prompt, add_bos) for prompt in prompts]
         return self._answers(questions, self._read_choice, what)
 
+    def log_probabilities(
+        self, texts: Sequence[str], counts: Sequence[int], what: str, *, add_bos: bool
+    ) -> list[float | Failed]:
+        """The log-probability (nats) of each text, all its tokens but the first, which has none.
+
+        Args:
+            texts: what may be said.
+            counts: the number of tokens of each; what the server generates after them is dropped.
+            what: names the work in the progress line.
+            add_bos: whether the model expects a BOS token before the text.
+        """
+        parameters = {
+            "tokens_to_generate": 1,  # the server takes no less
+            "greedy": True,
+            "compute_logprob": True,
+            "add_BOS": add_bos,
+            "end_strings": [END_OF_TEXT],
+        }
+        questions = [self._question("log-probability", text, 0, parameters) for text in texts]
+        known = dict(zip(texts, counts, strict=True))
+
+        def read(question: _Question, row: _Row) -> float | Failed:
+            count = known[question.prompt]
+            if len(row.tokens) <= count:
+                return Failed(f"the server took {len(row.tokens)} tokens, expected over {count}")
+            return math.fsum(row.logprob[: count - 1])
+
+        return self._answers(questions, read, what)
+
     def _completion(self, request: Request) -> _Question:
         sampling = request.sampling
         parameters = {

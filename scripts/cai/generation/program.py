@@ -200,10 +200,13 @@ def opened_server(options: argparse.Namespace) -> Iterator[tuple[Served, Journal
 
 
 @contextmanager
-def opened_model(options: argparse.Namespace) -> Iterator[ChatModel]:
-    """The model that the options name, behind :func:`opened_server`."""
-    limited = options.context is not None
-    tokenizer = Tokenizer(options.tokenizer or options.model) if limited else None
+def opened_model(options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:
+    """The model that the options name, behind :func:`opened_server`.
+
+    With ``counts`` it counts tokens, whether or not there is a context to keep within.
+    """
+    needed = counts or options.context is not None
+    tokenizer = Tokenizer(options.tokenizer or options.model) if needed else None
     with opened_server(options) as (served, journal):
         client = Client(served, journal, identity(options.model), options.client)
         yield ChatModel(client, options.template, tokenizer, options.context)
