@@ -18,6 +18,7 @@ include: "rules/ppo.smk"
 include: "rules/evaluation.smk"
 include: "rules/artefacts.smk"
 include: "rules/paper_evaluations.smk"
+include: "rules/checks.smk"
 include: "rules/preflight.smk"
 
 
@@ -32,3 +33,5 @@ rule all:
 rule paper_artefacts:
     input:
         EVALUATION_FIGURES,
+        CHECK_FIGURES,
+        rules.alarms.output,

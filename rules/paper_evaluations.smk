@@ -1,5 +1,5 @@
-# The run's models on public evaluation sets: figures 4, 9, 11 and 12 of Bai et al. 2022, the reward
-# model's accuracy on human comparisons, and over-refusal on XSTest.
+# The run's models on public evaluation sets: figures 4, 9, 11 and 12 of Bai et al. 2022, and the
+# reward model's accuracy on human comparisons.
 from cai.digests import canonical_json
 from cai.evaluation import judges as hhh
 
@@ -11,13 +11,15 @@ PUBLIC_SETS = {
     "harm_kinds": "questions",
     "xstest": "prompts",
 }
-HHH_FIGURES = {"fig04": "hhh_438", "fig11": "hhh_221"}
+HHH_FIGURES = {"fig04": "hhh_438", "fig11": "hhh_221", "human_preferences": "hh_rlhf"}
 HHH_TITLES = {
     "fig04": "HHH evaluations: who tells the better answer (Fig. 4)",
     "fig11": "BIG-bench HHH: who tells the better answer (Fig. 11)",
+    "human_preferences": "Human preferences: does the reward model share them?",
 }
 HHH_PRINCIPLES = hhh.hhh_principles(settings, principles["preference"])
 HHH_JUDGES = hhh.judges(settings, len(HHH_PRINCIPLES))
+JUDGED_SETS = ("hhh_438", "hhh_221")
 EVALUATION_FIGURES = collect(
     "<results>/figures/{figure}.{kind}",
     figure=["fig04", "fig09", "fig11", "fig12"],
@@ -45,7 +47,8 @@ def missing(*names):
 def missing_judges(name):
     """The set or the methods of judging that are not there, with why, as JSON."""
     why = {name: settings.evaluations.why_not(name)}
-    why |= {hhh.METHODS[each]: hhh.why_not(settings, each) for each in hhh.METHODS}
+    if name in JUDGED_SETS:
+        why |= {hhh.METHODS[each]: hhh.why_not(settings, each) for each in hhh.METHODS}
     return canonical_json({what: text for what, text in why.items() if text})
 
 
@@ -193,7 +196,7 @@ def figure_inputs(found):
         "rewards": f"{settings.results}/evaluation/comparisons/{found}.rewards.jsonl",
         "judged": [
             f"{settings.results}/evaluation/comparisons/{found}.{method}.jsonl"
-            for method in HHH_JUDGES
+            for method in (HHH_JUDGES if found in JUDGED_SETS else ())
         ],
     }
 

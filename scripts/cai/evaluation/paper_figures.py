@@ -5,6 +5,7 @@ tests, where it departs from the paper, and what is not there and why. Where not
 computed, the drawing and the record say so, and hold no number.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from cai.evaluation.accuracy import (
     differences,
     drawn_alone,
 )
-from cai.evaluation.figures import GREY, SETTINGS, STYLES, WIDTH, Drawing
-from cai.evaluation.tables import label
+from cai.evaluation.figures import GREY, SETTINGS, STYLES, WIDTH, Drawing, dots
+from cai.evaluation.tables import label, sizes
 from cai.judging.calibration import Known, calibration, ece_interval
 from cai.records import Record, write_json
 
 ACCURACY = ["method", "set", "n", "value", "low", "high"]
+LINE = 62  # characters of a figure's width
 BAR = 0.34  # inches, the height of a row
 METHODS = {
     "reward_model": "Reward model",
@@ -67,15 +69,20 @@ def nothing(record: Record) -> tuple[Drawing, Record]:
     lines = [f"{row['what']}: {row['why']}" for row in record["unsupported"]]
     text = "\n".join(["Not supported:", *lines])
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH, 1.2 + 0.4 * len(lines)), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * _wrapped(text).count("\n")))
+        axes = figure.add_axes((0.02, 0, 0.96, 0.85))
         axes.set_axis_off()
-        axes.set_title(record["title"])
-        axes.text(0, 0.9, text, va="top", wrap=True)
+        figure.suptitle(record["title"], fontsize=9, fontweight="bold", x=0.02, ha="left")
+        axes.text(0, 0.95, _wrapped(text), va="top", transform=axes.transAxes)
     rows = [[row["what"], row["why"]] for row in record["unsupported"]]
     header = ["not_supported", "why"]
     drawing = Drawing(record["title"], text.replace("\n", " "), figure, header, rows)
     return drawing, {**record, "supported": False}
+
+
+def _wrapped(text: str) -> str:
+    """The lines cut to the width of a figure."""
+    return "\n".join(textwrap.fill(line, LINE) for line in text.splitlines())
 
 
 # Figures 4 and 11
@@ -148,21 +155,10 @@ def _draw_accuracies(
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
-        for part, (color, marker) in zip(parts, STYLES, strict=False):
+        for part, style in zip(parts, STYLES, strict=False):
             mine = [row for row in rows if row["set"] == part]
-            axes.errorbar(
-                [100 * row["value"] for row in mine],
-                [names.index(row["method"]) + offsets[part] for row in mine],
-                xerr=[
-                    [100 * (row["value"] - row["low"]) for row in mine],
-                    [100 * (row["high"] - row["value"]) for row in mine],
-                ],
-                color=color,
-                marker=marker,
-                linestyle="none",
-                elinewidth=1.6,
-                label=f"{part} (n = {_sizes(mine)})",
-            )
+            places = [names.index(row["method"]) + offsets[part] for row in mine]
+            dots(axes, mine, places, style, f"{part} (n = {sizes(mine)})")
         if chance is not None:
             axes.axvline(100 * chance, color=GREY, linestyle=":", linewidth=1.2, label="chance")
         axes.set_yticks(range(len(names)), [labels[name] for name in names])
@@ -177,11 +173,6 @@ def _draw_accuracies(
     description = "; ".join([*told, *missing]) + "."
     table = [[row[field] for field in ACCURACY] for row in rows]
     return Drawing(record["title"], description, figure, ACCURACY, table)
-
-
-def _sizes(rows: Sequence[Record]) -> str:
-    sizes = sorted({row["n"] for row in rows})
-    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]}\u2013{sizes[-1]}"
 
 
 # Figure 9
@@ -254,10 +245,8 @@ def _draw_calibration(record: Record, series: Mapping[str, Record]) -> Drawing:
                 linestyle="none",
                 zorder=3,
             )
-        sizes = {found["comparisons"] for found in series.values()}
-        axes.set_title(
-            f"n = {'\u2013'.join(map(str, sorted(sizes)))}; hollow: under {FEW} in the bin"
-        )
+        counts = sizes({"n": found["comparisons"]} for found in series.values())
+        axes.set_title(f"n = {counts}; hollow: under {FEW} in the bin")
         axes.set_xlabel("probability of the preferred answer (%)")
         axes.set_ylabel("preferred answer is the better (%)")
         axes.set_xlim(49, 101)

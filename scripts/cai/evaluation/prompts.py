@@ -76,14 +76,19 @@ def _text(prompt: object) -> str:
 def _from_preferences(prompts: tuple[Path, Template], ledger: Ledger) -> Iterator[Located]:
     """The user's turn of each prompt that is a single turn; longer dialogues are left out."""
     path, template = prompts
-    before, after = template.prompt(single_turn("\x00")).split("\x00")
     for row in read_jsonl(path):
         ledger.count_in()
-        question = row["text"].removeprefix(before).removesuffix(after)
+        question = unwrapped(row["text"], template)
         if template.prompt(single_turn(question)) != row["text"] or _has_turns(question, template):
             ledger.leave_out("more than one turn")
         else:
             yield str(path), {"prompt": question}
+
+
+def unwrapped(text: str, template: Template) -> str:
+    """The user's words of a prompt of one turn, without what the template sets around them."""
+    before, after = template.prompt(single_turn("\x00")).split("\x00")
+    return text.removeprefix(before).removesuffix(after)
 
 
 def _has_turns(question: str, template: Template) -> bool:

@@ -156,3 +156,33 @@ def _two_sided(gained: int, lost: int) -> float:
     changed = gained + lost
     tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1))
     return min(1.0, 2 * tail / 2**changed)
+
+
+def rank_correlation(
+    first: Sequence[float], second: Sequence[float], level: float = LEVEL
+) -> Estimate:
+    """Spearman's rank correlation, with an interval by Fisher's transformation.
+
+    Its variance is (1 + r^2/2) / (n - 3): Bonett and Wright, "Sample size requirements for
+    estimating Pearson, Kendall and Spearman correlations", 2000.
+
+    Raises:
+        ValueError: if the two differ in length, have fewer than four values or one that is alike
+            in all.
+    """
+    pairs = list(zip(first, second, strict=True))
+    n = len(pairs)
+    if n < 4 or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
+        raise ValueError("a rank correlation needs four pairs, and values that differ")
+    ranks = [_ranks(side) for side in zip(*pairs, strict=True)]
+    value = float(numpy.corrcoef(*ranks)[0, 1])
+    z = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt((1 + value**2 / 2) / (n - 3))
+    middle = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12))
+    return Estimate(n, value, math.tanh(middle - z), math.tanh(middle + z))
+
+
+def _ranks(values: Sequence[float]) -> numpy.ndarray:
+    """Ranks [n] from 1; equal values share the mean of theirs."""
+    _, inverse, counts = numpy.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    return (last - (counts - 1) / 2)[inverse]

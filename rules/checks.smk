@@ -1,0 +1,155 @@
+# Beyond the paper: over-refusal and evasiveness, what each principle does, leakage, alarms.
+
+CHECK_FIGURES = collect(
+    "<results>/figures/{figure}.{kind}",
+    figure=["over_refusal", "principles", "human_preferences"],
+    kind=["svg", "csv", "json"],
+)
+
+
+rule xstest_answers:
+    input:
+        program="scripts/answer.py",
+        prompts="<results>/evaluation/sets/xstest.jsonl",
+        model=lookup("{model}", within=MODELS),
+    output:
+        data="<results>/evaluation/xstest/{model}.jsonl",
+        ledger="<results>/evaluation/xstest/{model}.ledger.json",
+    log:
+        job="<results>/logs/xstest_answers/{model}.log",
+        nemo="<results>/logs/xstest_answers/{model}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/xstest_answers/{model}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/xstest_answers-{{model}}.jsonl",
+        template=branch(
+            lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
+        ),
+        sampling=literal(settings.evaluation.answer.model_dump_json()),
+        seed=settings.seed,
+        client=CLIENT,
+        server=branch(
+            lambda wildcards: wildcards.model == "helpful_only",
+            nemo.server(settings, "instruct"),
+            nemo.server(settings, "chat"),
+        ),
+    shell:
+        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
+        " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
+        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+rule over_refusal:
+    input:
+        program="scripts/measure_refusals.py",
+        answers=collect(rules.answers.output.data, model=MODELS),
+        xstest=collect(
+            rules.xstest_answers.output.data, model=MODELS if used("xstest") else []
+        ),
+        truth=collect(
+            rules.truth.output.data,
+            model=MODELS if settings.evaluation.classifier else [],
+        ),
+    output:
+        svg=report(
+            "<results>/figures/over_refusal.svg",
+            category="Checks",
+            labels={"figure": "refusals and evasions"},
+        ),
+        others=multiext("<results>/figures/over_refusal", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/over_refusal.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        why=(
+            []
+            if used("xstest")
+            else ["--why-no-xstest", settings.evaluations.why_not("xstest")]
+        ),
+    shell:
+        "python {input.program} --answers {input.answers} --xstest {input.xstest}"
+        " --truth {input.truth} {params.why:q} --output {output.svg}"
+        " 2>&1 | tee {log}"
+
+
+rule principles:
+    input:
+        program="scripts/report_principles.py",
+        chains=collect(rules.revisions.output.data, shard=SHARDS),
+        preferences=collect(rules.preferences.output.data, shard=SHARDS),
+        # judged under all principles: where these disagree
+        together=(
+            figure_inputs("hhh_221")["judged"]
+            if not settings.evaluations.principle
+            else []
+        ),
+    output:
+        svg=report(
+            "<results>/figures/principles.svg",
+            category="Checks",
+            labels={"figure": "what each principle does"},
+        ),
+        others=multiext("<results>/figures/principles", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/principles.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        seed=settings.seed,
+    shell:
+        "python {input.program} --chains {input.chains} --preferences {input.preferences}"
+        " --together {input.together} --seed {params.seed} --output {output.svg} 2>&1 | tee {log}"
+
+
+rule leakage:
+    input:
+        program="scripts/check_leakage.py",
+        held_out=rules.evaluation_prompts.output.data,
+        train=[
+            rules.red_team.output.train,
+            rules.sl_dataset.output.train,
+            rules.rl_dataset.output.train_prompts,
+        ],
+    output:
+        "<results>/evaluation/leakage.json",
+    log:
+        "<results>/logs/leakage.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        template=CHAT,
+    shell:
+        "python {input.program} --held-out {input.held_out} --train {input.train}"
+        " --template {params.template:q} --output {output} 2>&1 | tee {log}"
+
+
+rule alarms:
+    input:
+        program="scripts/raise_alarms.py",
+        chains=collect(rules.revisions.output.data, shard=SHARDS),
+        answers=collect(rules.answers.output.data, model=MODELS),
+        rewards=rules.rewards.output.data,
+        summary=rules.summary.output.json,
+        leakage=rules.leakage.output,
+    output:
+        "<results>/evaluation/alarms.json",
+    log:
+        "<results>/logs/alarms.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        seed=settings.seed,
+    shell:
+        "python {input.program} --chains {input.chains} --answers {input.answers}"
+        " --rewards {input.rewards} --summary {input.summary} --leakage {input.leakage}"
+        " --seed {params.seed} --output {output} 2>&1 | tee {log}"

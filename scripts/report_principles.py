@@ -1,0 +1,65 @@
+#!/usr/bin/env python
+"""Tell what each principle does: draws, edits, opinions, disagreements; and draw it.
+
+Reads revisions (sl_cai/revisions/*.jsonl), judged comparisons (rl_cai/preferences/*.jsonl) and, if
+there are any, rewards of the texts of a chain ({"id", "round", "reward"}, round 0 the response).
+"""
+
+import argparse
+from pathlib import Path
+
+from cai import cli
+from cai.evaluation import principles
+from cai.evaluation.checks_figures import draw_principles
+from cai.evaluation.paper_figures import write_figure
+from cai.records import read_jsonl
+
+ALONE = "each comparison was asked under one principle (judges.*.principles_per_comparison)"
+
+
+def main() -> None:
+    """Read the command line, count, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("chains", "preferences"):
+        parser.add_argument(f"--{name}", type=cli.existing_file, nargs="+", required=True)
+    for name, what in {
+        "scores": "rewards of the texts of chains",
+        "together": "comparisons judged under several principles each",
+    }.items():
+        parser.add_argument(f"--{name}", type=cli.existing_file, nargs="*", default=[], help=what)
+    parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+    )
+    options = parser.parse_args()
+    rows = (row for path in options.scores for row in read_jsonl(path))
+    scores = {(row["id"], row["round"]): row["reward"] for row in rows}
+    chains = (row for path in options.chains for row in read_jsonl(path))
+    judged = [row for path in options.preferences for row in read_jsonl(path)]
+    together = [row for path in options.together for row in read_jsonl(path)]
+    supervised = principles.supervised(principles.edits(chains, scores), options.seed)
+    preference = principles.preference(judged, options.seed)
+    disagreements = principles.disagreements([*judged, *together])
+    missing = {} if scores else {"reward": "no rewards of the chains' texts were given"}
+    if not any(row["judge"].get("by_principle") for row in judged):
+        missing["preference"] = "the judge is not asked under single principles"
+    if not disagreements:
+        missing["disagreements"] = ALONE
+    record = {
+        "title": "What each principle does",
+        "method": "Edits: Levenshtein's distance over the longer text's length. An opinion: a "
+        f"probability at least {principles.OPINION:g} away from one half. Means have bootstrap "
+        "intervals, shares Wilson's.",
+        "supervised": supervised,
+        "preference": preference,
+        "disagreements": disagreements,
+        "unsupported": [{"what": what, "why": why} for what, why in missing.items()],
+    }
+    write_figure(options.output, draw_principles(record), record)
+    for name, found in supervised.items():
+        edit = found["edit"]
+        print(f"{name}: drawn {found['drawn']}, edits {edit['value']:.0%} of a text", flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)
