@@ -7,7 +7,7 @@ CHECK_FIGURES = collect(
 )
 
 
-rule xstest_answers:
+use rule answers as xstest_answers with:
     input:
         program="scripts/answer.py",
         prompts="<results>/evaluation/sets/xstest.jsonl",
@@ -20,28 +20,8 @@ rule xstest_answers:
         nemo="<results>/logs/xstest_answers/{model}.nemo.log",
     benchmark:
         "<results>/benchmarks/xstest_answers/{model}.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
         journal=f"{WORK}/journal/xstest_answers-{{model}}.jsonl",
-        template=branch(
-            lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
-        ),
-        sampling=literal(settings.evaluation.answer.model_dump_json()),
-        seed=settings.seed,
-        client=CLIENT,
-        server=branch(
-            lambda wildcards: wildcards.model == "helpful_only",
-            nemo.server(settings, "instruct"),
-            nemo.server(settings, "chat"),
-        ),
-    shell:
-        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
-        " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
-        " --client {params.client:q} --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} gpt_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
 
 
 rule over_refusal:

@@ -2,13 +2,15 @@
 """Tell what each principle does: draws, edits, opinions, disagreements; and draw it.
 
 Reads revisions (sl_cai/revisions/*.jsonl), judged comparisons (rl_cai/preferences/*.jsonl) and, if
-there are any, rewards of the texts of a chain ({"id", "round", "reward"}, round 0 the response).
+there are any, chains whose texts are scored (--scored), with the rewards: {"id": "ID.ROUND",
+"reward"}, round 0 being the first response.
 """
 
 import argparse
 from pathlib import Path
 
 from cai import cli
+from cai.errors import fail_if
 from cai.evaluation import principles
 from cai.evaluation.checks_figures import draw_principles
 from cai.evaluation.paper_figures import write_figure
@@ -23,7 +25,8 @@ def main() -> None:
     for name in ("chains", "preferences"):
         parser.add_argument(f"--{name}", type=cli.existing_file, nargs="+", required=True)
     for name, what in {
-        "scores": "rewards of the texts of chains",
+        "scored": "chains whose texts are scored",
+        "scores": "rewards of their texts",
         "together": "comparisons judged under several principles each",
     }.items():
         parser.add_argument(f"--{name}", type=cli.existing_file, nargs="*", default=[], help=what)
@@ -33,11 +36,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     rows = (row for path in options.scores for row in read_jsonl(path))
-    scores = {(row["id"], row["round"]): row["reward"] for row in rows}
+    scores = {_place(row["id"]): row["reward"] for row in rows}
     chains = (row for path in options.chains for row in read_jsonl(path))
+    scored = (row for path in options.scored for row in read_jsonl(path))
     judged = [row for path in options.preferences for row in read_jsonl(path)]
     together = [row for path in options.together for row in read_jsonl(path)]
-    supervised = principles.supervised(principles.edits(chains, scores), options.seed)
+    supervised = principles.supervised(
+        principles.edits(chains), options.seed, principles.edits(scored, scores)
+    )
     preference = principles.preference(judged, options.seed)
     disagreements = principles.disagreements([*judged, *together])
     missing = {} if scores else {"reward": "no rewards of the chains' texts were given"}
@@ -59,6 +65,13 @@ def main() -> None:
     for name, found in supervised.items():
         edit = found["edit"]
         print(f"{name}: drawn {found['drawn']}, edits {edit['value']:.0%} of a text", flush=True)
+
+
+def _place(name: str) -> tuple[str, int]:
+    """The record and the round that a text's id names."""
+    record, _, number = name.rpartition(".")
+    fail_if(not number.isdecimal(), f"--scores: expected ids ID.ROUND, found {name!r}")
+    return record, int(number)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,18 @@ from cai.preflight import check_surroundings, missing_key
 from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
-SERVED = ("responses", "revisions", "candidates", "answers", "rewards")
-JUDGED = ("preferences", "judged")  # served here by a judge that reads log-probabilities only
+SERVED = (
+    "responses",
+    "revisions",
+    "candidates",
+    "answers",
+    "rewards",
+    "comparison_rewards",
+    "harm_choices",
+    "xstest_answers",
+)
+# served here by a judge that reads log-probabilities only
+JUDGED = ("preferences", "judged", "judged_comparisons")
 TRAINED = ("sl_cai", "reward_model", "rl_cai")
 Resources = Mapping[str, Any]
 

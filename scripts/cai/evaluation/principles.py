@@ -8,6 +8,7 @@ comparisons, how often the principle has an opinion and how strong, and where pr
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -29,7 +30,7 @@ class Edit(NamedTuple):
     reward: float | None
 
 
-def edits(chains: Iterable[Record], scores: Scores) -> Iterator[Edit]:
+def edits(chains: Iterable[Record], scores: Scores = MappingProxyType({})) -> Iterator[Edit]:
     """Every revision of every chain, {"id", "response", "rounds"}."""
     for chain in chains:
         before = chain["response"]
@@ -42,19 +43,42 @@ def edits(chains: Iterable[Record], scores: Scores) -> Iterator[Edit]:
             before = step["revision"]
 
 
-def supervised(found: Iterable[Edit], seed: int) -> dict[str, Record]:
-    """By principle: ``drawn``, ``by_round``, ``share`` of all draws; estimates of ``edit`` (mean
-    distance), ``unchanged`` (share of revisions that change nothing) and ``reward`` (mean change,
-    None without scores)."""
+def supervised(
+    found: Iterable[Edit], seed: int, rewarded: Iterable[Edit] = ()
+) -> dict[str, Record]:
+    """What each principle does in the supervised stage.
+
+    Args:
+        found: the edits of a run.
+        seed: of the bootstrap.
+        rewarded: edits of chains whose texts are scored, which may be others.
+
+    Returns:
+        By principle: ``drawn``, ``by_round``, ``share`` of all draws; estimates of ``edit`` (mean
+        distance), ``unchanged`` (share of revisions that change nothing) and ``reward`` (mean
+        change; None without scores).
+    """
+    grouped = _grouped(found)
+    rewards = _grouped(edit for edit in rewarded if edit.reward is not None)
+    total = sum(map(len, grouped.values()))
+    rows = {}
+    for name, edits_of in sorted(grouped.items()):
+        moved = [edit.reward for edit in rewards.get(name, ())]
+        rows[name] = {
+            **_supervised(edits_of, total, seed),
+            "reward": statistics.mean(moved, seed)._asdict() if moved else None,
+        }
+    return rows
+
+
+def _grouped(found: Iterable[Edit]) -> dict[str, list[Edit]]:
     grouped: dict[str, list[Edit]] = defaultdict(list)
     for edit in found:
         grouped[edit.principle].append(edit)
-    total = sum(map(len, grouped.values()))
-    return {name: _supervised(rows, total, seed) for name, rows in sorted(grouped.items())}
+    return grouped
 
 
 def _supervised(rows: Sequence[Edit], total: int, seed: int) -> Record:
-    rewards = [edit.reward for edit in rows if edit.reward is not None]
     rounds = sorted({edit.round for edit in rows})
     return {
         "drawn": len(rows),
@@ -62,7 +86,6 @@ def _supervised(rows: Sequence[Edit], total: int, seed: int) -> Record:
         "by_round": {str(n): sum(edit.round == n for edit in rows) for n in rounds},
         "edit": statistics.mean([edit.distance for edit in rows], seed)._asdict(),
         "unchanged": statistics.proportion([edit.distance == 0 for edit in rows])._asdict(),
-        "reward": statistics.mean(rewards, seed)._asdict() if rewards else None,
     }
 
 

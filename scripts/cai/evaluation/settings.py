@@ -52,6 +52,12 @@ class Evaluations(BaseModel):
         description="Why a set or the reasoning is null, by its name, as the figures tell it.",
     )
 
+    @property
+    def sources(self) -> list[Source]:
+        """The sets that are used."""
+        found = (getattr(self, name) for name in type(self).model_fields)
+        return [source for source in found if isinstance(source, Source)]
+
     def why_not(self, name: str) -> str | None:
         """Why a set or the reasoning is not there; None if it is."""
         if getattr(self, name) is not None:
