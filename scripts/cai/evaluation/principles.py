@@ -14,11 +14,16 @@ from typing import NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 from cai.evaluation import statistics
-from cai.judging.pairs import preferred
+from cai.judging.pairs import ROUNDING, preferred
 from cai.records import Record, uniform
 
 OPINION = 0.1  # distance from one half from which on a probability is an opinion
 Scores = Mapping[tuple[str, int], float]  # reward by id and round; 0: the first response
+
+
+def opinion(probability: float) -> bool:
+    """Whether a probability is :data:`OPINION` away from one half, but for a rounding error."""
+    return abs(probability - 0.5) > OPINION - ROUNDING
 
 
 class Edit(NamedTuple):
@@ -116,7 +121,7 @@ def _preference(found: Sequence[tuple[float, bool | None]], seed: int) -> Record
     decided = [decides for _, decides in found if decides is not None]
     return {
         "comparisons": len(found),
-        "opinion": statistics.proportion([s >= OPINION for s in strength])._asdict(),
+        "opinion": statistics.proportion([opinion(p) for p, _ in found])._asdict(),
         "confidence": statistics.mean(strength, seed)._asdict(),
         "decides": statistics.proportion(decided)._asdict() if decided else None,
     }
@@ -131,7 +136,7 @@ def disagreements(rows: Iterable[Record], examples: int = 3) -> list[Record]:
     grouped: dict[tuple[str, str], list[tuple[bool, str]]] = defaultdict(list)
     for row in rows:
         of = row["judge"].get("by_principle", {})
-        opinions = {name: p for name, p in of.items() if abs(p - 0.5) >= OPINION}
+        opinions = {name: p for name, p in of.items() if opinion(p)}
         for one, other in combinations(sorted(opinions), 2):
             apart = preferred(opinions[one]) != preferred(opinions[other])
             grouped[one, other].append((apart, row["id"]))

@@ -87,9 +87,9 @@ def ece_interval(known: Sequence[Known], seed: int, level: float = statistics.LE
 
     A calibrated judge of few comparisons has an error above zero too, by chance; so the interval is
     the basic bootstrap's (Davison and Hinkley, "Bootstrap Methods and their Application", 1997,
-    section 5.2), which takes that bias back, cut at zero, and beside it stands what a calibrated
-    judge of the same confidences would have (consistency resampling: Broecker and Smith,
-    "Increasing the reliability of reliability diagrams", 2007).
+    section 5.2), which takes that bias back, cut at zero. Beside it stands what a calibrated judge
+    of the same confidences would have (consistency resampling: Broecker and Smith, "Increasing the
+    reliability of reliability diagrams", 2007); where that is as much, the interval begins at zero.
 
     Returns:
         ``low``, ``high``; ``if_calibrated``: the mean error of a calibrated judge, and
@@ -110,18 +110,19 @@ def ece_interval(known: Sequence[Known], seed: int, level: float = statistics.LE
     for _ in range(statistics.RESAMPLES):
         chosen = draws.integers(len(known), size=len(known))
         again.append(_ece(confidence[chosen], right[chosen], bins[chosen]))
-    low, high = numpy.quantile(again, [(1 + level) / 2, (1 - level) / 2])
+    above, below = numpy.quantile(again, [(1 + level) / 2, (1 - level) / 2])
     tied = numpy.array([preferred(one.p_a) == 0 for one in known])
     perfect = []
     for _ in range(statistics.RESAMPLES):
         outcomes = numpy.where(tied, 0.5, draws.random(len(known)) < confidence)
         perfect.append(_ece(confidence, outcomes, bins))
+    p = float(numpy.mean(numpy.array(perfect) >= found - ROUNDING))
     return {
-        "low": float(max(0.0, 2 * found - low)),
-        "high": float(max(0.0, 2 * found - high)),
+        "low": 0.0 if p >= 1 - level else float(max(0.0, 2 * found - above)),
+        "high": float(max(0.0, 2 * found - below)),
         "if_calibrated": float(numpy.mean(perfect)),
         "if_calibrated_high": float(numpy.quantile(perfect, level)),
-        "p": float(numpy.mean(numpy.array(perfect) >= found - ROUNDING)),
+        "p": p,
     }
 
 
