@@ -27,6 +27,7 @@ rule all:
     input:
         "<results>/rl_cai.nemo",
         "<results>/report.html",
+        rules.alarms.output,
         rules.calibration.output if settings.evaluation.classifier else [],
 
 

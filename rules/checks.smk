@@ -29,7 +29,8 @@ rule over_refusal:
         program="scripts/measure_refusals.py",
         answers=collect(rules.answers.output.data, model=MODELS),
         xstest=collect(
-            rules.xstest_answers.output.data, model=MODELS if used("xstest") else []
+            rules.xstest_answers.output.data,
+            model=MODELS if settings.evaluations.xstest else [],
         ),
         truth=collect(
             rules.truth.output.data,
@@ -50,7 +51,7 @@ rule over_refusal:
     params:
         why=(
             []
-            if used("xstest")
+            if settings.evaluations.xstest
             else ["--why-no-xstest", settings.evaluations.why_not("xstest")]
         ),
     shell:
@@ -66,7 +67,7 @@ rule principles:
         preferences=collect(rules.preferences.output.data, shard=SHARDS),
         # judged under all principles: where these disagree
         together=(
-            figure_inputs("hhh_221")["judged"]
+            public_plan.judged_of(settings, "hhh_221", HHH_JUDGES)
             if not settings.evaluations.principle
             else []
         ),

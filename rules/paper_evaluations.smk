@@ -1,25 +1,10 @@
 # The run's models on public evaluation sets: figures 4, 9, 11 and 12 of Bai et al. 2022, and the
 # reward model's accuracy on human comparisons.
-from cai.digests import canonical_json
-from cai.evaluation import judges as hhh
+from cai.evaluation import public_plan
 
-PUBLIC_SETS = {
-    "hhh_438": "comparisons",
-    "hhh_221": "comparisons",
-    "hh_rlhf": "comparisons",
-    "harm_binary": "questions",
-    "harm_kinds": "questions",
-    "xstest": "prompts",
-}
-HHH_FIGURES = {"fig04": "hhh_438", "fig11": "hhh_221", "human_preferences": "hh_rlhf"}
-HHH_TITLES = {
-    "fig04": "HHH evaluations: who tells the better answer (Fig. 4)",
-    "fig11": "BIG-bench HHH: who tells the better answer (Fig. 11)",
-    "human_preferences": "Human preferences: does the reward model share them?",
-}
-HHH_PRINCIPLES = hhh.hhh_principles(settings, principles["preference"])
-HHH_JUDGES = hhh.judges(settings, len(HHH_PRINCIPLES))
-JUDGED_SETS = ("hhh_438", "hhh_221")
+HHH_PRINCIPLES = public_plan.hhh_principles(settings, principles["preference"])
+HHH_JUDGES = public_plan.judges(settings, len(HHH_PRINCIPLES))
+HARM_SETS = ("harm_binary", "harm_kinds")
 EVALUATION_FIGURES = collect(
     "<results>/figures/{figure}.{kind}",
     figure=["fig04", "fig09", "fig11", "fig12"],
@@ -28,28 +13,9 @@ EVALUATION_FIGURES = collect(
 
 
 wildcard_constraints:
-    public="|".join(PUBLIC_SETS),
-    method="|".join(hhh.METHODS),
-    hhh="|".join(HHH_FIGURES),
-
-
-def used(*names):
-    """Those of the sets that the settings name."""
-    return [name for name in names if not settings.evaluations.why_not(name)]
-
-
-def missing(*names):
-    """The sets that are not there, with why, as JSON."""
-    why = {name: settings.evaluations.why_not(name) for name in names}
-    return canonical_json({name: text for name, text in why.items() if text})
-
-
-def missing_judges(name):
-    """The set or the methods of judging that are not there, with why, as JSON."""
-    why = {name: settings.evaluations.why_not(name)}
-    if name in JUDGED_SETS:
-        why |= {hhh.METHODS[each]: hhh.why_not(settings, each) for each in hhh.METHODS}
-    return canonical_json({what: text for what, text in why.items() if text})
+    public="|".join(public_plan.SETS),
+    method="|".join(public_plan.METHODS),
+    compared="|".join(public_plan.COMPARED),
 
 
 rule evaluation_set:
@@ -65,7 +31,7 @@ rule evaluation_set:
     conda:
         "../envs/controller.yaml"
     params:
-        kind=lookup("{public}", within=PUBLIC_SETS),
+        kind=lookup("{public}", within=public_plan.SETS),
         source=lambda wildcards: getattr(
             settings.evaluations, wildcards.public
         ).model_dump_json(),
@@ -138,7 +104,7 @@ rule judged_comparisons:
         # numbered like the shards of a stage, so that methods share what they ask alike
         journal=lambda wildcards: (
             f"{WORK}/journal/judged_comparisons-{wildcards.public}"
-            f"-{list(hhh.METHODS).index(wildcards.method)}.jsonl"
+            f"-{list(public_plan.METHODS).index(wildcards.method)}.jsonl"
         ),
         template=INSTRUCT,
         seed=settings.seed,
@@ -188,47 +154,38 @@ rule harm_choices:
         " 2>&1 | tee {log.job}"
 
 
-def figure_inputs(found):
-    """What the reward model and the judge say of the comparisons of a set, if it is there."""
-    if not used(found):
-        return {"rewards": [], "judged": []}
-    return {
-        "rewards": f"{settings.results}/evaluation/comparisons/{found}.rewards.jsonl",
-        "judged": [
-            f"{settings.results}/evaluation/comparisons/{found}.{method}.jsonl"
-            for method in (HHH_JUDGES if found in JUDGED_SETS else ())
-        ],
-    }
-
-
 rule hhh_figure:
     input:
-        unpack(lambda wildcards: figure_inputs(HHH_FIGURES[wildcards.hhh])),
         program="scripts/plot_paper_evaluation.py",
+        rewards=lambda wildcards: public_plan.rewards_of(
+            settings, public_plan.COMPARED[wildcards.compared]
+        ),
+        judged=lambda wildcards: public_plan.judged_of(
+            settings, public_plan.COMPARED[wildcards.compared], HHH_JUDGES
+        ),
     output:
         svg=report(
-            "<results>/figures/{hhh}.svg",
+            "<results>/figures/{compared}.svg",
             category="Paper",
-            labels={"figure": "HHH accuracy ({hhh})"},
+            labels={"figure": "who tells the better answer ({compared})"},
         ),
-        others=multiext("<results>/figures/{hhh}", ".png", ".csv", ".json"),
+        others=multiext("<results>/figures/{compared}", ".png", ".csv", ".json"),
     log:
-        "<results>/logs/figures/{hhh}.log",
+        "<results>/logs/figures/{compared}.log",
     localrule: True
     conda:
         "../envs/controller.yaml"
     params:
-        title=lookup("{hhh}", within=HHH_TITLES),
-        rewards=lambda wildcards, input: (
-            ["--rewards", input.rewards] if input.rewards else []
+        title=lookup("{compared}", within=public_plan.TITLES),
+        missing=lambda wildcards: public_plan.missing(
+            settings, public_plan.COMPARED[wildcards.compared]
         ),
-        missing=lambda wildcards: missing_judges(HHH_FIGURES[wildcards.hhh]),
-        facts=lambda wildcards: canonical_json(
-            hhh.facts(settings, HHH_FIGURES[wildcards.hhh])
+        facts=lambda wildcards: public_plan.facts(
+            settings, public_plan.COMPARED[wildcards.compared]
         ),
         seed=settings.seed,
     shell:
-        "python {input.program} hhh --title {params.title:q} {params.rewards}"
+        "python {input.program} hhh --title {params.title:q} --rewards {input.rewards}"
         " --judged {input.judged} --missing {params.missing:q} --facts {params.facts:q}"
         " --seed {params.seed} --output {output.svg} 2>&1 | tee {log}"
 
@@ -236,7 +193,7 @@ rule hhh_figure:
 rule calibration_figure:
     input:
         program="scripts/plot_paper_evaluation.py",
-        judged=figure_inputs("hhh_438")["judged"],
+        judged=public_plan.judged_of(settings, "hhh_438", HHH_JUDGES),
     output:
         svg=report(
             "<results>/figures/fig09.svg",
@@ -251,8 +208,8 @@ rule calibration_figure:
         "../envs/controller.yaml"
     params:
         title="Calibration of the judge on HHH comparisons (Fig. 9)",
-        missing=literal(missing_judges("hhh_438")),
-        facts=literal(canonical_json(hhh.facts(settings, "hhh_438"))),
+        missing=literal(public_plan.missing(settings, "hhh_438")),
+        facts=literal(public_plan.facts(settings, "hhh_438")),
         seed=settings.seed,
     shell:
         "python {input.program} calibration --title {params.title:q} --judged {input.judged}"
@@ -265,7 +222,7 @@ rule identification_figure:
         program="scripts/plot_paper_evaluation.py",
         answers=collect(
             rules.harm_choices.output.data,
-            public=used("harm_binary", "harm_kinds"),
+            public=public_plan.used(settings, *HARM_SETS),
             model=MODELS,
         ),
     output:
@@ -282,8 +239,8 @@ rule identification_figure:
         "../envs/controller.yaml"
     params:
         title="Identification of harm (Fig. 12)",
-        missing=literal(missing("harm_binary", "harm_kinds")),
-        facts=literal(canonical_json(hhh.facts(settings, "harm_binary", "harm_kinds"))),
+        missing=literal(public_plan.missing(settings, *HARM_SETS)),
+        facts=literal(public_plan.facts(settings, *HARM_SETS)),
         seed=settings.seed,
     shell:
         "python {input.program} identification --title {params.title:q} --answers {input.answers}"

@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--title", required=True)
-    parser.add_argument("--rewards", type=cli.existing_file, help="of hhh")
+    parser.add_argument("--rewards", type=cli.existing_file, nargs="*", default=[], help="of hhh")
     parser.add_argument(
         "--judged",
         type=cli.existing_file,
@@ -56,7 +56,7 @@ def main() -> None:
 def _figure(options: argparse.Namespace, facts: Record) -> tuple[paper_figures.Drawing, Record]:
     judged = {method: list(read_jsonl(path)) for _, method, path in _named(options.judged)}
     if options.kind == "hhh":
-        rewards = list(read_jsonl(options.rewards)) if options.rewards else []
+        rewards = [row for path in options.rewards for row in read_jsonl(path)]
         return paper_figures.hhh_accuracy(options.title, rewards, judged, options.missing, facts)
     if options.kind == "calibration":
         return paper_figures.judge_calibration(options.title, judged, options.missing, facts)
