@@ -12,12 +12,9 @@ In the command, FREE_PORT stands for the server's port.
 
 from cai import cli
 from cai.evaluation.public_sets import messages_with
-from cai.evaluation.rewards import RewardModel
-from cai.generation.program import add_server_options, conclude, opened_server, parse, program
-from cai.manifest import identity
+from cai.evaluation.rewards import add_reward_model_options, opened_reward_model
+from cai.generation.program import conclude, parse, program
 from cai.records import Ledger, read_jsonl
-from cai.templates import Template
-from cai.tokens import LengthLimit, Tokenizer
 
 SIDES = ("chosen", "rejected")
 
@@ -25,34 +22,20 @@ SIDES = ("chosen", "rejected")
 def main() -> None:
     """Read the command line and score."""
     parser = program(__doc__, "comparisons (evaluation/sets/*.jsonl)")
-    parser.add_argument(
-        "--model", type=cli.existing_file, required=True, help=".nemo of the reward model"
-    )
-    parser.add_argument(
-        "--template",
-        type=cli.json_option(Template),
-        required=True,
-        help="JSON of the comparisons' template",
-    )
-    add_server_options(parser)
-    parser.add_argument("--batch-size", type=int, default=64, help="texts of a request")
-    parser.add_argument("--max-tokens", type=int, help="sequence length of the reward model")
+    add_reward_model_options(parser)
     options = parse(parser)
-    tokenizer = Tokenizer(options.model) if options.max_tokens else None
-    limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
     ledger = Ledger("score_comparisons")
     rows, texts = [], []
-    for row in read_jsonl(options.input):
-        ledger.count_in()
-        pair = [options.template.closed(messages_with(row, row[side])) for side in SIDES]
-        if all(map(limit.fits, pair)):
-            rows.append({"id": row["id"], "set": row["set"]})
-            texts += pair
-        else:
-            ledger.drop("too long for the reward model", record={"id": row["id"]})
-    with opened_server(options) as (served, journal):
-        model = RewardModel(served, journal, identity(options.model), options.batch_size)
-        rewards = iter(model.rewards(texts, f"rewards of {options.input.stem}"))
+    with opened_reward_model(options) as (reward_model, limit):
+        for row in read_jsonl(options.input):
+            ledger.count_in()
+            pair = [options.template.closed(messages_with(row, row[side])) for side in SIDES]
+            if all(map(limit.fits, pair)):
+                rows.append({"id": row["id"], "set": row["set"]})
+                texts += pair
+            else:
+                ledger.drop("too long for the reward model", record={"id": row["id"]})
+        rewards = iter(reward_model.rewards(texts, f"rewards of {options.input.stem}"))
     scored = ({**row, "chosen": next(rewards), "rejected": next(rewards)} for row in rows)
     conclude(scored, ledger, options)
 

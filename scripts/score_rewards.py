@@ -12,11 +12,8 @@ from pathlib import Path
 
 from cai import cli
 from cai.errors import fail_if
-from cai.evaluation.rewards import RewardModel, score_answers
-from cai.generation.program import add_server_options, opened_server, parse
-from cai.manifest import identity
-from cai.templates import Template
-from cai.tokens import LengthLimit, Tokenizer
+from cai.evaluation.rewards import add_reward_model_options, opened_reward_model, score_answers
+from cai.generation.program import parse
 
 
 def main() -> None:
@@ -26,30 +23,16 @@ def main() -> None:
     )
     parser.add_argument("--answers", type=cli.existing_file, nargs="+", required=True)
     parser.add_argument(
-        "--model", type=cli.existing_file, required=True, help=".nemo of the reward model"
-    )
-    parser.add_argument(
-        "--template",
-        type=cli.json_option(Template),
-        required=True,
-        help="JSON of the comparisons' template",
-    )
-    parser.add_argument(
         "--output", type=Path, nargs="+", required=True, help="one of each answers file"
     )
-    add_server_options(parser)
-    parser.add_argument("--batch-size", type=int, default=64, help="texts of a request")
-    parser.add_argument("--max-tokens", type=int, help="sequence length of the reward model")
+    add_reward_model_options(parser)
     options = parse(parser)
     fail_if(
         len(options.answers) != len(options.output),
         f"--output: expected {len(options.answers)}, one of each answers file, "
         f"found {len(options.output)}",
     )
-    tokenizer = Tokenizer(options.model) if options.max_tokens else None
-    limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
-    with opened_server(options) as (served, journal):
-        reward_model = RewardModel(served, journal, identity(options.model), options.batch_size)
+    with opened_reward_model(options) as (reward_model, limit):
         for answers, output in zip(options.answers, options.output, strict=True):
             score_answers(
                 answers, output, reward_model=reward_model, template=options.template, length=limit

@@ -14,7 +14,8 @@ from typing import Any
 
 from cai.data.dialogues import Malformed, dialogue_id, parse_side, parse_transcript, require_answer
 from cai.data.sources import Source, read_source
-from cai.records import Ledger, Record, record_id, uniform, write_jsonl
+from cai.evaluation.prompts import first_of
+from cai.records import Ledger, Record, record_id, write_jsonl
 from cai.templates import Message, single_turn
 
 SAFE, UNSAFE = "safe", "unsafe"
@@ -57,9 +58,7 @@ def prepare_set(
         if rows.setdefault(record["id"], record) is not record:
             ledger.leave_out("duplicate")
     ledger.check(max_bad_share, source.label)
-    ordered = sorted(rows.values(), key=lambda row: uniform("evaluation", seed, row["id"]))
-    ledger.leave_out("over the limit", len(ordered) - len(ordered[:limit]))
-    write_jsonl(output, ledger.kept(ordered[:limit]))
+    write_jsonl(output, ledger.kept(first_of(list(rows.values()), seed, limit, ledger)))
     ledger.write(output)
     return ledger
 

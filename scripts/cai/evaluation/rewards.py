@@ -8,25 +8,55 @@ import json
 import math
 import threading
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from cai.cli import existing_file, json_option
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation.http import SHOWN, Refused, Transient, direct_session, exchange, persist
 from cai.generation.journal import Journal
+from cai.generation.program import add_server_options, opened_server
 from cai.generation.serving import Served
+from cai.manifest import identity
 from cai.progress import Progress
 from cai.records import Ledger, Record, read_jsonl, write_jsonl
 from cai.templates import Template
-from cai.tokens import LengthLimit
+from cai.tokens import LengthLimit, Tokenizer
 
 MODEL = "reward_model"
 LOADING_LIMIT = 1800.0  # seconds from the server's first answer until its model is ready
 POLL = 0.5  # seconds
 TIMEOUT = 600.0  # seconds for a batch
 ATTEMPTS = 5
+
+
+def add_reward_model_options(parser: ArgumentParser) -> None:
+    """The options of a served reward model, beside those of its server."""
+    parser.add_argument(
+        "--model", type=existing_file, required=True, help=".nemo of the reward model"
+    )
+    parser.add_argument(
+        "--template",
+        type=json_option(Template),
+        required=True,
+        help="JSON of the comparisons' template",
+    )
+    add_server_options(parser)
+    parser.add_argument("--batch-size", type=int, default=64, help="texts of a request")
+    parser.add_argument("--max-tokens", type=int, help="sequence length of the reward model")
+
+
+@contextmanager
+def opened_reward_model(options: Namespace) -> Iterator[tuple["RewardModel", LengthLimit]]:
+    """The reward model that the options name, and the length of its sequences."""
+    tokenizer = Tokenizer(options.model) if options.max_tokens else None
+    limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
+    with opened_server(options) as (served, journal):
+        yield RewardModel(served, journal, identity(options.model), options.batch_size), limit
 
 
 class RewardModel:
