@@ -5,6 +5,7 @@ Alarms are data: they are written and printed, and never end a run.
 """
 
 import argparse
+import heapq
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,9 @@ from cai import cli
 from cai.evaluation import alarms
 from cai.evaluation.alarms import Check, Texts
 from cai.evaluation.tables import label
-from cai.records import read_json, read_jsonl, write_json
+from cai.records import read_json, read_jsonl, uniform, write_json
+
+CHAINS = 10000  # so many are looked at, drawn by hash
 
 
 def main() -> None:
@@ -46,7 +49,8 @@ def main() -> None:
 
 
 def _revisions(paths: Iterable[Path], seed: int) -> list[Check]:
-    chains = [row for path in paths for row in read_jsonl(path) if row["rounds"]]
+    rows = (row for path in paths for row in read_jsonl(path) if row["rounds"])
+    chains = heapq.nsmallest(CHAINS, rows, key=lambda row: uniform("alarms", row["id"]))
     first = {row["id"]: row["response"] for row in chains}
     last = {row["id"]: row["rounds"][-1]["revision"] for row in chains}
     return _stage("Revisions", first, last, seed)

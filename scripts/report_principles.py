@@ -7,6 +7,7 @@ there are any, chains whose texts are scored (--scored), with the rewards: {"id"
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cai import cli
@@ -14,7 +15,7 @@ from cai.errors import fail_if
 from cai.evaluation import principles
 from cai.evaluation.checks_figures import draw_principles
 from cai.evaluation.paper_figures import write_figure
-from cai.records import read_jsonl
+from cai.records import Record, read_jsonl
 
 ALONE = "each comparison was asked under one principle (judges.*.principles_per_comparison)"
 
@@ -35,19 +36,16 @@ def main() -> None:
         "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
     )
     options = parser.parse_args()
-    rows = (row for path in options.scores for row in read_jsonl(path))
-    scores = {_place(row["id"]): row["reward"] for row in rows}
-    chains = (row for path in options.chains for row in read_jsonl(path))
-    scored = (row for path in options.scored for row in read_jsonl(path))
-    judged = [row for path in options.preferences for row in read_jsonl(path)]
-    together = [row for path in options.together for row in read_jsonl(path)]
+    scores = {_place(row["id"]): row["reward"] for row in _rows(options.scores)}
     supervised = principles.supervised(
-        principles.edits(chains), options.seed, principles.edits(scored, scores)
+        principles.edits(_rows(options.chains)),
+        options.seed,
+        principles.edits(_rows(options.scored), scores),
     )
-    preference = principles.preference(judged, options.seed)
-    disagreements = principles.disagreements([*judged, *together])
+    preference = principles.preference(_rows(options.preferences), options.seed)
+    disagreements = principles.disagreements(_rows([*options.preferences, *options.together]))
     missing = {} if scores else {"reward": "no rewards of the chains' texts were given"}
-    if not any(row["judge"].get("by_principle") for row in judged):
+    if not preference:
         missing["preference"] = "the judge is not asked under single principles"
     if not disagreements:
         missing["disagreements"] = ALONE
@@ -65,6 +63,10 @@ def main() -> None:
     for name, found in supervised.items():
         edit = found["edit"]
         print(f"{name}: drawn {found['drawn']}, edits {edit['value']:.0%} of a text", flush=True)
+
+
+def _rows(paths: Sequence[Path]) -> Iterator[Record]:
+    return (row for path in paths for row in read_jsonl(path))
 
 
 def _place(name: str) -> tuple[str, int]:

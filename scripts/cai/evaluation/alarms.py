@@ -24,7 +24,8 @@ from cai.evaluation.tables import label
 from cai.records import Record
 
 PHRASE = 5  # words
-SAMPLE = 2000  # texts of which diversity and phrases are counted, alike for both sides
+SAMPLE = 1000  # texts of which diversity and phrases are counted, alike for both sides
+HALVES = 60  # half samples of them
 LIMITS = {
     "looping": 0.02,  # share of answers from which on
     "length": 2.0,  # factor of the mean length, up or down
@@ -127,25 +128,24 @@ def _length(stage: str, old: Sequence[str], new: Sequence[str], seed: int) -> Ch
 
 
 def _diversity(stage: str, old: Sequence[str], new: Sequence[str], seed: int) -> Check:
-    """Distinct word pairs among as many answers of both."""
-    size = min(len(old), SAMPLE)
-    chosen = sorted(random.Random(seed).sample(range(len(old)), size))
+    """Distinct word pairs among as many answers of both, with an interval from half samples."""
+    draws = random.Random(seed)
+    chosen = draws.sample(range(len(old)), min(len(old), SAMPLE))
     was, now = (_distinct_pairs([side[i] for i in chosen]) for side in (old, new))
-    factor = now / was if was else 1.0
-    alike = len(new) - len({" ".join(answer.split()) for answer in new})
+    factors = []
+    for _ in range(HALVES):
+        half = draws.sample(chosen, max(len(chosen) // 2, 1))
+        before, after = (_distinct_pairs([side[i] for i in half]) for side in (old, new))
+        factors.append(after / before if before else 1.0)
+    low, high = numpy.quantile(factors, [(1 - statistics.LEVEL) / 2, (1 + statistics.LEVEL) / 2])
+    numbers = {"n": len(chosen), "before": was, "after": now, "factor": now / was if was else 1.0}
+    numbers |= {"low": float(low), "high": float(high), "limit": LIMITS["diversity"]}
     return Check(
         stage,
         "diversity",
-        factor < LIMITS["diversity"],
+        bool(high < LIMITS["diversity"]),
         "warning",
-        {
-            "n": size,
-            "before": was,
-            "after": now,
-            "factor": factor,
-            "answers_given_before": alike,
-            "limit": LIMITS["diversity"],
-        },
+        numbers,
         f"{now:.1%} of word pairs are distinct, before {was:.1%}.",
         "Look whether all prompts get one answer; raise the KL penalty, or train less.",
     )
@@ -242,7 +242,7 @@ def reward_and_length(stage: str, answers: Texts, rewards: Mapping[str, float]) 
     return Check(
         stage,
         "reward and length",
-        abs(rho.value) > LIMITS["length_reward"] and min(abs(rho.low), abs(rho.high)) > 0.3,
+        rho.low > LIMITS["length_reward"] or rho.high < -LIMITS["length_reward"],
         "notice",
         {**rho._asdict(), "limit": LIMITS["length_reward"]},
         f"the rank correlation of reward and length is {rho.value:+.2f} over {rho.n} answers.",
