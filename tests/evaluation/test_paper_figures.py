@@ -42,7 +42,7 @@ def test_accuracies_by_method_and_part_with_what_is_missing(comparisons):
         *("hhh", comparisons / "fig11.svg", "--rewards", comparisons / "hhh_221.rewards.jsonl"),
         *("--judged", comparisons / "hhh_221.judge.jsonl", "--missing", json.dumps(MISSING)),
     )
-    values = {(r["method"], r["set"]): (int(r["n"]), float(r["value"])) for r in rows}
+    values = {(r["method"], r["set"]): (int(r["n"]), float(r["value"])) for r in rows if r["n"]}
     assert values["reward_model", "harmless"] == (10, 0.7)
     assert values["reward_model", "all"] == (30, 0.9)
     assert values["judge_drawn", "all"] == (30, 0.0)
@@ -51,9 +51,12 @@ def test_accuracies_by_method_and_part_with_what_is_missing(comparisons):
     assert changes["judge_drawn"]["differs"]
     assert not changes["judge_all"]["differs"]
     assert record["supported"] and record["seed"] == 1
-    for text in MISSING.values():
-        assert text in svg
-        assert text in json.dumps(record["unsupported"])
+    for what, why in MISSING.items():
+        assert f"{what}: not supported: {why}" in svg
+        assert {"what": what, "why": why} in record["unsupported"]
+        assert [row["note"] for row in rows if row["method"] == what] == [
+            f"{what}: not supported: {why}"
+        ]
 
 
 def test_calibration_shows_the_bins_and_the_error(comparisons):

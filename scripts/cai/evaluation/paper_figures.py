@@ -27,8 +27,10 @@ from cai.evaluation.tables import label, sizes
 from cai.judging.calibration import Known, calibration, ece_interval
 from cai.records import Record, write_json
 
+NOTE = "note"
 ACCURACY = ["method", "set", "n", "value", "low", "high"]
 LINE = 62  # characters of a figure's width
+LINE_HEIGHT = 0.15  # inches
 BAR = 0.34  # inches, the height of a row
 METHODS = {
     "reward_model": "Reward model",
@@ -165,14 +167,38 @@ def _draw_accuracies(
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         axes.set_xlim(-3, 103)
-        axes.set_xlabel("right (%), 95% intervals")
-        figure.suptitle(record["title"], fontsize=9, fontweight="bold", x=0.02, ha="left")
-        figure.legend(loc="outside lower center", ncols=2)
+        axes.set_xlabel(f"right (%), 95% intervals, seed {record['seed']}")
+        _annotate(figure, record, columns=2)
     told = (f"{labels[r['method']]}, {r['set']}: {100 * r['value']:.1f}% of {r['n']}" for r in rows)
-    missing = (f"Not there: {row['what']} ({row['why']})" for row in record["unsupported"])
-    description = "; ".join([*told, *missing]) + "."
-    table = [[row[field] for field in ACCURACY] for row in rows]
-    return Drawing(record["title"], description, figure, ACCURACY, table)
+    description = "; ".join([*told, *_missing(record).values()]) + "."
+    table = [[*(row[field] for field in ACCURACY), ""] for row in rows]
+    return Drawing(
+        record["title"], description, figure, [*ACCURACY, NOTE], table + _noted(record, ACCURACY)
+    )
+
+
+def _missing(record: Record) -> dict[str, str]:
+    """What is not there, each in words."""
+    return {
+        row["what"]: f"{row['what']}: not supported: {row['why']}" for row in record["unsupported"]
+    }
+
+
+def _annotate(figure: Figure, record: Record, columns: int) -> None:
+    """Set the title, what is not there as the legend's heading, and make room for it."""
+    notes = "\n".join(_wrapped(text) for text in _missing(record).values())
+    figure.suptitle(record["title"], fontsize=9, fontweight="bold", x=0.02, ha="left")
+    legend = figure.legend(
+        loc="outside lower left", ncols=columns, title=notes or None, alignment="left"
+    )
+    legend.get_title().set_fontsize(8)
+    figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * (notes.count("\n") + 1))
+
+
+def _noted(record: Record, columns: Sequence[str]) -> list[list[str]]:
+    """Rows of a table about what is not there, without a number."""
+    empty = [""] * (len(columns) - 1)
+    return [[what, *empty, text] for what, text in _missing(record).items()]
 
 
 # Figure 9
@@ -246,18 +272,22 @@ def _draw_calibration(record: Record, series: Mapping[str, Record]) -> Drawing:
                 zorder=3,
             )
         counts = sizes({"n": found["comparisons"]} for found in series.values())
-        axes.set_title(f"n = {counts}; hollow: under {FEW} in the bin")
+        axes.set_title(f"n = {counts}, seed {record['seed']}; hollow: under {FEW} in the bin")
         axes.set_xlabel("probability of the preferred answer (%)")
         axes.set_ylabel("preferred answer is the better (%)")
         axes.set_xlim(49, 101)
         axes.set_ylim(-3, 103)
-        figure.suptitle(record["title"], fontsize=9, fontweight="bold", x=0.02, ha="left")
-        figure.legend(loc="outside lower center")
+        _annotate(figure, record, columns=1)
     rows = [
-        [name, *(row[f] for f in header[1:])] for name, f_ in series.items() for row in f_["table"]
+        [name, *(row[field] for field in header[1:]), ""]
+        for name, found in series.items()
+        for row in found["table"]
     ]
-    told = (f"{METHODS[name]}: ECE {_ece_text(found)}" for name, found in series.items())
-    return Drawing(record["title"], "; ".join(told) + ".", figure, header, rows)
+    told = [f"{METHODS[name]}: ECE {_ece_text(found)}" for name, found in series.items()]
+    description = "; ".join([*told, *_missing(record).values()]) + "."
+    return Drawing(
+        record["title"], description, figure, [*header, NOTE], rows + _noted(record, header)
+    )
 
 
 def _ece_text(found: Record) -> str:
