@@ -23,6 +23,8 @@ include: "rules/artefacts.smk"
 include: "rules/compare.smk"
 include: "rules/paper_common.smk"
 include: "rules/paper_runs.smk"
+include: "rules/paper_evaluations.smk"
+include: "rules/checks.smk"
 include: "rules/preflight.smk"
 
 
@@ -31,9 +33,13 @@ rule all:
     input:
         "<results>/rl_cai.nemo",
         "<results>/report.html",
+        rules.alarms.output,
         rules.calibration.output if settings.evaluation.classifier else [],
 
 
 rule paper_artefacts:
     input:
         RUN_FIGURES,
+        EVALUATION_FIGURES,
+        CHECK_FIGURES,
+        rules.alarms.output,

@@ -12,12 +12,10 @@ from pathlib import Path
 
 from cai import cli
 from cai.errors import fail_if
-from cai.evaluation.rewards import score_answers
-from cai.generation.program import add_server_options, parse
+from cai.evaluation.rewards import add_reward_model_options, score_answers
+from cai.generation.program import parse
 from cai.generation.run import Run
 from cai.records import Ledger
-from cai.templates import Template
-from cai.tokens import LengthLimit
 
 
 def main() -> None:
@@ -32,10 +30,8 @@ def step(options: argparse.Namespace, run: Run) -> None:
         f"--output: expected {len(options.answers)}, one of each answers file, "
         f"found {len(options.output)}",
     )
-    tokenizer = run.tokenizer(options.model) if options.max_tokens else None
-    limit = LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
     ledgers = []
-    with run.reward_model(options) as model:
+    with run.reward_model(options) as (model, limit):
         for answers, output in zip(options.answers, options.output, strict=True):
             ledger = Ledger("score_rewards")
             rows = score_answers(
@@ -54,20 +50,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--answers", type=cli.existing_file, nargs="+", required=True)
     parser.add_argument(
-        "--model", type=cli.existing_file, required=True, help=".nemo of the reward model"
-    )
-    parser.add_argument(
-        "--template",
-        type=cli.json_option(Template),
-        required=True,
-        help="JSON of the comparisons' template",
-    )
-    parser.add_argument(
         "--output", type=Path, nargs="+", required=True, help="one of each answers file"
     )
-    add_server_options(parser)
-    parser.add_argument("--batch-size", type=int, default=64, help="texts of a request")
-    parser.add_argument("--max-tokens", type=int, help="sequence length of the reward model")
+    add_reward_model_options(parser)
     return parser
 
 

@@ -17,10 +17,10 @@ from cai.preflight import check_surroundings, missing_key
 from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
-ASKED = ("responses", "revisions", "candidates", "answers")
-SERVED = (*ASKED, "rewards")
+ASKED = ("responses", "revisions", "candidates", "answers", "harm_choices", "xstest_answers")
+SERVED = (*ASKED, "rewards", "comparison_rewards")
 # served here by a judge that reads log-probabilities only
-JUDGED = ("preferences", "judged", "head_to_head")
+JUDGED = ("preferences", "judged", "head_to_head", "judged_comparisons")
 TRAINED = ("sl_cai", "reward_model", "rl_cai")
 Resources = Mapping[str, Any]
 

@@ -86,6 +86,7 @@ FIRST_READ: dict[str, tuple[str, ...]] = {
     "results": (
         "evaluation",
         "estimates",  # determines nothing
+        "evaluations",
         "paper",
         "nemo.check",
         "nemo.overrides.critic",

@@ -18,15 +18,17 @@ from cai.errors import UserError, fail_if
 from cai.evaluation.classifier import check_classifier
 from cai.settings import Settings, parse_settings
 
-JUDGING = {"preferences", "judged", "head_to_head"}  # the rules that ask the judge
+JUDGING = {"preferences", "judged", "head_to_head", "judged_comparisons"}  # that ask the judge
 NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of NeMo
     "convert_model": (),
     "export_model": (),
     **dict.fromkeys(("responses", "revisions", "candidates", "answers"), ("server",)),
+    **dict.fromkeys(("harm_choices", "xstest_answers"), ("server",)),
     "sl_cai": ("sft",),
     "reward_model": ("reward_model",),
     "rl_cai": ("critic", "actor"),
     "rewards": ("reward_server",),
+    "comparison_rewards": ("reward_server",),
 }
 
 
@@ -158,7 +160,7 @@ def check_files(settings: Settings) -> None:
     """
     datasets = settings.datasets
     sources = [datasets.red_team, datasets.helpful_sft, *datasets.helpful_preferences]
-    files([*sources, *filter(None, [settings.evaluation.helpful])])
+    files([*sources, *filter(None, [settings.evaluation.helpful]), *settings.evaluations.sources])
     for name in ("base", "instruct"):
         model_files(settings, name)
     if settings.evaluation.classifier:

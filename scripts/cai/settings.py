@@ -13,6 +13,7 @@ from cai.cli import describe
 from cai.constitution import read_yaml
 from cai.data.sources import Source
 from cai.errors import UserError
+from cai.evaluation.settings import Evaluations
 from cai.generation.settings import ClientSettings, ServerSettings
 from cai.hydra import Overrides
 from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
@@ -226,6 +227,7 @@ class Settings(Section):
     evaluation: Evaluation
     estimates: Estimates = Estimates()
     paper: Paper = Paper()
+    evaluations: Evaluations = Evaluations()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

@@ -44,6 +44,10 @@ class Template(BaseModel):
         """
         return (self._turns(messages) + self.assistant.split("{content}")[0]).rstrip(" ")
 
+    def begun(self, messages: Sequence[Message], words: str) -> str:
+        """The text of a conversation in which the assistant's next turn begins with these words."""
+        return self._turns(messages) + self.assistant.split("{content}")[0] + words
+
     def closed(self, messages: Sequence[Message]) -> str:
         """The text of a whole conversation that ends with an assistant's turn, with its close."""
         return self._turns(messages) + self.close

@@ -1,4 +1,4 @@
-"""A hub of one dataset on the loopback interface: what a mirror answers to the real client."""
+"""A hub of one dataset, and a server of files, on the loopback interface."""
 
 import hashlib
 import json
@@ -47,7 +47,32 @@ def serve_dataset(name: str, revision: str, files: dict[str, bytes]) -> Iterator
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _serving(Handler) as address:
+        yield address
+
+
+@contextmanager
+def serve_files(files: dict[str, bytes]) -> Iterator[str]:
+    """Serve files by their paths; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files.get(unquote(self.path))
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _serving(Handler) as address:
+        yield address
+
+
+@contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:

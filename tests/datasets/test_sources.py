@@ -81,7 +81,7 @@ def test_half_a_surrogate_pair_cannot_be_written_and_is_rejected(tmp_path):
         ("cut.jsonl.gz", gzip.compress(LINES.encode())[:50], "not a whole gzip file"),
         ("list.json", b"[{]", "not JSON"),
         ("a.parquet", b"no", "not a Parquet file"),
-        ("table.csv", b"a,b\n", "unknown kind of file"),
+        ("table.tsv", b"a,b\n", "unknown kind of file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content, complaint):

@@ -18,6 +18,7 @@ from cai.generation.serving import Served
 from cai.records import read_jsonl
 from cai.sampling import Sampling
 from cai.templates import Template, single_turn
+from cai.tokens import Tokenizer
 
 ROOT = Path(__file__).parents[2]
 GREEDY = Sampling(max_tokens=44, greedy=True)
@@ -145,6 +146,25 @@ def forced_probability(url: str, text: str) -> float:
     [tokens], [logprob] = answer["tokens"], answer["logprob"]
     place = max(i for i, token in enumerate(tokens) if token in ("(A)", "(B)"))
     return math.exp(logprob[place - 1])
+
+
+def test_log_probabilities_of_texts_agree_with_the_choice_between_them(
+    nemo_server, tiny_model, questions
+):
+    """Two texts that differ in (A) and (B) alone differ as their probabilities do."""
+    tokenizer = Tokenizer(tiny_model)
+    prompts = [f"[INST] {JUDGE.format(text, 'Which is better?')}" for text in questions[::25]]
+    texts = [prompt + choice for prompt in prompts for choice in ("(A)", "(B)")]
+    counts = [tokenizer.count(text, add_bos=True) for text in texts]
+    client = client_of(nemo_server)
+    scores = client.log_probabilities(texts, counts, "texts", add_bos=True)
+    chances = client.probability_of_a(prompts, "judge", add_bos=True)
+    assert any(isinstance(chance, float) for chance in chances)
+    for chance, of_a, of_b in zip(chances, scores[::2], scores[1::2], strict=True):
+        if isinstance(chance, float):
+            assert 1 / (1 + math.exp(of_b - of_a)) == pytest.approx(chance, abs=0.03)
+    alone = client_of(nemo_server).log_probabilities(texts[:1], counts[:1], "one", add_bos=True)
+    assert alone == pytest.approx(scores[:1], abs=0.3)
 
 
 KILLED = """

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.errors import UserError
-from cai.judging.calibration import Known, calibration, compare_with_truth
+from cai.judging.calibration import Known, calibration, compare_with_truth, ece_interval
 from cai.records import record_id, write_jsonl
 
 CLASSIFIER = "demo/world.py"
@@ -30,6 +30,29 @@ def test_a_calibrated_judge_has_no_calibration_error() -> None:
     assert [row["confidence"] for row in found["table"]] == pytest.approx([0.5, 0.6, 0.75, 1])
     assert [row["accuracy"] for row in found["table"]] == pytest.approx([0.5, 0.6, 0.75, 1])
     assert [row["from"] for row in found["table"]] == [0.5, 0.6, 0.75, 0.95]
+
+
+def sampled(seed: int, shift: float, number: int = 300) -> list[Known]:
+    """A judge whose confidence is ``shift`` above the probability that it is right."""
+    draws = random.Random(seed)
+    chances = [draws.uniform(0.55, 0.75) for _ in range(number)]
+    return [Known(chance + shift, draws.random() < chance) for chance in chances]
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+def test_the_interval_of_the_calibration_error_covers_the_truth(shift: float) -> None:
+    """Zero for a calibrated judge; by how much it is too sure for another."""
+    runs = [ece_interval(sampled(seed, shift), seed) for seed in range(25)]
+    covered = sum(run["low"] <= shift <= run["high"] for run in runs)
+    assert covered >= 21
+    seemed_wrong = sum(run["p"] < 0.05 for run in runs)
+    assert seemed_wrong == 25 if shift else seemed_wrong <= 4
+
+
+def test_a_calibrated_judge_has_an_error_by_chance_that_shrinks_with_comparisons() -> None:
+    few, many = (ece_interval(sampled(1, 0.0, number), 1) for number in (50, 5000))
+    assert few["if_calibrated"] > 3 * many["if_calibrated"] > 0
+    assert many["high"] < 0.05
 
 
 def test_the_error_of_an_overconfident_judge_is_what_it_is_too_sure_by() -> None:

@@ -1,40 +1,56 @@
-"""Where records come from: a dataset of a hub, or files of this machine."""
+"""Where records come from: a dataset of a hub, a file of a GitHub repository, or local files."""
 
+import csv
 import errno
 import glob
+import hashlib
+import io
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import requests
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import SerializerFunctionWrapHandler as Serializer
 
 from cai.errors import UserError, fail_if
 from cai.records import Ledger, Record, open_bytes, read_jsonl_tolerant
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
+GITHUB = re.compile(r"github:(?P<repository>[\w.-]+/[\w.-]+)/(?P<path>.+)")
+COMMIT, SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
+RAW = "https://raw.githubusercontent.com"  # of GitHub; a mirror is named in GITHUB_RAW_URL
+DOWNLOAD_TIMEOUT = 60.0  # seconds without a byte
 SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation"}
 SPLIT_WORD = re.compile(r"(?:^|[^a-z])(train|test|validation|valid)(?![a-z])")
 
 
 class Source(BaseModel):
-    """A source of records: JSON Lines, a JSON list (both perhaps gzipped) or Parquet.
+    """A source of records: JSON Lines, a JSON list (both perhaps gzipped), CSV or Parquet.
 
-    The files are this machine's, or those of a dataset repository on the Hugging Face hub at a
-    pinned revision. The hub's own environment variables (HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE,
-    HF_TOKEN) are honoured.
+    The files are this machine's, those of a dataset repository on the Hugging Face hub at a pinned
+    revision, or one file of a GitHub repository (``github:owner/name/path``) at a pinned commit and
+    of a pinned content. The hub's own environment variables (HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE,
+    HF_TOKEN) are honoured; GITHUB_RAW_URL names a mirror of raw.githubusercontent.com.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(
-        min_length=1, description="Hub name, local file, or pattern such as a/*.jsonl."
+        min_length=1,
+        description="Hub name, github:owner/name/path, local file, or pattern such as a/*.jsonl.",
     )
     data_dir: str | None = Field(None, description="Folder within the hub repository.")
     split: str = Field("train", description="Split of the hub dataset; a+b joins two.")
     revision: str | None = Field(
-        None, description="Commit of the hub repository; required for one."
+        None, description="Commit of the hub's or GitHub's repository; required for one."
+    )
+    sha256: str | None = Field(
+        None, description="Digest of a GitHub repository's file; required for one."
     )
     records: int | None = Field(
         None,
@@ -46,18 +62,39 @@ class Source(BaseModel):
         None, description="Field that says train or test; null: split by the hash of the prompt."
     )
 
+    @model_serializer(mode="wrap")
+    def _without_digest(self, serialize: Serializer) -> Record:
+        """A digest that is not there is not told: jobs whose source has none are as they were."""
+        return {k: v for k, v in serialize(self).items() if k != "sha256" or v is not None}
+
     @model_validator(mode="after")
     def _pinned(self) -> "Source":
-        if not self.is_local and not self.revision:
+        if self.source.startswith("github:"):
+            self._check_github()
+        elif not self.is_local and not self.revision:
             raise ValueError(
                 f"{self.source!r} is not a local file, and a hub dataset needs a pinned revision "
                 "(a commit of its repository)"
             )
         return self
 
+    def _check_github(self) -> None:
+        """Refuse a file of a GitHub repository whose content is not known beforehand."""
+        found = GITHUB.fullmatch(self.source)
+        if not found or not found["path"].endswith(SUFFIXES):
+            raise ValueError(
+                f"expected github:owner/name/path of a file that ends in {', '.join(SUFFIXES)}"
+            )
+        if not COMMIT.fullmatch(self.revision or ""):
+            raise ValueError("a file of GitHub needs a pinned revision (40 hex digits of a commit)")
+        if not SHA256.fullmatch(self.sha256 or ""):
+            raise ValueError("a file of GitHub needs its sha256 (64 hex digits)")
+
     @property
     def is_local(self) -> bool:
         """Whether the source is a file (or a pattern of files) of this machine."""
+        if self.source.startswith("github:"):
+            return False
         looks_local = self.source.startswith(("./", "../", "/"))
         return looks_local or self.source.endswith(SUFFIXES) or Path(self.source).exists()
 
@@ -104,6 +141,12 @@ def read_source(source: Source, ledger: Ledger) -> Iterator[tuple[str, Record]]:
     Raises:
         UserError: for a file that is missing or of an unknown kind, or a hub out of reach.
     """
+    if found := GITHUB.fullmatch(source.source):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, Path(found["path"]).name)
+            path.write_bytes(_github_file(source, found["repository"], found["path"]))
+            yield from _file_records(path, ledger)
+        return
     for path in source.files or _hub_files(source):
         yield from _file_records(path, ledger)
 
@@ -115,15 +158,25 @@ def _file_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
     )
     if path.suffix == ".parquet":
         return _parquet_records(path, ledger)
-    return _list_records(path, ledger) if _is_list(path) else read_jsonl_tolerant(path, ledger)
+    if path.suffix == ".csv":
+        return _csv_records(path, ledger)
+    return _list_records(path, ledger) if _is_whole(path) else read_jsonl_tolerant(path, ledger)
 
 
-def _is_list(path: Path) -> bool:
-    """Whether a file holds one JSON list. (``Dataset.to_json`` writes JSON Lines as ``.json``.)"""
+def _is_whole(path: Path) -> bool:
+    """Whether a file is one JSON value: a list, or a task of BIG-bench (an object of examples).
+
+    ``Dataset.to_json`` writes JSON Lines as ``.json``, so the name does not tell.
+    """
     if ".jsonl" in path.suffixes:
         return False
     with open_bytes(path) as stream:
-        return next((line.lstrip()[:1] == b"[" for line in stream if line.strip()), False)
+        first = next((line.strip() for line in stream if line.strip()), b"")
+    try:
+        value = json.loads(first)
+    except ValueError:  # it goes on in the next line, or is malformed
+        return first[:1] == b"[" or first == b"{"
+    return isinstance(value, list) or (isinstance(value, dict) and "examples" in value)
 
 
 def _list_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
@@ -132,7 +185,45 @@ def _list_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
             rows = json.load(stream)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: not JSON ({error})") from None
+    if isinstance(rows, dict):
+        rows = rows.get("examples")
+    fail_if(not isinstance(rows, list), f"{path}: expected a list, or an object with 'examples'")
     yield from _counted(rows, str(path), ledger)
+
+
+def _csv_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
+    """The rows of a table whose first line names the columns."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not text in UTF-8 (byte {error.start})") from None
+    yield from _counted(csv.DictReader(io.StringIO(text, newline="")), str(path), ledger)
+
+
+def _github_file(source: Source, repository: str, path: str) -> bytes:
+    """The content of a file of a GitHub repository at a commit.
+
+    Raises:
+        UserError: it cannot be had, or is not the content that is expected.
+    """
+    mirror = os.environ.get("GITHUB_RAW_URL", RAW).rstrip("/")
+    url = f"{mirror}/{repository}/{source.revision}/{path}"
+    try:
+        answer = requests.get(url, timeout=DOWNLOAD_TIMEOUT)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(
+            f"{source.label} (revision {source.revision}): cannot be downloaded: {reason}; name a "
+            f"mirror in GITHUB_RAW_URL, or give the file as a local one ({Path(path).name})"
+        ) from None
+    digest = hashlib.sha256(answer.content).hexdigest()
+    fail_if(
+        digest != source.sha256,
+        f"{source.label} (revision {source.revision}): sha256: expected {source.sha256}, "
+        f"found {digest}",
+    )
+    return answer.content
 
 
 def _parquet_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
@@ -203,6 +294,6 @@ def _snapshot(source: Source) -> Path:
             f"{source.label} (revision {source.revision}): cannot be downloaded: "
             f"{type(error).__name__}: {reason}; if this machine does not reach the hub, name a "
             "mirror in HF_ENDPOINT, or fill the cache elsewhere (HF_HOME) and set "
-            "HF_HUB_OFFLINE=1, or give a local .jsonl, .json or .parquet file as the source"
+            "HF_HUB_OFFLINE=1, or give a local .jsonl, .json, .csv or .parquet file as the source"
         ) from None
     return Path(folder)

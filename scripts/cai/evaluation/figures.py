@@ -303,30 +303,49 @@ def _draw_block(
     axes: Any, title: str, metrics: list[Record], models: list[str], scale: float
 ) -> None:
     offsets = {model: 0.24 * (i - (len(models) - 1) / 2) for i, model in enumerate(models)}
-    for model, (color, marker) in zip(models, STYLES, strict=False):
+    for model, style in zip(models, STYLES, strict=False):
         measured = [
             (i, m["estimates"][model]) for i, m in enumerate(metrics) if model in m["estimates"]
         ]
-        values = [scale * estimate["value"] for _, estimate in measured]
-        below = [scale * (e["value"] - e["low"]) for _, e in measured]
-        above = [scale * (e["high"] - e["value"]) for _, e in measured]
         places = [i + offsets[model] for i, _ in measured]
-        axes.errorbar(
-            values,
-            places,
-            xerr=[below, above],
-            color=color,
-            marker=marker,
-            linestyle="none",
-            elinewidth=1.6,
-            label=label(model),
-        )
+        dots(axes, [estimate for _, estimate in measured], places, style, label(model), scale)
     axes.set_title(title)
     axes.set_yticks(range(len(metrics)), [_row_label(metric) for metric in metrics])
     axes.set_ylim(len(metrics) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     if scale == 100:
         axes.set_xlim(-3, 103)
+
+
+def dots(
+    axes: Any,
+    estimates: Sequence[Record],
+    places: Sequence[float],
+    style: tuple[str, str],
+    name: str | None = None,
+    scale: float = 100,
+) -> None:
+    """Estimates as dots with interval bars: in percent, or times another scale.
+
+    Args:
+        places: of the dots on the other axis.
+        style: color and marker.
+        name: in the legend.
+    """
+    color, marker = style
+    axes.errorbar(
+        [scale * e["value"] for e in estimates],
+        list(places),
+        xerr=[
+            [scale * (e["value"] - e["low"]) for e in estimates],
+            [scale * (e["high"] - e["value"]) for e in estimates],
+        ],
+        color=color,
+        marker=marker,
+        linestyle="none",
+        elinewidth=1.6,
+        label=name,
+    )
 
 
 def _row_label(metric: Record) -> str:

@@ -39,7 +39,7 @@ def prepare_evaluation_prompts(
     found = _from_source if isinstance(helpful, Source) else _from_preferences
     wanted = _distinct(found(helpful, ledger), HELPFUL, {row["id"] for row in harmful}, ledger)
     ledger.check(max_bad_share, "evaluation prompts")
-    rows = [row for rows in (harmful, wanted) for row in _first(rows, seed, limit, ledger)]
+    rows = [row for rows in (harmful, wanted) for row in first_of(rows, seed, limit, ledger)]
     counts = Counter(row["set"] for row in rows)
     for name in (HARMFUL, HELPFUL):
         fail_if(
@@ -76,14 +76,19 @@ def _text(prompt: object) -> str:
 def _from_preferences(prompts: tuple[Path, Template], ledger: Ledger) -> Iterator[Located]:
     """The user's turn of each prompt that is a single turn; longer dialogues are left out."""
     path, template = prompts
-    before, after = template.prompt(single_turn("\x00")).split("\x00")
     for row in read_jsonl(path):
         ledger.count_in()
-        question = row["text"].removeprefix(before).removesuffix(after)
+        question = unwrapped(row["text"], template)
         if template.prompt(single_turn(question)) != row["text"] or _has_turns(question, template):
             ledger.leave_out("more than one turn")
         else:
             yield str(path), {"prompt": question}
+
+
+def unwrapped(text: str, template: Template) -> str:
+    """The user's words of a prompt of one turn, without what the template sets around them."""
+    before, after = template.prompt(single_turn("\x00")).split("\x00")
+    return text.removeprefix(before).removesuffix(after)
 
 
 def _has_turns(question: str, template: Template) -> bool:
@@ -105,7 +110,8 @@ def _distinct(rows: Iterator[Located], name: str, taken: set[str], ledger: Ledge
     return list(kept.values())
 
 
-def _first(rows: list[Record], seed: int, limit: int | None, ledger: Ledger) -> list[Record]:
+def first_of(rows: list[Record], seed: int, limit: int | None, ledger: Ledger) -> list[Record]:
+    """The records in the order of a hash, the first ``limit`` of them, the rest left out."""
     ordered = sorted(rows, key=lambda row: uniform("evaluation", seed, row["id"]))
     ledger.leave_out("over the limit", len(rows) - len(ordered[:limit]))
     return ordered[:limit]

@@ -8,13 +8,16 @@ import json
 import math
 import threading
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from cai.cli import existing_file, json_option
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation.http import SHOWN, Refused, Transient, direct_session, exchange, persist
 from cai.generation.journal import Journal
+from cai.generation.program import add_server_options
 from cai.generation.serving import Served
 from cai.generation.usage import Usage
 from cai.progress import Progress
@@ -27,6 +30,22 @@ LOADING_LIMIT = 1800.0  # seconds from the server's first answer until its model
 POLL = 0.5  # seconds
 TIMEOUT = 600.0  # seconds for a batch
 ATTEMPTS = 5
+
+
+def add_reward_model_options(parser: ArgumentParser) -> None:
+    """The options of a served reward model, beside those of its server."""
+    parser.add_argument(
+        "--model", type=existing_file, required=True, help=".nemo of the reward model"
+    )
+    parser.add_argument(
+        "--template",
+        type=json_option(Template),
+        required=True,
+        help="JSON of the comparisons' template",
+    )
+    add_server_options(parser)
+    parser.add_argument("--batch-size", type=int, default=64, help="texts of a request")
+    parser.add_argument("--max-tokens", type=int, help="sequence length of the reward model")
 
 
 class RewardModel:

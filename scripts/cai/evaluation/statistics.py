@@ -32,7 +32,18 @@ def proportion(outcomes: Sequence[bool], level: float = LEVEL) -> Estimate:
     Raises:
         ValueError: if there are no outcomes.
     """
-    n, successes = len(outcomes), sum(map(bool, outcomes))
+    return share_of(sum(map(bool, outcomes)), len(outcomes), level)
+
+
+def share_of(successes: float, n: int, level: float = LEVEL) -> Estimate:
+    """The share of so many successes among ``n`` with the interval of :func:`proportion`.
+
+    Successes may be halves (ties): the interval is then wider than it need be, since outcomes that
+    are neither 0 nor 1 vary less.
+
+    Raises:
+        ValueError: if there are no outcomes.
+    """
     if n == 0:
         raise ValueError("a proportion needs at least one outcome")
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -127,6 +138,21 @@ def mcnemar(after: Sequence[bool], before: Sequence[bool]) -> float:
     between correlated proportions or percentages", 1947, in its exact form.
     """
     _, gained, lost, _ = _paired_counts(after, before)
+    return _two_sided(gained, lost)
+
+
+def sign_test(after: Sequence[float], before: Sequence[float]) -> float:
+    """The exact two-sided p-value for a shift of paired numbers: how many went up, how many down.
+
+    Pairs that are equal say nothing. Source: Conover, "Practical Nonparametric Statistics", 1999,
+    section 3.4. For outcomes that are true or false it is :func:`mcnemar`'s.
+    """
+    pairs = list(zip(after, before, strict=True))
+    return _two_sided(sum(x > y for x, y in pairs), sum(x < y for x, y in pairs))
+
+
+def _two_sided(gained: int, lost: int) -> float:
+    """The binomial test's p-value of so many changes each way, if both are as likely."""
     changed = gained + lost
     tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1))
     return min(1.0, 2 * tail / 2**changed)
@@ -165,3 +191,33 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = least
     return adjusted
+
+
+def rank_correlation(
+    first: Sequence[float], second: Sequence[float], level: float = LEVEL
+) -> Estimate:
+    """Spearman's rank correlation, with an interval by Fisher's transformation.
+
+    Its variance is (1 + r^2/2) / (n - 3): Bonett and Wright, "Sample size requirements for
+    estimating Pearson, Kendall and Spearman correlations", 2000.
+
+    Raises:
+        ValueError: if the two differ in length, have fewer than four values or one that is alike
+            in all.
+    """
+    pairs = list(zip(first, second, strict=True))
+    n = len(pairs)
+    if n < 4 or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
+        raise ValueError("a rank correlation needs four pairs, and values that differ")
+    ranks = [_ranks(side) for side in zip(*pairs, strict=True)]
+    value = float(numpy.corrcoef(*ranks)[0, 1])
+    z = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt((1 + value**2 / 2) / (n - 3))
+    middle = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12))
+    return Estimate(n, value, math.tanh(middle - z), math.tanh(middle + z))
+
+
+def _ranks(values: Sequence[float]) -> numpy.ndarray:
+    """Ranks [n] from 1; equal values share the mean of theirs."""
+    _, inverse, counts = numpy.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    return (last - (counts - 1) / 2)[inverse]

@@ -62,6 +62,23 @@ class ChatModel:
         answers = iter(self.client.probability_of_a(fitting, what, add_bos=self.template.add_bos))
         return [refusal or next(answers) for refusal in refused]
 
+    def log_probabilities(
+        self, begun: Sequence[tuple[Sequence[Message], str]], what: str
+    ) -> list[float | Failed]:
+        """The log-probability (nats) of each conversation and the words that the next turn begins.
+
+        It is that of the whole text, so it compares words after the same conversation.
+        """
+        template = self.template
+        texts = [template.begun(messages, words) for messages, words in begun]
+        refused = [self._refusal(text, answer=1) for text in texts]
+        fitting = [t for t, refusal in zip(texts, refused, strict=True) if refusal is None]
+        counts = [self.tokenizer.count(text, add_bos=template.add_bos) for text in fitting]
+        answers = iter(
+            self.client.log_probabilities(fitting, counts, what, add_bos=template.add_bos)
+        )
+        return [refusal or next(answers) for refusal in refused]
+
     def _refusal(self, prompt: str, answer: int) -> Failed | None:
         if self.context is None:
             return None

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from cai.digests import canonical_json, digest
+from cai.errors import fail_if
 from cai.generation.journal import Journal
 from cai.generation.nemo_protocol import NemoProtocol
 from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Protocol, Question, Reply
@@ -109,6 +110,40 @@ class Client:
         """
         questions = [self._choice(prompt, add_bos) for prompt in prompts]
         return self._answers(questions, self._read_choice, what)
+
+    def log_probabilities(
+        self, texts: Sequence[str], counts: Sequence[int], what: str, *, add_bos: bool
+    ) -> list[float | Failed]:
+        """The log-probability (nats) of each text, all its tokens but the first, which has none.
+
+        Args:
+            texts: what may be said.
+            counts: the number of tokens of each; what the server generates after them is dropped.
+            what: names the work in the progress line.
+            add_bos: whether the model expects a BOS token before the text.
+        """
+        fail_if(
+            not self._protocol.scores_prompts,
+            "a server of kind openai tells no log-probabilities of what it is given; harm "
+            "identification (evaluations.harm_binary, harm_kinds) needs server.kind nemo",
+        )
+        parameters = {
+            "tokens_to_generate": 1,  # the server takes no less
+            "greedy": True,
+            "compute_logprob": True,
+            "add_BOS": add_bos,
+            "end_strings": [END_OF_TEXT],
+        }
+        questions = [self._question("log-probability", text, 0, parameters) for text in texts]
+        known = dict(zip(texts, counts, strict=True))
+
+        def read(question: Question, reply: Reply) -> float | Failed:
+            count, told = known[question.prompt], len(reply.tokens) + 1
+            if told <= count:
+                return Failed(f"the server took {told} tokens, expected over {count}")
+            return math.fsum(token.logprob for token in reply.tokens[: count - 1])
+
+        return self._answers(questions, read, what)
 
     def _completion(self, request: Request) -> Question:
         sampling = request.sampling

@@ -53,6 +53,8 @@ class NemoProtocol:
     may get n tokens more than ``max_tokens``. Prompts of a like length share a batch.
     """
 
+    scores_prompts = True
+
     def __init__(self, served: Served, settings: ClientSettings) -> None:
         self._served, self._settings = served, settings
         self._flow = Flow(settings.in_flight)

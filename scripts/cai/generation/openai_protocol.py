@@ -47,6 +47,8 @@ class OpenAiProtocol:
         tokenizer: the model's.
     """
 
+    scores_prompts = False
+
     def __init__(
         self, served: Served, client: ClientSettings, serving: Serving, tokenizer: Tokenizer
     ) -> None:

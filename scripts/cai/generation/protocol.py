@@ -62,7 +62,12 @@ Replies = list[Reply | Failed]
 
 
 class Protocol(Interface):
-    """How one kind of server is asked; it retries, and finds out which prompts are at fault."""
+    """How one kind of server is asked; it retries, and finds out which prompts are at fault.
+
+    ``scores_prompts``: whether it tells the log-probabilities of a prompt's own tokens.
+    """
+
+    scores_prompts: bool
 
     def plan(self, questions: Sequence[Question], journal: Journal) -> list[list[Question]]:
         """The batches that are left to ask, in their order."""

@@ -29,7 +29,7 @@ from cai.records import (
     write_json,
     write_jsonl,
 )
-from cai.tokens import Tokenizer
+from cai.tokens import LengthLimit, Tokenizer
 
 
 def cost_path(journal: Path) -> Path:
@@ -84,12 +84,15 @@ class Run:
                 entry |= {"new": journal.added, "start_seconds": round(served.start_seconds, 1)}
 
     @contextmanager
-    def model(self, options: argparse.Namespace) -> Iterator[ChatModel]:
-        """The model that the options name, behind :meth:`server`."""
+    def model(self, options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:
+        """The model that the options name, behind :meth:`server`.
+
+        With ``counts`` it counts tokens, whether or not there is a context to keep within.
+        """
         if options.server is not None:
             loaded = exported_folder(options.exported[0]) if options.exported else options.model
             options.server = filled(options.server, {MODEL: loaded})
-        limited = options.context is not None or options.serving.kind == "openai"
+        limited = counts or options.context is not None or options.serving.kind == "openai"
         tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
         with self.server(options, options.serving) as (served, journal):
             client = client_of(
@@ -109,10 +112,18 @@ class Run:
             yield ChatClient(judge.url, judge.model, judge.key_variable, journal, judge.client)
 
     @contextmanager
-    def reward_model(self, options: argparse.Namespace) -> Iterator[RewardModel]:
-        """The reward model that the options name, behind :meth:`server`."""
+    def reward_model(
+        self, options: argparse.Namespace
+    ) -> Iterator[tuple[RewardModel, LengthLimit]]:
+        """The reward model that the options name, and the length of its sequences."""
         with self.server(options) as (served, journal):
-            yield RewardModel(served, journal, identity(options.model), options.batch_size)
+            model = RewardModel(served, journal, identity(options.model), options.batch_size)
+            yield model, self.limit(options)
+
+    def limit(self, options: argparse.Namespace) -> LengthLimit:
+        """The length of a reward model's sequences."""
+        tokenizer = self.tokenizer(options.model) if options.max_tokens else None
+        return LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
 
     def write(
         self, rows: Iterable[Record], ledger: Ledger, output: Path, report: Record | None = None

@@ -10,8 +10,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy
+
+from cai.evaluation import statistics
 from cai.evaluation.classifier import Score, verdict_of
-from cai.judging.pairs import preferred
+from cai.judging.pairs import ROUNDING, preferred
 from cai.records import Record
 
 BINS = 10  # of equal width, from a confidence of 1/2 to 1
@@ -77,6 +80,55 @@ def _bin(number: int, members: Sequence[Known]) -> Record:
         "confidence": fmean(one.confidence for one in members),
         "accuracy": fmean(one.right for one in members),
     }
+
+
+def ece_interval(known: Sequence[Known], seed: int, level: float = statistics.LEVEL) -> Record:
+    """How certain an expected calibration error is.
+
+    A calibrated judge of few comparisons has an error above zero too, by chance; so the interval is
+    the basic bootstrap's (Davison and Hinkley, "Bootstrap Methods and their Application", 1997,
+    section 5.2), which takes that bias back, cut at zero. Beside it stands what a calibrated judge
+    of the same confidences would have (consistency resampling: Broecker and Smith, "Increasing the
+    reliability of reliability diagrams", 2007); where that is as much, the interval begins at zero.
+
+    Returns:
+        ``low``, ``high``; ``if_calibrated``: the mean error of a calibrated judge, and
+        ``if_calibrated_high``: what it stays below with probability ``level``; ``p``: the
+        probability that it has at least the error that was found.
+
+    Raises:
+        ValueError: if nothing is known.
+    """
+    if not known:
+        raise ValueError("an interval needs at least one comparison")
+    confidence = numpy.array([one.confidence for one in known])
+    right = numpy.array([one.right for one in known])
+    bins = numpy.array([_number(one.confidence) for one in known])
+    draws = numpy.random.default_rng(seed)
+    found = _ece(confidence, right, bins)
+    again = []
+    for _ in range(statistics.RESAMPLES):
+        chosen = draws.integers(len(known), size=len(known))
+        again.append(_ece(confidence[chosen], right[chosen], bins[chosen]))
+    above, below = numpy.quantile(again, [(1 + level) / 2, (1 - level) / 2])
+    tied = numpy.array([preferred(one.p_a) == 0 for one in known])
+    perfect = []
+    for _ in range(statistics.RESAMPLES):
+        outcomes = numpy.where(tied, 0.5, draws.random(len(known)) < confidence)
+        perfect.append(_ece(confidence, outcomes, bins))
+    p = float(numpy.mean(numpy.array(perfect) >= found - ROUNDING))
+    return {
+        "low": 0.0 if p >= 1 - level else float(max(0.0, 2 * found - above)),
+        "high": float(max(0.0, 2 * found - below)),
+        "if_calibrated": float(numpy.mean(perfect)),
+        "if_calibrated_high": float(numpy.quantile(perfect, level)),
+        "p": p,
+    }
+
+
+def _ece(confidence: numpy.ndarray, right: numpy.ndarray, bins: numpy.ndarray) -> float:
+    """The error of comparisons by their confidence [n], rightness [n] and bin [n]."""
+    return float(numpy.abs(numpy.bincount(bins, right - confidence)).sum() / len(bins))
 
 
 def compare_with_truth(

@@ -27,7 +27,7 @@ from cai.generation.program import parse
 from cai.generation.run import Run
 from cai.judging.settings import ChatJudge
 from cai.records import Ledger, Record, read_jsonl, record_id, shard_of
-from cai.tokens import Tokenizer
+from cai.tokens import LengthLimit, Tokenizer
 
 PLACEHOLDER = "(planned {})"
 
@@ -225,9 +225,9 @@ class Rehearsal(Run):
         yield self._journals[place]
 
     @contextmanager
-    def model(self, options: argparse.Namespace) -> Iterator[ChatModel]:
+    def model(self, options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:
         """The model that the options name, or the place of one that is still to be made."""
-        limited = options.context is not None
+        limited = counts or options.context is not None
         tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
         with self.journal(options) as journal:
             client = _SilentClient(
@@ -247,14 +247,16 @@ class Rehearsal(Run):
             yield client
 
     @contextmanager
-    def reward_model(self, options: argparse.Namespace) -> Iterator[RewardModel]:
+    def reward_model(
+        self, options: argparse.Namespace
+    ) -> Iterator[tuple[RewardModel, LengthLimit]]:
         """The reward model that the options name, or the place of one."""
         with self.journal(options) as journal:
             model = _SilentRewards(
                 self._tally, journal, self._identity(options.model), options.batch_size
             )
             self._asked.append(model)
-            yield model
+            yield model, self.limit(options)
 
     def tokenizer(self, path: Path) -> Tokenizer:
         """The tokenizer of a model; of one that is still to be made, one that counts nothing."""

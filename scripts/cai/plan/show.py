@@ -28,7 +28,7 @@ def show(plan: Plan) -> str:
             if not plan.count.exact
             else []
         ),
-        *(f"not known, counted as none: {line}" for line in plan.unknown),
+        *(f"not known, counted as none: {line}" for line in _shown(plan.unknown)),
     ]
     return "\n".join([_aligned(rows), "", summary(plan), *marks])
 

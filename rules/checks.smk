@@ -1,0 +1,137 @@
+# Beyond the paper: over-refusal and evasiveness, what each principle does, leakage, alarms.
+
+CHECK_FIGURES = collect(
+    "<results>/figures/{figure}.{kind}",
+    figure=["over_refusal", "principles", "human_preferences"],
+    kind=["svg", "csv", "json"],
+)
+
+
+use rule answers as xstest_answers with:
+    input:
+        program="scripts/answer.py",
+        prompts="<results>/evaluation/sets/xstest.jsonl",
+        model=lookup("{model}", within=MODELS),
+        exported=lookup("{model}", within=EXPORTED),
+    output:
+        data="<results>/evaluation/xstest/{model}.jsonl",
+        ledger="<results>/evaluation/xstest/{model}.ledger.json",
+    log:
+        job="<results>/logs/xstest_answers/{model}.log",
+        nemo="<results>/logs/xstest_answers/{model}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/xstest_answers/{model}.tsv"
+    params:
+        journal=f"{WORK}/journal/xstest_answers-{{model}}.jsonl",
+
+
+rule over_refusal:
+    input:
+        program="scripts/measure_refusals.py",
+        answers=collect(rules.answers.output.data, model=MODELS),
+        xstest=collect(
+            rules.xstest_answers.output.data,
+            model=MODELS if settings.evaluations.xstest else [],
+        ),
+        truth=collect(
+            rules.truth.output.data,
+            model=MODELS if settings.evaluation.classifier else [],
+        ),
+    output:
+        svg=report(
+            "<results>/figures/over_refusal.svg",
+            category="Checks",
+            labels={"figure": "refusals and evasions"},
+        ),
+        others=multiext("<results>/figures/over_refusal", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/over_refusal.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        why=(
+            []
+            if settings.evaluations.xstest
+            else ["--why-no-xstest", settings.evaluations.why_not("xstest")]
+        ),
+    shell:
+        "python {input.program} --answers {input.answers} --xstest {input.xstest}"
+        " --truth {input.truth} {params.why:q} --output {output.svg}"
+        " 2>&1 | tee {log}"
+
+
+rule principles:
+    input:
+        program="scripts/report_principles.py",
+        chains=collect(rules.revisions.output.data, shard=SHARDS),
+        preferences=collect(rules.preferences.output.data, shard=SHARDS),
+        # judged under all principles: where these disagree
+        together=(
+            public_plan.judged_of(settings, "hhh_221", HHH_JUDGES)
+            if not settings.evaluations.principle
+            else []
+        ),
+    output:
+        svg=report(
+            "<results>/figures/principles.svg",
+            category="Checks",
+            labels={"figure": "what each principle does"},
+        ),
+        others=multiext("<results>/figures/principles", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/principles.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        seed=settings.seed,
+    shell:
+        "python {input.program} --chains {input.chains} --preferences {input.preferences}"
+        " --together {input.together} --seed {params.seed} --output {output.svg} 2>&1 | tee {log}"
+
+
+rule leakage:
+    input:
+        program="scripts/check_leakage.py",
+        held_out=rules.evaluation_prompts.output.data,
+        train=[
+            rules.red_team.output.train,
+            rules.sl_dataset.output.train,
+            rules.rl_dataset.output.train_prompts,
+        ],
+    output:
+        "<results>/evaluation/leakage.json",
+    log:
+        "<results>/logs/leakage.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        template=CHAT,
+    shell:
+        "python {input.program} --held-out {input.held_out} --train {input.train}"
+        " --template {params.template:q} --output {output} 2>&1 | tee {log}"
+
+
+rule alarms:
+    input:
+        program="scripts/raise_alarms.py",
+        chains=collect(rules.revisions.output.data, shard=SHARDS),
+        answers=collect(rules.answers.output.data, model=MODELS),
+        rewards=rules.rewards.output.data,
+        summary=rules.summary.output.json,
+        leakage=rules.leakage.output,
+    output:
+        "<results>/evaluation/alarms.json",
+    log:
+        "<results>/logs/alarms.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        seed=settings.seed,
+    shell:
+        "python {input.program} --chains {input.chains} --answers {input.answers}"
+        " --rewards {input.rewards} --summary {input.summary} --leakage {input.leakage}"
+        " --seed {params.seed} --output {output} 2>&1 | tee {log}"

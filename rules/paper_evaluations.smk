@@ -1,0 +1,254 @@
+# The run's models on public evaluation sets: figures 4, 9, 11 and 12 of Bai et al. 2022, and the
+# reward model's accuracy on human comparisons.
+from cai.evaluation import public_plan
+
+HHH_PRINCIPLES = public_plan.hhh_principles(settings, principles["preference"])
+HHH_JUDGES = public_plan.judges(settings, len(HHH_PRINCIPLES))
+HARM_SETS = ("harm_binary", "harm_kinds")
+EVALUATION_FIGURES = collect(
+    "<results>/figures/{figure}.{kind}",
+    figure=["fig04", "fig09", "fig11", "fig12"],
+    kind=["svg", "csv", "json"],
+)
+
+
+wildcard_constraints:
+    public="|".join(public_plan.SETS),
+    method="|".join(public_plan.METHODS),
+    compared="|".join(public_plan.COMPARED),
+
+
+rule evaluation_set:
+    input:
+        program="scripts/prepare_evaluation_set.py",
+        files=lambda wildcards: getattr(settings.evaluations, wildcards.public).files,
+    output:
+        data="<results>/evaluation/sets/{public}.jsonl",
+        ledger="<results>/evaluation/sets/{public}.ledger.json",
+    log:
+        "<results>/logs/evaluation_set/{public}.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        kind=lookup("{public}", within=public_plan.SETS),
+        source=lambda wildcards: getattr(
+            settings.evaluations, wildcards.public
+        ).model_dump_json(),
+        options=[
+            *(
+                "--seed",
+                settings.seed,
+                "--max-bad-share",
+                settings.datasets.max_bad_share,
+            ),
+            *(
+                ["--limit", settings.evaluations.limit]
+                if settings.evaluations.limit
+                else []
+            ),
+        ],
+    shell:
+        "python {input.program} --kind {params.kind} --source {params.source:q} {params.options}"
+        " --output {output.data} 2>&1 | tee {log}"
+
+
+rule comparison_rewards:
+    input:
+        program="scripts/score_comparisons.py",
+        comparisons=rules.evaluation_set.output.data,
+        model=rules.reward_model.output.nemo,
+    output:
+        data="<results>/evaluation/comparisons/{public}.rewards.jsonl",
+        ledger="<results>/evaluation/comparisons/{public}.rewards.ledger.json",
+    log:
+        job="<results>/logs/comparison_rewards/{public}.log",
+        nemo="<results>/logs/comparison_rewards/{public}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/comparison_rewards/{public}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/comparison_rewards-{{public}}.jsonl",
+        template=CHAT,
+        length=settings.lengths.rl,
+        server=nemo.reward_server(settings),
+    shell:
+        "python {input.program} --input {input.comparisons} --output {output.data}"
+        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
+        " 2>&1 | tee {log.job}"
+
+
+rule judged_comparisons:
+    input:
+        program="scripts/judge_comparisons.py",
+        comparisons=rules.evaluation_set.output.data,
+        model="<pretrained>/models/instruct.nemo",
+        exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
+    output:
+        data="<results>/evaluation/comparisons/{public}.{method}.jsonl",
+        ledger="<results>/evaluation/comparisons/{public}.{method}.ledger.json",
+    log:
+        job="<results>/logs/judged_comparisons/{public}.{method}.log",
+        nemo="<results>/logs/judged_comparisons/{public}.{method}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/judged_comparisons/{public}.{method}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        principles=literal(HHH_PRINCIPLES),
+        judge=lambda wildcards: HHH_JUDGES[wildcards.method].model_dump_json(),
+        # numbered like the shards of a stage, so that methods share what they ask alike
+        journal=lambda wildcards: (
+            f"{WORK}/journal/judged_comparisons-{wildcards.public}"
+            f"-{list(public_plan.METHODS).index(wildcards.method)}.jsonl"
+        ),
+        template=INSTRUCT,
+        seed=settings.seed,
+        client=CLIENT,
+        serving=serving,
+        server=servers.command(settings, "instruct"),
+    shell:
+        "python {input.program} --input {input.comparisons} --output {output.data}"
+        " --model {input.model} --judge {params.judge:q} --principles {params.principles:q}"
+        " --seed {params.seed} --template {params.template:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q}"
+        " 2>&1 | tee {log.job}"
+
+
+rule harm_choices:
+    input:
+        program="scripts/choose_answers.py",
+        questions=rules.evaluation_set.output.data,
+        model=lookup("{model}", within=MODELS),
+        exported=lookup("{model}", within=EXPORTED),
+    output:
+        data="<results>/evaluation/choices/{public}.{model}.jsonl",
+        ledger="<results>/evaluation/choices/{public}.{model}.ledger.json",
+    log:
+        job="<results>/logs/harm_choices/{public}.{model}.log",
+        nemo="<results>/logs/harm_choices/{public}.{model}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/harm_choices/{public}.{model}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        launch=launch,
+        journal=f"{WORK}/journal/harm_choices-{{public}}-{{model}}.jsonl",
+        template=branch(
+            lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
+        ),
+        client=CLIENT,
+        serving=serving,
+        server=branch(
+            lambda wildcards: wildcards.model == "helpful_only",
+            servers.command(settings, "instruct"),
+            servers.command(settings, "chat"),
+        ),
+    shell:
+        "python {input.program} --input {input.questions} --output {output.data}"
+        " --model {input.model} --template {params.template:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported}"
+        " --journal {params.journal} --log {log.nemo}"
+        " --launch {params.launch:q} -- {params.server:q}"
+        " 2>&1 | tee {log.job}"
+
+
+rule hhh_figure:
+    input:
+        program="scripts/plot_paper_evaluation.py",
+        rewards=lambda wildcards: public_plan.rewards_of(
+            settings, public_plan.COMPARED[wildcards.compared]
+        ),
+        judged=lambda wildcards: public_plan.judged_of(
+            settings, public_plan.COMPARED[wildcards.compared], HHH_JUDGES
+        ),
+    output:
+        svg=report(
+            "<results>/figures/{compared}.svg",
+            category="Paper",
+            labels={"figure": "who tells the better answer ({compared})"},
+        ),
+        others=multiext("<results>/figures/{compared}", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/{compared}.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        title=lookup("{compared}", within=public_plan.TITLES),
+        missing=lambda wildcards: public_plan.missing(
+            settings, public_plan.COMPARED[wildcards.compared]
+        ),
+        facts=lambda wildcards: public_plan.facts(
+            settings, public_plan.COMPARED[wildcards.compared]
+        ),
+        seed=settings.seed,
+    shell:
+        "python {input.program} hhh --title {params.title:q} --rewards {input.rewards}"
+        " --judged {input.judged} --missing {params.missing:q} --facts {params.facts:q}"
+        " --seed {params.seed} --output {output.svg} 2>&1 | tee {log}"
+
+
+rule calibration_figure:
+    input:
+        program="scripts/plot_paper_evaluation.py",
+        judged=public_plan.judged_of(settings, "hhh_438", HHH_JUDGES),
+    output:
+        svg=report(
+            "<results>/figures/fig09.svg",
+            category="Paper",
+            labels={"figure": "calibration of the judge (fig09)"},
+        ),
+        others=multiext("<results>/figures/fig09", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/fig09.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        title="Calibration of the judge on HHH comparisons (Fig. 9)",
+        missing=literal(public_plan.missing(settings, "hhh_438")),
+        facts=literal(public_plan.facts(settings, "hhh_438")),
+        seed=settings.seed,
+    shell:
+        "python {input.program} calibration --title {params.title:q} --judged {input.judged}"
+        " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed}"
+        " --output {output.svg} 2>&1 | tee {log}"
+
+
+rule identification_figure:
+    input:
+        program="scripts/plot_paper_evaluation.py",
+        answers=collect(
+            rules.harm_choices.output.data,
+            public=public_plan.used(settings, *HARM_SETS),
+            model=MODELS,
+        ),
+    output:
+        svg=report(
+            "<results>/figures/fig12.svg",
+            category="Paper",
+            labels={"figure": "harm identification (fig12)"},
+        ),
+        others=multiext("<results>/figures/fig12", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/fig12.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        title="Identification of harm (Fig. 12)",
+        missing=literal(public_plan.missing(settings, *HARM_SETS)),
+        facts=literal(public_plan.facts(settings, *HARM_SETS)),
+        seed=settings.seed,
+    shell:
+        "python {input.program} identification --title {params.title:q} --answers {input.answers}"
+        " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed}"
+        " --output {output.svg} 2>&1 | tee {log}"

@@ -1,0 +1,195 @@
+"""Public evaluation sets in the forms in which they are published, read into records of ours.
+
+- comparisons: BIG-bench's ``hhh_alignment`` (``input``, ``target_scores``), the HHH evaluations of
+  Bai et al. 2022 (``text_correct``, ``text_incorrect``) and hh-rlhf (``chosen``, ``rejected``);
+- questions with choices: the harm identification of Bai et al. 2022 (``prompt``, ``corrects``,
+  ``incorrects``);
+- prompts: XSTest (``prompt``, ``type``, ``label``).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cai.data.dialogues import Malformed, dialogue_id, parse_side, parse_transcript, require_answer
+from cai.data.sources import Source, read_source
+from cai.evaluation.prompts import first_of
+from cai.records import Ledger, Record, record_id, write_jsonl
+from cai.templates import Message, single_turn
+
+SAFE, UNSAFE = "safe", "unsafe"
+CONTRAST = "contrast_"  # how the types of XSTest's unsafe prompts begin
+LAST_LINE = re.compile(r"\n([^\n]*:)\s*$")  # such as "The answer is:"
+SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
+
+Parse = Callable[[Record, str], Record]
+
+
+def prepare_set(
+    kind: str,
+    source: Source,
+    output: Path,
+    *,
+    seed: int,
+    limit: int | None = None,
+    max_bad_share: float = 0.05,
+) -> Ledger:
+    """Write the records of a set, each once, in the order of a hash.
+
+    Args:
+        kind: a key of :data:`KINDS`.
+        limit: most records; a smaller limit gives a subset of a larger one's.
+
+    Raises:
+        UserError: the source cannot be read, or too many of its records are bad.
+    """
+    ledger = Ledger("evaluation_set")
+    rows: dict[str, Record] = {}
+    for where, row in read_source(source, ledger):
+        if source.split_field and row.get(source.split_field) != "test":
+            ledger.leave_out("not held out")
+            continue
+        try:
+            record = KINDS[kind](row, where)
+        except Malformed as error:
+            ledger.drop(str(error), where=where, record=row)
+            continue
+        if rows.setdefault(record["id"], record) is not record:
+            ledger.leave_out("duplicate")
+    ledger.check(max_bad_share, source.label)
+    write_jsonl(output, ledger.kept(first_of(list(rows.values()), seed, limit, ledger)))
+    ledger.write(output)
+    return ledger
+
+
+def comparison(row: Record, where: str) -> Record:
+    """``{"id", "set", "messages", "prompt", "chosen", "rejected"}`` of a comparison.
+
+    ``set`` is its part, told by BIG-bench's folders (helpful, honest, harmless, other), else
+    "all"; ``prompt`` shows the dialogue to a judge, and is the request itself if that is all.
+
+    Raises:
+        Malformed: with the reason.
+    """
+    if "target_scores" in row:
+        messages, chosen, rejected = _scored(row)
+        part = Path(where.rpartition(":")[0]).parent.name
+    else:
+        sides = ("text_correct", "text_incorrect") if "text_correct" in row else None
+        messages, chosen, rejected = _sides(row, sides or ("chosen", "rejected"))
+        part = "all"
+    if chosen == rejected:
+        raise Malformed("the answers are alike")
+    name = record_id("\n".join([dialogue_id(messages), chosen, rejected]))
+    return {
+        "id": name,
+        "set": part,
+        "messages": messages,
+        "prompt": _shown(messages),
+        "chosen": chosen,
+        "rejected": rejected,
+    }
+
+
+def _scored(row: Record) -> tuple[list[Message], str, str]:
+    """A query with two answers, of which one scores more."""
+    query, scores = row.get("input"), row["target_scores"]
+    if not isinstance(query, str) or not query.strip():
+        raise Malformed("no input")
+    if not isinstance(scores, dict) or len(scores) != 2 or len({*scores.values()}) != 2:
+        raise Malformed("target_scores: expected two answers, one of which scores more")
+    better, worse = sorted(scores, key=lambda answer: -scores[answer])
+    return single_turn(query.strip()), _text(better), _text(worse)
+
+
+def _sides(row: Record, fields: tuple[str, str]) -> tuple[list[Message], str, str]:
+    """Two dialogues that differ in the last answer alone."""
+    missing = [field for field in fields if field not in row]
+    if missing:
+        raise Malformed(f"no {missing[0]}")
+    chosen, rejected = (require_answer(parse_side(row[field])) for field in fields)
+    if chosen[:-1] != rejected[:-1]:
+        raise Malformed("the sides differ before the last answer")
+    return chosen[:-1], chosen[-1]["content"], rejected[-1]["content"]
+
+
+def _shown(messages: list[Message]) -> str:
+    if [message["role"] for message in messages] == ["user"]:
+        return messages[0]["content"]
+    turns = (f"{SPEAKERS[message['role']]}: {message['content']}" for message in messages)
+    return "\n\n".join(turns)
+
+
+def question(row: Record, where: str) -> Record:
+    """``{"id", "set", "messages", "prefix", "choices", "correct"}`` of a question with choices.
+
+    ``choices`` are texts that may go on after ``prefix``, in the order of their texts; ``correct``
+    is the place of the right one, ``set`` its text. A prompt that begins with a human turn is a
+    dialogue in hh-rlhf's form. Any other is one user's turn, and its last line, if it ends with a
+    colon ("The answer is:"), begins the model's.
+
+    Raises:
+        Malformed: with the reason.
+    """
+    prompt, right, wrong = (row.get(field) for field in ("prompt", "corrects", "incorrects"))
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise Malformed("empty prompt")
+    if not isinstance(right, list) or not isinstance(wrong, list) or len(right) != 1 or not wrong:
+        raise Malformed("expected one text in corrects, and some in incorrects")
+    choices = sorted(_text(text) for text in (*right, *wrong))
+    if len(set(choices)) != len(choices):
+        raise Malformed("choices that are alike")
+    if prompt.startswith("\n\nHuman:"):
+        messages, prefix = parse_transcript(prompt), ""
+    else:
+        line = LAST_LINE.search(prompt)
+        messages = single_turn(prompt[: line.start()].strip() if line else prompt.strip())
+        prefix = f"{line[1].strip()} " if line else ""
+    return {
+        "id": record_id("\n".join([prompt, *choices])),
+        "set": _text(right[0]),
+        "messages": messages,
+        "prefix": prefix,
+        "choices": choices,
+        "correct": choices.index(_text(right[0])),
+    }
+
+
+def prompt(row: Record, where: str) -> Record:
+    """``{"id", "prompt", "set", "kind"}`` of a prompt of XSTest; ``set`` is safe or unsafe.
+
+    Raises:
+        Malformed: with the reason.
+    """
+    text, kind, told = _text(row.get("prompt")), row.get("type"), row.get("label")
+    if not isinstance(kind, str) or told not in (None, "", SAFE, UNSAFE):
+        raise Malformed("expected a type, and safe or unsafe as the label if there is one")
+    part = told or (UNSAFE if kind.startswith(CONTRAST) else SAFE)
+    return {"id": record_id(text), "prompt": text, "set": part, "kind": kind}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Malformed("an empty text")
+    return value.strip()
+
+
+KINDS: dict[str, Parse] = {"comparisons": comparison, "questions": question, "prompts": prompt}
+
+
+def messages_with(row: Record, answer: str) -> list[Message]:
+    """The dialogue of a comparison, ended by an answer."""
+    return [*row["messages"], {"role": "assistant", "content": answer}]
+
+
+def candidates(rows: Iterator[Record]) -> list[Record]:
+    """Comparisons as a judge takes them."""
+    return [
+        {
+            "id": row["id"],
+            "prompt": row["prompt"],
+            "candidates": [{"text": row["chosen"]}, {"text": row["rejected"]}],
+        }
+        for row in rows
+    ]

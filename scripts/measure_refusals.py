@@ -1,0 +1,54 @@
+#!/usr/bin/env python
+"""Measure over-refusal and evasiveness by phrases of refusal, and draw them.
+
+Reads answers {"id", "set", "answer"} of each model, in the order of the stages, to the held-out
+prompts and, if there are any, to XSTest's. What a classifier knows (--truth) stands beside it.
+"""
+
+import argparse
+from pathlib import Path
+
+from cai import cli
+from cai.evaluation import refusals
+from cai.evaluation.checks_figures import draw_refusals
+from cai.evaluation.paper_figures import write_figure
+from cai.records import Record, read_jsonl
+
+
+def main() -> None:
+    """Read the command line, measure, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=cli.existing_file, nargs="+", required=True)
+    parser.add_argument("--xstest", type=cli.existing_file, nargs="*", default=[])
+    parser.add_argument("--truth", type=cli.existing_file, nargs="*", default=[])
+    parser.add_argument("--why-no-xstest", help="told where there are no answers to XSTest")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+    )
+    options = parser.parse_args()
+    answers = {path.stem: list(read_jsonl(path)) for path in options.answers}
+    xstest = {path.stem: [_of_xstest(row) for row in read_jsonl(path)] for path in options.xstest}
+    truth = {path.stem: list(read_jsonl(path)) for path in options.truth}
+    shares, changes = refusals.measured(answers)
+    more = refusals.measured(xstest)
+    record = {
+        "title": "Refusals and evasions, by their words",
+        "method": refusals.HEURISTIC,
+        "shares": shares + more[0],
+        "changes": changes + more[1],
+        "agrees_with_classifier": refusals.against_truth(
+            {name: (rows, truth[name]) for name, rows in answers.items() if name in truth}
+        ),
+        "unsupported": [] if xstest else [{"what": "xstest", "why": options.why_no_xstest}],
+    }
+    write_figure(options.output, draw_refusals(record), record)
+    for row in record["shares"]:
+        print(f"{row['label']}, {row['set']}: {row['value']:.1%} {row['measure']} of {row['n']}")
+
+
+def _of_xstest(row: Record) -> Record:
+    return {**row, "set": f"XSTest {row['set']}"}
+
+
+if __name__ == "__main__":
+    cli.run(main)

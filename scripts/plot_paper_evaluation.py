@@ -1,0 +1,86 @@
+#!/usr/bin/env python
+"""Draw a figure of Bai et al. 2022 from a run's answers to public sets, with its data as JSON.
+
+What is not there (--missing) is told in the figure; where nothing is, the figure says why.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from cai import cli
+from cai.errors import UserError
+from cai.evaluation import paper_figures
+from cai.records import Record, read_jsonl
+
+KINDS = ("hhh", "calibration", "identification")
+
+
+def main() -> None:
+    """Read the command line and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--title", required=True)
+    parser.add_argument("--rewards", type=cli.existing_file, nargs="*", default=[], help="of hhh")
+    parser.add_argument(
+        "--judged",
+        type=cli.existing_file,
+        nargs="*",
+        default=[],
+        help="of hhh and calibration, SET.METHOD.jsonl",
+    )
+    parser.add_argument(
+        "--answers",
+        type=cli.existing_file,
+        nargs="*",
+        default=[],
+        help="of identification, SET.MODEL.jsonl",
+    )
+    parser.add_argument(
+        "--missing", type=_object, default={}, metavar="JSON", help="what is not there: why"
+    )
+    parser.add_argument(
+        "--facts", type=_object, default={}, metavar="JSON", help="of the settings, for the JSON"
+    )
+    parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+    )
+    options = parser.parse_args()
+    facts = {"seed": options.seed, "settings": options.facts}
+    drawing, record = _figure(options, facts)
+    paper_figures.write_figure(options.output, drawing, record)
+    print(drawing.description, flush=True)
+
+
+def _figure(options: argparse.Namespace, facts: Record) -> tuple[paper_figures.Drawing, Record]:
+    judged = {method: list(read_jsonl(path)) for _, method, path in _named(options.judged)}
+    if options.kind == "hhh":
+        rewards = [row for path in options.rewards for row in read_jsonl(path)]
+        return paper_figures.hhh_accuracy(options.title, rewards, judged, options.missing, facts)
+    if options.kind == "calibration":
+        return paper_figures.judge_calibration(options.title, judged, options.missing, facts)
+    answers: dict[str, dict[str, list[Record]]] = {}
+    for name, model, path in _named(options.answers):
+        answers.setdefault(name, {})[model] = list(read_jsonl(path))
+    return paper_figures.harm_identification(options.title, answers, options.missing, facts)
+
+
+def _named(paths: list[Path]) -> list[tuple[str, str, Path]]:
+    """Files with the two parts of their names."""
+    return [(*path.name.removesuffix(".jsonl").split(".", 1), path) for path in paths]
+
+
+def _object(text: str) -> Record:
+    """An argparse ``type``: a JSON object."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"expected a JSON object ({error}), found {text!r}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"expected a JSON object, found {text!r}")
+    return value
+
+
+if __name__ == "__main__":
+    cli.run(main)

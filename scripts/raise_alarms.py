@@ -1,0 +1,101 @@
+#!/usr/bin/env python
+"""Raise alarms of collapse, reward hacking and leakage, from what a run has made anyway.
+
+Alarms are data: they are written and printed, and never end a run.
+"""
+
+import argparse
+import heapq
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+from cai import cli
+from cai.evaluation import alarms
+from cai.evaluation.alarms import Check, Texts
+from cai.evaluation.tables import label
+from cai.records import read_json, read_jsonl, uniform, write_json
+
+CHAINS = 10000  # so many are looked at, drawn by hash
+
+
+def main() -> None:
+    """Read the command line, look, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, what in {
+        "chains": "revisions, with the first responses",
+        "answers": "of each model, in the order of the stages",
+        "rewards": "of the same models",
+    }.items():
+        parser.add_argument(f"--{name}", type=cli.existing_file, nargs="*", default=[], help=what)
+    parser.add_argument("--summary", type=cli.existing_file, help="of the evaluation")
+    parser.add_argument("--leakage", type=cli.existing_file, help="of check_leakage.py")
+    parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
+    parser.add_argument("--output", type=Path, required=True, help="JSON")
+    options = parser.parse_args()
+    found = [
+        *_revisions(options.chains, options.seed),
+        *_answers(options.answers, options.seed),
+        *_rewards(options.answers, options.rewards),
+        *(alarms.reward_against_judge(read_json(options.summary)) if options.summary else []),
+        *(_leakage(options.leakage) if options.leakage else []),
+    ]
+    record = alarms.as_record(found)
+    write_json(options.output, record)
+    for alarm in record["alarms"]:
+        told = f"{alarm['level']}: {alarm['stage']}: {alarm['what']}: {alarm['told']}"
+        print(f"{told} {alarm['advice']}")
+    print(f"{len(record['alarms'])} alarms, of {len(found)} checks", flush=True)
+
+
+def _revisions(paths: Iterable[Path], seed: int) -> list[Check]:
+    rows = (row for path in paths for row in read_jsonl(path) if row["rounds"])
+    chains = heapq.nsmallest(CHAINS, rows, key=lambda row: uniform("alarms", row["id"]))
+    first = {row["id"]: row["response"] for row in chains}
+    last = {row["id"]: row["rounds"][-1]["revision"] for row in chains}
+    return _stage("Revisions", first, last, seed)
+
+
+def _answers(paths: list[Path], seed: int) -> list[Check]:
+    """Each model's answers, by set of prompts, against those of the model before."""
+    models = [(path.stem, _by_set(path)) for path in paths]
+    return [
+        check
+        for (_, before), (name, after) in itertools.pairwise(models)
+        for part in after
+        for check in _stage(_where(name, part), before.get(part, {}), after[part], seed)
+    ]
+
+
+def _stage(stage: str, before: Texts, after: Texts, seed: int) -> list[Check]:
+    phrase = alarms.boilerplate(stage, before, after, seed)
+    return [*alarms.collapse(stage, before, after, seed), *([phrase] if phrase else [])]
+
+
+def _rewards(answers: list[Path], rewards: list[Path]) -> list[Check]:
+    scores = {path.stem: {row["id"]: row["reward"] for row in read_jsonl(path)} for path in rewards}
+    checks = [
+        alarms.reward_and_length(_where(path.stem, part), texts, scores.get(path.stem, {}))
+        for path in answers
+        for part, texts in _by_set(path).items()
+    ]
+    return [check for check in checks if check]
+
+
+def _by_set(path: Path) -> dict[str, dict[str, str]]:
+    sets: dict[str, dict[str, str]] = {}
+    for row in read_jsonl(path):
+        sets.setdefault(row["set"], {})[row["id"]] = row["answer"]
+    return sets
+
+
+def _where(model: str, part: str) -> str:
+    return f"{label(model)}: {part} prompts"
+
+
+def _leakage(path: Path) -> list[Check]:
+    return [alarms.leakage(name, found) for name, found in read_json(path)["sets"].items()]
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,72 @@
+"""Who is asked about public sets, from the settings."""
+
+import json
+
+import pytest
+
+from cai.constitution import read_yaml
+from cai.evaluation import public_plan
+from cai.settings import load_settings, merge, parse_settings
+
+PREFERENCES = ['{"id": "a", "preference": "A?"}', '{"id": "b", "preference": "B?"}']
+
+
+def settings(**changes):
+    """The Mistral-7B configuration with changes."""
+    return parse_settings(merge(read_yaml("config/config.yaml"), changes))
+
+
+def judges(found):
+    principles = public_plan.hhh_principles(found, PREFERENCES)
+    return public_plan.judges(found, len(principles))
+
+
+def test_a_served_judge_is_asked_under_all_principles_and_with_chain_of_thought():
+    evaluations = {"principle": None, "reasoning": {}, "samples": 3}
+    found = judges(settings(preferences={"judge": "logprob"}, evaluations=evaluations))
+    assert list(found) == list(public_plan.METHODS)
+    assert found["judge"].principles_per_comparison == 2
+    assert found["judge"].reasoning is None
+    assert found["reasoning"].samples == 1
+    assert found["reasoning"].reasoning.clamp == 0.4
+    assert found["reasoning_averaged"].samples == 3
+
+
+def test_the_chat_judge_is_asked_as_it_is_and_pairwise_for_its_reasoning():
+    found = judges(settings(evaluations={"reasoning": {}}))
+    assert found["judge"].pairwise is None
+    assert found["reasoning_averaged"].pairwise.samples == 5
+    assert found["judge"].model == found["reasoning"].model
+
+
+def test_one_question_stands_for_the_constitution_unless_it_is_null():
+    found = settings()
+    (asked,) = public_plan.hhh_principles(found, PREFERENCES)
+    assert json.loads(asked)["preference"] == found.evaluations.principle
+    own = settings(evaluations={"principle": None})
+    assert public_plan.hhh_principles(own, PREFERENCES) == PREFERENCES
+
+
+def test_a_coin_and_what_is_not_set_are_told():
+    coin = settings(preferences={"judge": "random"})
+    assert judges(coin) == {}
+    told = json.loads(public_plan.missing(coin, "hhh_438"))
+    assert set(told) == set(public_plan.METHODS.values())
+    evaluations = {"hhh_438": None, "unsupported": {"hhh_438": "it is not ours"}}
+    without = settings(evaluations=evaluations)
+    assert json.loads(public_plan.missing(without, "hhh_438"))["hhh_438"] == "it is not ours"
+    assert public_plan.judged_of(without, "hhh_438", ["judge"]) == []
+    assert public_plan.rewards_of(without, "hhh_221") == [
+        "results/evaluation/comparisons/hhh_221.rewards.jsonl"
+    ]
+
+
+@pytest.mark.parametrize("name", ["config/config.yaml", "config/demo.yaml"])
+def test_every_set_of_the_shipped_configurations_has_a_row_in_the_documentation(name):
+    found = load_settings(dict.fromkeys(["config/config.yaml", name]))
+    listed = open("docs/data.md").read()
+    for each in public_plan.used(found, *public_plan.SETS):
+        source = getattr(found.evaluations, each)
+        assert f"`evaluations.{each}`" in listed
+        if source.revision:
+            assert source.revision[:8] in listed
