@@ -23,6 +23,7 @@ from cai.progress import Progress
 from cai.sampling import Sampling
 
 ANSWERS = ("(A)", "(B)")
+NO_PROMPT = "the answer does not begin with the prompt"
 ANSWER_TOKENS = 4  # a tokenizer may need "(", "A" and ")" for an answer
 
 
@@ -214,7 +215,9 @@ class Client:
                 self.usage.answered(question.key, used)
             yield {question.key: _outcome(question, reply, read) for question, reply in pairs}
 
-    def _read_completion(self, question: Question, reply: Reply) -> dict[str, str]:
+    def _read_completion(self, question: Question, reply: Reply) -> dict[str, str] | Failed:
+        if reply.text is None:
+            return Failed(NO_PROMPT)
         text, ended = reply.text, reply.ended
         for end in json.loads(question.parameters)["end_strings"]:
             ended = ended or text.endswith(end)
@@ -222,6 +225,8 @@ class Client:
         return asdict(Completion(text.strip(), "stop" if ended else "length"))
 
     def _read_choice(self, question: Question, reply: Reply) -> float | Failed:
+        if reply.text is None:
+            return Failed(NO_PROMPT)
         answer = reply.text.strip()
         if answer not in ANSWERS:
             return Failed("neither (A) nor (B)")

@@ -182,14 +182,13 @@ def _rows(text: str, body: dict[str, Any]) -> list[_Row]:
     return rows
 
 
-def _reply(question: Question, row: _Row, eos: set[str], stops: list[str]) -> Reply | Failed:
+def _reply(question: Question, row: _Row, eos: set[str], stops: list[str]) -> Reply:
     cut = cut_of(question.prompt, row.sentence)
-    if cut is None:
-        return Failed("the answer does not begin with the prompt")
+    text = None if cut is None else row.sentence[cut:]
     ended = bool(eos.union(stops) & {*row.tokens[-1:]})
     filled = sum(1 for _ in takewhile(eos.__contains__, reversed(row.tokens)))  # the batch, up
     tokens = [Token(*pair) for pair in zip(row.tokens[1:], row.logprob or [], strict=False)]
-    return Reply(row.sentence[cut:], ended, {"all": len(row.tokens) - filled}, tokens)
+    return Reply(text, ended, {"all": len(row.tokens) - filled}, tokens)
 
 
 def cut_of(prompt: str, sentence: str) -> int | None:

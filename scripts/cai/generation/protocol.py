@@ -44,14 +44,15 @@ class Reply(NamedTuple):
     """What a server answered to a question.
 
     Attributes:
-        text: what was generated; a stop text may stand at its end.
+        text: what was generated; a stop text may stand at its end. None if it cannot be told from
+            the prompt, which the server has not repeated as it was.
         ended: whether it is known that generation ended by itself, by EOS or a stop text.
         used: numbers of tokens by kind, see :class:`cai.generation.usage.Usage`.
         tokens: with log-probabilities, if they were asked for: up to the end of the text, and
             perhaps those of the prompt before.
     """
 
-    text: str
+    text: str | None
     ended: bool
     used: Mapping[str, int] | None = None
     tokens: Sequence[Token] = ()
