@@ -135,6 +135,6 @@ def test_a_server_that_is_killed_is_told(exported, serve_cpu, model, template, q
     command = [serve_cpu, str(exported), "FREE_PORT"]
     with served_by(SERVING, command, None, log) as served:
         assert served.url
-        threading.Timer(1.0, os.killpg, (served._program.pid, signal.SIGKILL)).start()
+        threading.Timer(0.1, os.killpg, (served._program.pid, signal.SIGKILL)).start()
         with pytest.raises(ServerFailed, match=r"(?s)ended with .*its log .*killed\.log ends:"):
             asked_of(served, model).complete(requests_of(template, questions), "killed")
