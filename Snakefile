@@ -19,12 +19,12 @@ include: "rules/rl_cai.smk"
 include: "rules/reward_model.smk"
 include: "rules/ppo.smk"
 include: "rules/evaluation.smk"
-include: "rules/artefacts.smk"
-include: "rules/compare.smk"
 include: "rules/paper_common.smk"
 include: "rules/paper_runs.smk"
 include: "rules/paper_evaluations.smk"
 include: "rules/checks.smk"
+include: "rules/artefacts.smk"
+include: "rules/compare.smk"
 include: "rules/preflight.smk"
 
 
@@ -33,13 +33,11 @@ rule all:
     input:
         "<results>/rl_cai.nemo",
         "<results>/report.html",
-        rules.alarms.output,
         rules.calibration.output if settings.evaluation.classifier else [],
 
 
+# Figures and tables of the paper, as far as open models and public data allow, and one report.
 rule paper_artefacts:
     input:
-        RUN_FIGURES,
-        EVALUATION_FIGURES,
-        CHECK_FIGURES,
-        rules.alarms.output,
+        PAPER_FIGURES,
+        rules.paper_report.output,

@@ -103,7 +103,10 @@ rule report:
             rules.reward_model.output.manifest,
             rules.rl_cai.output.manifest,
         ],
-        calibration=rules.calibration.output if settings.evaluation.classifier else [],
+        calibration=(
+            rules.calibration.output.json if settings.evaluation.classifier else []
+        ),
+        alarms=rules.alarms.output,
     output:
         html=report(
             "<results>/report.html",
@@ -126,5 +129,27 @@ rule report:
         "python {input.program} --summary {input.summary} --constitution {params.constitution}"
         " --settings {params.settings:q} --answers {input.answers} --figures {input.figures}"
         " --ledgers {input.ledgers} --judge-reports {input.judge} --chains {input.chains}"
-        " --manifests {input.manifests} --calibration {input.calibration} --output {output.html}"
-        " 2>&1 | tee {log}"
+        " --manifests {input.manifests} --calibration {input.calibration}"
+        " --alarms {input.alarms} --output {output.html} 2>&1 | tee {log}"
+
+
+# The same report with all figures of the paper.
+PAPER_FIGURES = [*RUN_FIGURES, *EVALUATION_FIGURES, *CHECK_FIGURES]
+
+
+use rule report as paper_report with:
+    input:
+        **{
+            **dict(rules.report.input.items()),
+            "figures": [*rules.report.input.figures, *PAPER_FIGURES],
+        },
+    output:
+        html=report(
+            "<results>/paper_report.html",
+            caption="captions/report.rst",
+            category="Paper",
+            labels={"figure": "the report, with the paper's figures"},
+        ),
+        data="<results>/paper_report.json",
+    log:
+        "<results>/logs/paper_report.log",

@@ -1,9 +1,8 @@
 # Beyond the paper: over-refusal and evasiveness, what each principle does, leakage, alarms.
 
 CHECK_FIGURES = collect(
-    "<results>/figures/{figure}.{kind}",
+    "<results>/figures/{figure}.svg",
     figure=["over_refusal", "principles", "human_preferences"],
-    kind=["svg", "csv", "json"],
 )
 
 
@@ -66,6 +65,9 @@ rule principles:
         program="scripts/report_principles.py",
         chains=collect(rules.revisions.output.data, shard=SHARDS),
         preferences=collect(rules.preferences.output.data, shard=SHARDS),
+        # chains whose texts the reward model has scored: how each principle moves the reward
+        scored="<results>/paper/chains/critiqued.jsonl",
+        scores="<results>/paper/chains/rewards/combined/critiqued.jsonl",
         # judged under all principles: where these disagree
         together=(
             public_plan.judged_of(settings, "hhh_221", HHH_JUDGES)
@@ -88,6 +90,7 @@ rule principles:
         seed=settings.seed,
     shell:
         "python {input.program} --chains {input.chains} --preferences {input.preferences}"
+        " --scored {input.scored} --scores {input.scores}"
         " --together {input.together} --seed {params.seed} --output {output.svg} 2>&1 | tee {log}"
 
 

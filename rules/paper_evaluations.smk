@@ -6,9 +6,7 @@ HHH_PRINCIPLES = public_plan.hhh_principles(settings, principles["preference"])
 HHH_JUDGES = public_plan.judges(settings, len(HHH_PRINCIPLES))
 HARM_SETS = ("harm_binary", "harm_kinds")
 EVALUATION_FIGURES = collect(
-    "<results>/figures/{figure}.{kind}",
-    figure=["fig04", "fig09", "fig11", "fig12"],
-    kind=["svg", "csv", "json"],
+    "<results>/figures/{figure}.svg", figure=["fig04", "fig09", "fig11", "fig12"]
 )
 
 
