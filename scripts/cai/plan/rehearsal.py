@@ -24,6 +24,7 @@ from cai.generation.chat_model import ChatModel
 from cai.generation.client import Client
 from cai.generation.journal import Journal, stage_of
 from cai.generation.program import parse
+from cai.generation.protocol import Question
 from cai.generation.run import Run
 from cai.judging.settings import ChatJudge
 from cai.records import Ledger, Record, read_jsonl, record_id, shard_of
@@ -82,15 +83,15 @@ class _SilentClient(Client):
         for batch in batches:
             for question in batch:
                 self.usage.answered(question.key, None)
-                tokens = json.loads(question.parameters)["tokens_to_generate"]
-                self._tally.add(question.prompt, tokens)
-            yield {question.key: read(question, None) for question in batch}
+            yield {question.key: self._placeholder(question) for question in batch}
 
-    def _read_completion(self, question: Any, row: Any) -> dict[str, str]:
+    def _placeholder(self, question: Question) -> dict[str, str] | float:
+        """A number where one is asked for, else a text."""
+        parameters = json.loads(question.parameters)
+        self._tally.add(question.prompt, parameters["tokens_to_generate"])
+        if parameters.get("compute_logprob"):
+            return 0.5
         return {"text": PLACEHOLDER.format(question.key), "finish": "stop"}
-
-    def _read_choice(self, question: Any, row: Any) -> float:
-        return 0.5
 
 
 class _SilentService(ChatClient):
@@ -164,8 +165,8 @@ class Rehearsal(Run):
 
     Args:
         coming: the files that the planned jobs will make.
-        expected: for a file that no step makes (prompts out of a dataset), how many records it will
-            have.
+        expected: for a file that no step makes (prompts out of a dataset) and that is not there,
+            how many records it will have.
     """
 
     def __init__(self, coming: Iterable[str], expected: Callable[[str], int]) -> None:
@@ -198,9 +199,11 @@ class Rehearsal(Run):
             return self._made[name]
         if name in self._coming:
             self._exact = False
-            self._made[name] = _placeholders(name, self._expected(name))
             self._inexact.add(name)
-            return self._made[name]
+            there = path.is_file()  # as the last run made it, which is the best guess
+            rows = list(read_jsonl(path)) if there else _placeholders(name, self._expected(name))
+            self._made[name] = rows
+            return rows
         if name not in self._read:
             self._read[name] = list(read_jsonl(path))
         return self._read[name]
