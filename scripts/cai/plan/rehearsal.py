@@ -182,7 +182,8 @@ class Rehearsal(Run):
 
     def rehearse(self, command: str) -> Count | None:
         """Go through the job of a rule's command line; None for one that asks no model."""
-        words = shlex.split(command.partition(" 2>&1 |")[0])
+        own, _, _ = command.partition(" 2>&1 |")[0].partition(" -- ")  # the server is not needed
+        words = shlex.split(own)
         program = Path(words[1]) if len(words) > 1 else Path()
         step = _step(program)
         if step is None:
