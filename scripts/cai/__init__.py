@@ -1,9 +1,13 @@
-"""The library that the programs in ``scripts/`` share. It never imports Snakemake.
+"""The library that the programs in ``scripts/`` share. Only ``dag`` imports Snakemake.
 
 What everything stands on is here: records and ledgers (``records``), errors and command lines
-(``errors``, ``cli``), the configuration (``settings``), the constitution, templates and tokens,
-child processes, NeMo's programs (``nemo``, ``hydra``) and their runs (``training``, ``attempts``,
-``manifest``).
+(``errors``, ``cli``), the configuration (``settings``) and experiments over it (``experiments``), the
+constitution, templates and tokens, child processes, NeMo's programs (``nemo``, ``hydra``) and other
+servers (``servers``), runs and what they cost (``training``, ``attempts``), and where results come
+from (``manifest``, ``provenance``, ``lineage``).
+
+What a run will do, before it does: ``dag`` (a dry run as data, with every job's reasons), ``changes``
+(what differs between settings, in their reader's terms), ``plan`` (answers, GPU-hours, disk).
 
 How jobs are started and what is checked before: ``launch`` alone knows srun and containers;
 ``preflight`` and ``cluster`` gather what cannot work, from ``contract`` and ``composition`` (keys
@@ -17,5 +21,7 @@ In the order of the workflow:
 - ``data``: datasets, from a hub's files to what NeMo trains on;
 - ``generation``: model servers, the clients that ask them, responses, revisions, candidates;
 - ``judging``: which of two answers the constitution prefers;
-- ``evaluation``: held-out prompts, measures with intervals, figures, the report.
+- ``evaluation``: held-out prompts and public sets, measures with intervals, alarms, comparisons of
+  experiments, the report;
+- ``paper``: the paper's figures that need runs of their own.
 """
