@@ -1,13 +1,14 @@
 """The library that the programs in ``scripts/`` share. Only ``dag`` imports Snakemake.
 
 What everything stands on is here: records and ledgers (``records``), errors and command lines
-(``errors``, ``cli``), the configuration (``settings``) and experiments over it (``experiments``), the
+(``errors``, ``cli``), the configuration (``settings``) and ``experiments`` over it, the
 constitution, templates and tokens, child processes, NeMo's programs (``nemo``, ``hydra``) and other
 servers (``servers``), runs and what they cost (``training``, ``attempts``), and where results come
 from (``manifest``, ``provenance``, ``lineage``).
 
-What a run will do, before it does: ``dag`` (a dry run as data, with every job's reasons), ``changes``
-(what differs between settings, in their reader's terms), ``plan`` (answers, GPU-hours, disk).
+What a run will do, before it does: ``dag`` (a dry run as data, with every job's reasons),
+``changes`` (what differs between settings, in their reader's terms), ``plan`` (answers, GPU-hours,
+disk).
 
 How jobs are started and what is checked before: ``launch`` alone knows srun and containers;
 ``preflight`` and ``cluster`` gather what cannot work, from ``contract`` and ``composition`` (keys
