@@ -62,12 +62,16 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small chart: its title, and the curves that are drawn where the file has them."""
+    """One small chart: its title, and the curves that are drawn where the file has them.
+
+    ``own_steps``: they count other steps than the rest of the file.
+    """
 
     title: str
     series: tuple[Series, ...]
     percent: bool = False
     optional: bool = False
+    own_steps: bool = False
 
 
 def _train_and_validation(title: str, metric: str, percent: bool = False) -> Panel:
@@ -106,6 +110,13 @@ PPO_PANELS = (
             Series("train_rollouts/returns_mean", "return"),
         ),
         optional=True,
+    ),
+    Panel("Policy: loss", (Series("train_optim/loss", "updates"),), optional=True),
+    Panel(
+        "Critic: loss (by its own updates)",
+        (Series("critic/train/loss", "updates"),),
+        optional=True,
+        own_steps=True,
     ),
 )
 
@@ -212,8 +223,12 @@ def _panels(path: Path, wanted: Sequence[Panel]) -> list[Drawn]:
             f"{path}: no metric {panel.series[0].tag}, which {panel.title!r} is drawn from",
         )
         found.append((panel, curves))
-    last = max(points[-1][0] for _, curves in found for _, points in curves)
-    return [(panel, curves, last) for panel, curves in found]
+    last = max(_last(curves) for panel, curves in found if not panel.own_steps)
+    return [(p, curves, _last(curves) if p.own_steps else last) for p, curves in found]
+
+
+def _last(curves: Curves) -> int:
+    return max(points[-1][0] for _, points in curves)
 
 
 def _draw_panel(axes: Any, panel: Panel, curves: Curves, last: int) -> None:
