@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from cai import cli
+from cai.manifest import record
 from cai.paper.chains import texts_of
 from cai.records import Ledger, read_jsonl, write_jsonl
 
@@ -26,6 +27,7 @@ def main() -> None:
     ledger.count_in(len(rows))
     write_jsonl(options.output, ledger.kept(rows))
     ledger.write(options.output)
+    record(options, "output", ledger=ledger)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from cai import cli
+from cai.manifest import record
 from cai.paper.matches import draw_matches
 from cai.records import read_jsonl, write_jsonl
 
@@ -31,6 +32,7 @@ def main() -> None:
     matches = draw_matches(answers, options.part, options.matches, options.seed)
     for place, path in enumerate((options.first, options.second)):
         write_jsonl(path, (match[place] for match in matches))
+    record(options, "first", "second", what="match_answers")
     print(f"match_answers: {len(matches)} matches of {len(answers)} policies", flush=True)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from cai import cli
 from cai.data.sources import Source
 from cai.evaluation.public_sets import KINDS, prepare_set
+from cai.manifest import record
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     parser.add_argument("--limit", type=cli.positive, help="most records")
     parser.add_argument("--max-bad-share", type=float, default=0.05)
     options = parser.parse_args()
-    prepare_set(
+    ledger = prepare_set(
         options.kind,
         options.source,
         options.output,
@@ -29,6 +30,7 @@ def main() -> None:
         limit=options.limit,
         max_bad_share=options.max_bad_share,
     )
+    record(options, "output", ledger=ledger)
 
 
 if __name__ == "__main__":

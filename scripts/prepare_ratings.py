@@ -11,6 +11,7 @@ from pathlib import Path
 from cai import cli
 from cai.data.sources import Source
 from cai.data.splits import SplitOptions
+from cai.manifest import record
 from cai.paper.ratings import prepare_ratings
 from cai.tokens import LengthLimit
 
@@ -27,12 +28,13 @@ def main() -> None:
     cli.add_options(parser, SplitOptions)
     LengthLimit.add_options(parser, "exchange")
     options = parser.parse_args()
-    prepare_ratings(
+    ledger = prepare_ratings(
         options.source,
         options.output,
         LengthLimit.from_options(options),
         cli.read_options(SplitOptions, options),
     )
+    record(options, "output", ledger=ledger)
 
 
 if __name__ == "__main__":

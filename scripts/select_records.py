@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cai import cli
 from cai.errors import fail_if
+from cai.manifest import record
 from cai.paper.selection import as_response, first_of_each_set
 from cai.records import Ledger, read_jsonl, write_jsonl
 
@@ -41,6 +42,7 @@ def main() -> None:
     rows = map(as_response, chosen) if options.as_responses else chosen
     write_jsonl(options.output, ledger.kept(rows))
     ledger.write(options.output)
+    record(options, "output", ledger=ledger)
 
 
 if __name__ == "__main__":

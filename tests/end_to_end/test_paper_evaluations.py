@@ -67,8 +67,9 @@ def test_the_judge_tells_harm_from_refusal_under_the_principle_that_is_about_it(
 
 
 def test_alarms_are_printed_and_written_and_the_run_goes_on(made):
-    results, _, said = made
+    results, _, _ = made
     found = read_json(results / "evaluation/alarms.json")
+    said = (results / "logs/alarms.log").read_text()
     assert {check["what"] for check in found["checks"]} >= {
         "repetition",
         "length drift",
