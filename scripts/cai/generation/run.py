@@ -59,11 +59,8 @@ class Run:
     @contextmanager
     def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
         """The journal that the options name; what the job costs is kept beside it."""
-        with Journal(*options.journal) as journal, _cost(options) as entry:
-            try:
-                yield journal
-            finally:
-                entry["new"] = journal.added
+        with _recorded(options) as (journal, _):
+            yield journal
 
     @contextmanager
     def server(
@@ -77,11 +74,11 @@ class Run:
         )
         log = options.log or options.journal[0].with_suffix(".server.log")
         served = served_by(serving, options.server, options.url, log, options.launch)
-        with Journal(*options.journal) as journal, _cost(options) as entry, served:
+        with _recorded(options) as (journal, entry), served:
             try:
                 yield served, journal
             finally:
-                entry |= {"new": journal.added, "start_seconds": round(served.start_seconds, 1)}
+                entry["start_seconds"] = round(served.start_seconds, 1)
 
     @contextmanager
     def model(self, options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:
@@ -193,11 +190,14 @@ def exported_folder(mark: Path) -> Path:
 
 
 @contextmanager
-def _cost(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The entry of what this job costs."""
-    launch = options.launch
-    with Attempts(cost_path(options.journal[0]), launch.attempt, launch.gpus).running() as entry:
-        yield entry
+def _recorded(options: argparse.Namespace) -> Iterator[tuple[Journal, dict[str, Any]]]:
+    """The journal, and the entry of what this job costs, with the answers that it adds."""
+    attempts = Attempts(cost_path(options.journal[0]), options.launch.attempt, options.launch.gpus)
+    with Journal(*options.journal) as journal, attempts.running() as entry:
+        try:
+            yield journal, entry
+        finally:
+            entry["new"] = journal.added
 
 
 def _too_many_failed(ledger: Ledger, options: argparse.Namespace) -> bool:

@@ -13,6 +13,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -309,6 +310,7 @@ class Rehearsal(Run):
         return self._parsers[name]
 
 
+@cache
 def _step(program: Path) -> ModuleType | None:
     """The program as a module, if it is one whose step can be rehearsed."""
     if program.suffix != ".py" or not program.is_file():

@@ -1,5 +1,6 @@
 """How many records a step will have, and how large a file will be, before either is there."""
 
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow.parquet
@@ -29,7 +30,7 @@ class Sizes:
         """The records of a file of the results; of one that is not there, those to be expected."""
         if Path(path).is_file():
             return lines(Path(path))
-        for name, count in self._expected().items():
+        for name, count in self._expected.items():
             if path.endswith(f"/{name}"):  # wherever an experiment has its parts
                 return count
         self.unknown.add(f"{path}: how many records it will have")
@@ -44,6 +45,7 @@ class Sizes:
         sizing = Sizing("sft", (), Launch(), Values(self._settings, "sft"))
         return parameters(sizing, shape) * sizing.tensor * sizing.pipeline
 
+    @cached_property
     def _expected(self) -> dict[str, int]:
         """What each file out of a dataset will have, at most."""
         settings = self._settings
