@@ -55,10 +55,12 @@ def request(prompt: str, seed: int = 0, stop: tuple[str, ...] = (EOS,), **sampli
     return Request(prompt, Sampling(**{"max_tokens": 8, **sampling}), seed, stop, add_bos=True)
 
 
-def client_of(server: Loopback, journal: Journal | None = None, **settings) -> Client:
+def client_of(
+    server: Loopback, journal: Journal | None = None, model: str = "model", **settings
+) -> Client:
     served = Served(None, server.url, "unused.log")
     options = ClientSettings(**{"retries": 3, "timeout": 5, **settings})
-    return Client(served, Journal(None) if journal is None else journal, "model", options)
+    return Client(served, Journal(None) if journal is None else journal, model, options)
 
 
 def prompts(server: Loopback) -> list[str]:
@@ -120,6 +122,22 @@ def test_the_seed_of_a_batch_depends_on_its_requests_alone(loopback):
     a, b = request("a"), request("b")
     assert seed(a, b) == seed(b, a)
     assert len({seed(a, b), seed(a), seed(request("a", seed=1)), seed(b)}) == 4
+
+
+@settings(deadline=None, max_examples=20)
+@given(names=st.lists(st.text("abc", min_size=1), min_size=1, unique=True), model=st.text())
+def test_another_model_is_asked_in_the_same_batches_with_the_same_seeds(names, model):
+    """So a model that was trained again, to the same or other weights, is compared like with like.
+
+    Batches of other seeds made every run from nothing another one.
+    """
+    sent = []
+    for name in ("model", model):
+        with Loopback(well) as server:
+            asked = [request(prompt, seed) for prompt in names for seed in (1, 2)]
+            client_of(server, model=name, batch_size=3, in_flight=1).complete(asked, "x")
+            sent.append([call.body for call in server.calls])
+    assert sent[0] == sent[1]
 
 
 def test_in_the_journal_means_not_asked_again(loopback, tmp_path):
@@ -216,7 +234,9 @@ def test_what_is_left_of_known_batches_is_packed_together(loopback):
 def test_every_missing_question_is_planned_once(data, size):
     keys = st.lists(st.integers(), unique=True, max_size=30)
     questions = [
-        Question(str(n), "x" * data.draw(st.integers(0, 9)), data.draw(st.sampled_from("ab")))
+        Question(
+            str(n), "x" * data.draw(st.integers(0, 9)), data.draw(st.sampled_from("ab")), str(-n)
+        )
         for n in data.draw(keys)
     ]
     journal = Journal(None)

@@ -33,13 +33,17 @@ def serve(loopback):
 
 
 def client_of(
-    server: Loopback, journal: Journal | None = None, retries: int = 3, **serving
+    server: Loopback,
+    journal: Journal | None = None,
+    retries: int = 3,
+    model: str = "model",
+    **serving,
 ) -> Client:
     served = Served(None, server.url, "unused.log", page="/v1/models")
     settings = ClientSettings(retries=retries, timeout=5)
     protocol = OpenAiProtocol(served, settings, Serving(kind="openai", **serving), TOKENIZER)
     kept = Journal(None) if journal is None else journal
-    return Client(served, kept, "model", settings, protocol)
+    return Client(served, kept, model, settings, protocol)
 
 
 def request(prompt: str, seed: int = 0, stop: tuple[str, ...] = ("</s>",), **sampling) -> Request:
@@ -95,6 +99,16 @@ def test_each_question_has_a_seed_of_its_own_whatever_it_is_asked_with(serve):
     client_of(server).complete(requests[3:4], "x")
     seeds = Counter(body["seed"] for body in bodies(server))
     assert sorted(seeds.values()) == [1] * 9 + [2]
+
+
+def test_another_model_is_asked_in_the_same_order_with_the_same_seeds(serve):
+    requests = [request(f"prompt {n % 3}", seed) for n in range(6) for seed in (1, 2)]
+    sent = []
+    for model in ("model", "other"):
+        server = serve()
+        client_of(server, model=model, in_flight=1).complete(requests, "x")
+        sent.append(bodies(server))
+    assert sent[0] == sent[1]
 
 
 def test_a_server_of_openais_parameters_only(serve):

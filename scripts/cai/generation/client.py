@@ -181,7 +181,8 @@ class Client:
     def _question(self, kind: str, prompt: str, seed: int, parameters: dict) -> Question:
         """A question; its key does not depend on other questions, nor on the batch it goes in."""
         key = digest([kind, self._model_id, prompt, seed, parameters])
-        return Question(key, prompt, canonical_json(parameters))
+        draw = digest([kind, prompt, seed, parameters])
+        return Question(key, prompt, canonical_json(parameters), draw)
 
     def _answers(self, questions: Sequence[Question], read: _Reader, what: str | None) -> list[Any]:
         """The values in the order of the questions, from the journal or from the server."""

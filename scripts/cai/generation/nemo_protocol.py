@@ -103,7 +103,7 @@ class NemoProtocol:
     def _probe(self, parameters: str) -> None:
         """Raise if the server fails for a trivial prompt with these parameters too."""
         try:
-            self._generate([Question("", PROBE, parameters)], attempts=1)
+            self._generate([Question("", PROBE, parameters, "")], attempts=1)
         except Refused as error:
             raise UserError(f"the model server refuses the request: {error}") from None
         except Transient as error:
@@ -112,7 +112,7 @@ class NemoProtocol:
     def _generate(self, batch: Batch, attempts: int) -> Replies:
         body = json.loads(batch[0].parameters) | {
             "sentences": [question.prompt for question in batch],
-            "random_seed": int(digest([question.key for question in batch])[:SEED_DIGITS], 16),
+            "random_seed": int(digest([question.draw for question in batch])[:SEED_DIGITS], 16),
         }
         rows = persist(lambda: self._put(body), attempts, self._stop, self._flow)
         eos, stops = {self._settings.eos, END_OF_TEXT}, body["end_strings"]
@@ -153,7 +153,7 @@ def plan(questions: Iterable[Question], journal: Journal, size: int) -> list[lis
 
 def _pack(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
     """Batches of equal parameters; the longest prompts first, so that memory runs out early."""
-    ordered = sorted(questions, key=lambda q: (q.parameters, -len(q.prompt), q.key))
+    ordered = sorted(questions, key=lambda q: (q.parameters, -len(q.prompt), q.draw))
     for _, group in groupby(ordered, key=lambda q: q.parameters):
         alike = list(group)
         for start in range(0, len(alike), size):

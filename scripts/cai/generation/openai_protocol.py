@@ -38,7 +38,7 @@ LISTED = 30.0  # seconds in which a server that is up must name its model
 
 
 class OpenAiProtocol:
-    """Asks an OpenAI-compatible server; each request has a seed of its own, drawn from its key.
+    """Asks an OpenAI-compatible server; each request has a seed of its own, drawn from what is asked.
 
     Args:
         served: the server.
@@ -64,7 +64,7 @@ class OpenAiProtocol:
     def plan(self, questions: Sequence[Question], journal: Journal) -> list[list[Question]]:
         """One question a request; the longest first, so that none of them is the last to end."""
         missing = [question for question in questions if question.key not in journal]
-        return [[question] for question in sorted(missing, key=lambda q: (-len(q.prompt), q.key))]
+        return [[question] for question in sorted(missing, key=lambda q: (-len(q.prompt), q.draw))]
 
     def ask(
         self, batches: Sequence[Batch], usage: Usage, stop: threading.Event
@@ -108,7 +108,7 @@ class OpenAiProtocol:
             self._served.check()
             return
         try:
-            self._send(Question("", PROBE, parameters), attempts=1)
+            self._send(Question("", PROBE, parameters, ""), attempts=1)
         except Refused as error:
             raise UserError(f"the model server refuses the request: {error}") from None
         except Transient as error:
@@ -120,7 +120,7 @@ class OpenAiProtocol:
         body = {
             "model": self._model,
             "prompt": tokens if self._serving.prompts == "tokens" else question.prompt,
-            "seed": int(digest(["seed", question.key])[:SEED_DIGITS], 16),
+            "seed": int(digest(["seed", question.draw])[:SEED_DIGITS], 16),
             **_sampling(parameters, self._serving.extensions),
         }
         answer = persist(lambda: self._post(body), attempts, self._stop, self._flow)

@@ -26,11 +26,14 @@ class Question(NamedTuple):
         key: what the journal knows its answer by.
         prompt: the text.
         parameters: canonical JSON, in the names of NeMo's server; with END_OF_TEXT for the EOS.
+        draw: what seeds and the order of questions follow from: a digest of what is asked, without
+            the model. So a model that is made again, or asked elsewhere, is asked the same way.
     """
 
     key: str
     prompt: str
     parameters: str
+    draw: str
 
 
 class Token(NamedTuple):
