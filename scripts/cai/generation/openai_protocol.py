@@ -38,7 +38,7 @@ LISTED = 30.0  # seconds in which a server that is up must name its model
 
 
 class OpenAiProtocol:
-    """Asks an OpenAI-compatible server; each request has a seed of its own, drawn from what is asked.
+    """Asks an OpenAI-compatible server; each request has a seed of its own, from what is asked.
 
     Args:
         served: the server.
