@@ -138,24 +138,29 @@ def _options(words: Sequence[Any]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
+def word_differences(before: str | None, now: str | None) -> list[tuple[str, str]]:
+    """The runs of words that stay, go (``del``) and come (``ins``) from one text to another.
+
+    >>> word_differences("Be kind.", "Be very kind.")
+    [('same', 'Be'), ('ins', 'very'), ('same', 'kind.')]
+    """
+    old, new = ((text or "").split() for text in (before, now))
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    runs = []
+    for what, i, j, k, m in matcher.get_opcodes():
+        parts = (("same", old[i:j]),) if what == "equal" else (("del", old[i:j]), ("ins", new[k:m]))
+        runs += [(kind, " ".join(words)) for kind, words in parts if words]
+    return runs
+
+
 def word_diff(before: str, now: str) -> str:
     """A text with what was taken out in [-brackets-] and what was put in in {+braces+}.
 
     >>> word_diff("Which answer is kinder?", "Which answer is more honest?")
     'Which answer is [-kinder?-] {+more honest?+}'
     """
-    left, right = before.split(), now.split()
-    parts = []
-    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    for kind, begin, end, start, stop in matcher.get_opcodes():
-        if kind == "equal":
-            parts += left[begin:end]
-            continue
-        if begin < end:
-            parts.append(f"[-{' '.join(left[begin:end])}-]")
-        if start < stop:
-            parts.append(f"{{+{' '.join(right[start:stop])}+}}")
-    return " ".join(parts)
+    forms = {"same": "{}", "del": "[-{}-]", "ins": "{{+{}+}}"}
+    return " ".join(forms[what].format(words) for what, words in word_differences(before, now))
 
 
 def _short(value: Any) -> str:

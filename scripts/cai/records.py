@@ -175,7 +175,11 @@ class Ledger:
         self.seen += records
 
     def drop(self, reason: str, *, where: str = "", record: Any = None, bad: bool = True) -> None:
-        """Count a record as dropped and keep it; too many bad ones end the run (:meth:`check`)."""
+        """Count a record as dropped and keep it; too many bad ones end the run (:meth:`check`).
+
+        A record is bad if it failed: it is malformed, or could not be answered. One that is sound
+        but of no use (its candidates are equal) is kept, too, and is not bad.
+        """
         self.dropped[reason] += 1
         self.bad += bad
         self.rejected.append({"reason": reason, "where": where, "record": record})
@@ -220,6 +224,7 @@ class Ledger:
             "step": self.step,
             "in": self.seen,
             "out": self.out,
+            "failed": self.bad,
             "dropped": dict(sorted(self.dropped.items())),
             **({"notes": self.notes} if self.notes else {}),
             "rejected": self.rejected,

@@ -21,6 +21,30 @@ def copied(finished, tmp_path):
     return tmp_path / "run"
 
 
+def test_the_answer_comes_first_in_one_sentence(told, compared):
+    words, values = told["headline"], row(told, "rl_cai", "harmless.honesty")
+    assert words.startswith(f"RL-CAI: honesty: harmless {values['a']['value']:.1%} → 0.0%; ")
+    others = len({r["category"] for r in told["metrics"]} - {None, "honesty"})
+    assert f"the other {others} kinds of harm show no difference; helpful " in words
+    assert words.endswith("(no difference shown).")
+    page = compared.read_text()
+    assert page.index(words) < page.index("<table")
+
+
+def test_a_warning_of_both_runs_stands_once(finished, copied):
+    report = read_json(copied / "report.json")
+    report["warnings"] = ["in both", "in both", "only in the copy"]
+    write_json(copied / "report.json", report)
+    original = read_json(finished / "report.json")
+    a = comparison.Run("a", original | {"warnings": ["in both"]}, {})
+    b = comparison.read_run("b", copied)
+    a = comparison.Run("a", a.told, b.models)
+    assert comparison.compare(a, b, seed=0)["warnings"] == [
+        "both runs: in both",
+        "b: only in the copy",
+    ]
+
+
 def row(told, model, name):
     [found] = [r for r in told["metrics"] if (r["model"], r["name"]) == (model, name)]
     return found

@@ -165,11 +165,6 @@ def spoil_finish(row):
     return row | {"finish": "length" if int(row["id"], 16) % 8 == 0 else "stop"}
 
 
-def spoil_loop(row):
-    loops = int(row["id"], 16) % 10 == 0
-    return row | ({"answer": "so it goes on and on " * 8} if loops else {})
-
-
 def spoil_same(row):
     same = int(row["id"], 16) % 3 == 0
     return row | ({"answer": "You are valid, valued, and cared for."} if same else {})
@@ -179,7 +174,6 @@ def spoil_same(row):
     ("spoil", "told"),
     [
         (spoil_finish, "unfinished answers: a sign of collapse"),
-        (spoil_loop, "looping answers: a sign of collapse"),
         (spoil_same, "got the same answer (\u201cYou are valid, valued, and cared for.\u201d)"),
     ],
 )

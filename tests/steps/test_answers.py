@@ -73,7 +73,7 @@ def test_candidates_are_distinct_and_know_their_temperature(step) -> None:
 def test_too_few_candidates_are_dropped_and_unfinished_ones_left_out(step) -> None:
     def write(prompt: str, body: dict) -> str:
         if "neighbour 0" in prompt:
-            return " Always the same.</s>"
+            return " The only one.</s>" if body["temperature"] == 0.5 else " cut"
         return " cut" if body["temperature"] == 1.5 else hash_of(prompt, body)
 
     with NemoServer(write) as server:
@@ -81,7 +81,20 @@ def test_too_few_candidates_are_dropped_and_unfinished_ones_left_out(step) -> No
         rows = sample.rows(*TEMPERATURES)
     assert [len(row["candidates"]) for row in rows] == [2, 2, 2]
     assert sample.ledger["dropped"] == {"fewer than two distinct candidates": 1}
-    assert sample.ledger["notes"]["left_out"] == {"repeated": 3 + 3, "unfinished": 3}
+    assert sample.ledger["failed"] == 1
+    assert sample.ledger["notes"]["left_out"] == {"repeated": 3, "unfinished": 3 + 3}
+
+
+def test_equal_candidates_are_counted_and_are_no_failure(step) -> None:
+    def write(prompt: str, body: dict) -> str:
+        return " Always the same.</s>" if "neighbour 0" in prompt else hash_of(prompt, body)
+
+    with NemoServer(write) as server:
+        sample = step("sample_candidates", prompts(4), server.url)
+        rows = sample.rows(*TEMPERATURES, "--max-bad-share", 0)
+    assert len(rows) == 3
+    assert sample.ledger["dropped"] == {"the candidates are equal": 1}
+    assert sample.ledger["failed"] == 0
 
 
 def test_greedy_candidates_are_refused(step) -> None:

@@ -1,6 +1,7 @@
 """Lineages read from manifests: where they are broken, and what differs between two."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -182,4 +183,63 @@ def test_results_of_another_copy_of_the_project_are_followed_there(tmp_path, mon
     there = trace(copies[0] / "results/made.jsonl")
     assert there.broken == ["results/made.jsonl: was made of another source.txt than there is now"]
     found = difference(there, trace("results/made.jsonl"))
-    assert text.differences(found).startswith("the artefact.jsonl:\n  seed: 1 -> 2\n")
+    assert text.differences(found).startswith("settings:\n  seed: 1 -> 2  (the artefact.jsonl)\n")
+
+
+class Project:
+    """A project whose base run has an experiment that shares the data and drops a principle."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._write("results/data.jsonl", "step", [])
+        for place, ids in (("results", ["honesty", "privacy"]), (EXPERIMENT, ["privacy"])):
+            principles = {name: {"digest": name, "preference": f"Which? {name}"} for name in ids}
+            chosen = f"{place}/rl_cai/preferences/0.jsonl"
+            self._write(chosen, "judge", ["results/data.jsonl"], principles=principles)
+            self._write(f"{place}/rl_cai.nemo", "rl_cai", [chosen], command=["python", "ppo.py"])
+
+    def _write(self, path: str, what: str, inputs: list[str], **facts: object) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(f"{path} {facts}")
+        made_of = {each: identity(Path(each)) for each in inputs}
+        write_manifest(path, what=what, inputs=made_of, process=path, **facts)
+
+
+EXPERIMENT = "results/experiments/less"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+def said_of(one, other) -> str:
+    return text.differences(difference(trace(one), trace(other)))
+
+
+def test_an_experiments_files_are_held_against_the_base_runs_by_their_role(project):
+    said = said_of("results/rl_cai.nemo", f"{EXPERIMENT}/rl_cai.nemo")
+    assert said.splitlines()[:2] == [
+        "principles:",
+        "  principle honesty removed  (rl_cai/preferences/0.jsonl)",
+    ]
+    assert "only in" not in said
+
+
+def test_absolute_and_relative_paths_name_the_same_results(project):
+    whole = project.folder / "results/rl_cai.nemo"
+    assert said_of(whole, "results/rl_cai.nemo").startswith("equal: ")
+    assert "privacy" not in said_of(whole, f"{EXPERIMENT}/rl_cai.nemo")
+
+
+@pytest.mark.parametrize("name", ["copy", "results"])
+def test_a_copy_of_the_results_is_compared_with_the_original(project, tmp_path, name):
+    copy = tmp_path / "elsewhere" / name
+    shutil.copytree("results", copy)
+    assert said_of(copy / "rl_cai.nemo", "results/rl_cai.nemo").startswith("equal: ")
+    (copy / "data.jsonl").write_text("spoilt")
+    [first, second] = trace(copy / "rl_cai.nemo").broken
+    assert first.startswith("results/data.jsonl: has been changed")
+    assert second.startswith("results/rl_cai/preferences/0.jsonl: was made of another")

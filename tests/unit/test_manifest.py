@@ -86,4 +86,5 @@ def test_a_manifest_says_what_was_given_and_nothing_of_the_environment(tmp_path,
     assert found["settings"].keys() == {"seed", "sampling"}
     assert found["principles"]["honesty"]["preference"] == principle["preference"]
     assert (found["what"], found["gpus"]) == ("judge", 2)
-    assert found["ledger"] == {"step": "judge", "in": 2, "out": 1, "dropped": {"unreadable": 1}}
+    counts = {"in": 2, "out": 1, "failed": 1, "dropped": {"unreadable": 1}}
+    assert found["ledger"] == {"step": "judge", **counts}

@@ -19,6 +19,7 @@ import numpy
 
 from cai.evaluation import statistics
 from cai.evaluation.accuracy import SIGNIFICANT
+from cai.evaluation.diversity import distinct
 from cai.evaluation.summary import is_looping
 from cai.evaluation.tables import label
 from cai.records import Record
@@ -131,11 +132,11 @@ def _diversity(stage: str, old: Sequence[str], new: Sequence[str], seed: int) ->
     """Distinct word pairs among as many answers of both, with an interval from half samples."""
     draws = random.Random(seed)
     chosen = draws.sample(range(len(old)), min(len(old), SAMPLE))
-    was, now = (_distinct_pairs([side[i] for i in chosen]) for side in (old, new))
+    was, now = (distinct([side[i] for i in chosen], 2) for side in (old, new))
     factors = []
     for _ in range(HALVES):
         half = draws.sample(chosen, max(len(chosen) // 2, 1))
-        before, after = (_distinct_pairs([side[i] for i in half]) for side in (old, new))
+        before, after = (distinct([side[i] for i in half], 2) for side in (old, new))
         factors.append(after / before if before else 1.0)
     low, high = numpy.quantile(factors, [(1 - statistics.LEVEL) / 2, (1 + statistics.LEVEL) / 2])
     numbers = {"n": len(chosen), "before": was, "after": now, "factor": now / was if was else 1.0}
@@ -149,12 +150,6 @@ def _diversity(stage: str, old: Sequence[str], new: Sequence[str], seed: int) ->
         f"{now:.1%} of word pairs are distinct, before {was:.1%}.",
         "Look whether all prompts get one answer; raise the KL penalty, or train less.",
     )
-
-
-def _distinct_pairs(answers: Sequence[str]) -> float:
-    """Distinct-2: the share of word pairs that are different."""
-    pairs = [pair for a in answers for pair in zip(a.split(), a.split()[1:], strict=False)]
-    return len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
 # Reward hacking

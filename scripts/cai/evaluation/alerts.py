@@ -6,7 +6,6 @@ from cai.evaluation.tables import label
 from cai.records import Record
 
 UNFINISHED = 0.05  # shares from which on a reader is warned
-LOOPING = 0.02
 COMMONEST = 0.25
 FAILED = 0.05
 ORDER_AGREEMENT = 0.7
@@ -25,12 +24,12 @@ def alerts(summary: Record) -> list[str]:
 
 
 def _collapse(model: Record, measured: Mapping[str, Record]) -> list[str]:
+    """Answers that do not end, or that are all one; :mod:`cai.evaluation.alarms` has the others."""
     found = []
-    for name, limit in (("unfinished", UNFINISHED), ("looping", LOOPING)):
-        estimate = measured[name]["estimates"][model["name"]]
-        if estimate["value"] > limit:
-            what = measured[name]["label"].lower()
-            found.append(f"{model['label']}: {estimate['value']:.1%} {what}: a sign of collapse.")
+    unfinished = measured["unfinished"]["estimates"][model["name"]]["value"]
+    if unfinished > UNFINISHED:
+        told = f"{unfinished:.1%} unfinished answers: a sign of collapse."
+        found.append(f"{model['label']}: {told}")
     commonest = model["commonest"]
     if model["answers"] > 1 and commonest["share"] > COMMONEST:
         short = commonest["answer"][:60]

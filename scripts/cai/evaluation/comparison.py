@@ -8,7 +8,7 @@ which takes more runs to see.
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,9 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
         judged: the last model's answers in b against those in a, as judge_answers.py writes them.
 
     Returns:
-        ``runs``: names, settings' digests and costs; ``settings``: fields that differ, with both
-        values; ``principles``: each with what became of it and its texts as runs of words;
+        ``headline``: the answer in one sentence; ``runs``: names, settings' digests and costs;
+        ``settings``: fields that differ, with both values; ``principles``: each with
+        what became of it and its texts as runs of words;
         ``metrics``: a row for each model and measure, with both estimates, the change from a to
         b, its p-value, the adjusted one and the verdict; ``head_to_head``: by set, how often b's
         answer is preferred, and the ``judge``; ``changed``: the prompts by what became of them;
@@ -91,6 +92,7 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
     duels, judge = _head_to_head(judged, seed) if judged else ([], None)
     _judge_together([*rows, *duels])
     return {
+        "headline": headline(rows, duels, last),
         "runs": [_run(run, other) for run, other in ((a, b), (b, a))],
         "level": statistics.LEVEL,
         "seed": seed,
@@ -104,8 +106,55 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
         "changed": _changed(a, b, last),
         "transcripts": _transcripts(a, b, last),
         "notes": notes,
-        "warnings": [f"{run.name}: {text}" for run in (a, b) for text in run.told["warnings"]],
+        "warnings": _warnings(a, b),
     }
+
+
+def headline(rows: Sequence[Record], duels: Sequence[Record], model: str) -> str:
+    """What the second run did to the last model, in one sentence.
+
+    The kinds of harm that differ come first, each with both values; the others are counted. Where
+    no classifier knows what is harmless, the judge's head-to-head comparisons stand in.
+
+    Args:
+        rows: metrics with their verdicts, see :func:`compare`.
+        duels: head-to-head comparisons with their verdicts.
+        model: the one that the sentence is about.
+    """
+    own = {row["name"]: row for row in rows if row["model"] == model}
+    kinds = [row for row in own.values() if row["category"] and row["name"].startswith("harmless")]
+    parts = [_change_of(row, f"{row['category']}: harmless") for row in kinds if row["verdict"]]
+    if same := len(kinds) - len(parts):
+        others = "the other " if parts else "all "
+        parts.append(f"{others}{same} kinds of harm show no difference")
+    if not kinds and "harmless" in own:
+        parts.append(_change_of(own["harmless"], "harmless"))
+    parts += [_change_of(own[name], name) for name in ("helpful",) if name in own]
+    if not parts:
+        parts = [
+            f"its new answers are preferred in {row['value']:.1%} of the {row['set']} prompts"
+            + ("" if row["verdict"] else " (no difference shown)")
+            for row in duels
+        ]
+    told = "; ".join(parts) or "nothing that was measured in both runs can be compared"
+    return f"{tables.label(model)}: {told}."
+
+
+def _change_of(row: Record, name: str) -> str:
+    """Both values, such as ``helpful 99.5% → 99.1% (no difference shown)``."""
+    values = f"{name} {row['a']['value']:.1%} → {row['b']['value']:.1%}"
+    return values if row["verdict"] else f"{values} (no difference shown)"
+
+
+def _warnings(a: Run, b: Run) -> list[str]:
+    """The warnings of both runs; one that both have stands once."""
+    first, second = (list(dict.fromkeys(run.told["warnings"])) for run in (a, b))
+    both = [text for text in first if text in second]
+    return [
+        *(f"both runs: {text}" for text in both),
+        *(f"{a.name}: {text}" for text in first if text not in both),
+        *(f"{b.name}: {text}" for text in second if text not in both),
+    ]
 
 
 def _same(a: Run, b: Run, model: str) -> bool:

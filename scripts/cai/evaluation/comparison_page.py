@@ -62,7 +62,7 @@ def _parted(text: str) -> tuple[str, str]:
 
 
 def plain(compared: Record) -> str:
-    """The table of the last model, for a terminal."""
+    """The answer in one sentence, then the table of the last model, for a terminal."""
     names = [run["name"] for run in compared["runs"]]
     last = compared["models"][-1]
     columns = ("label", "n", "a", "b", "change", "p", "verdict")
@@ -70,7 +70,8 @@ def plain(compared: Record) -> str:
         [" ".join(cell) if isinstance(cell, tuple) else str(cell) for cell in map(row.get, columns)]
         for row in _told(compared, last)
     ]
-    return tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
+    table = tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
+    return f"{compared['headline']}\n\n{table}"
 
 
 def draw(compared: Record) -> figures.Drawing | None:

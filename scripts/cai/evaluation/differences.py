@@ -1,8 +1,8 @@
 """What is different between the settings, and between the constitutions, of two runs."""
 
-import difflib
 from collections.abc import Sequence
 
+from cai.changes import word_differences
 from cai.experiments import differing, flat
 from cai.records import Record
 
@@ -37,18 +37,3 @@ def principles_differences(a: Sequence[Record], b: Sequence[Record]) -> list[Rec
         }
         found.append({"id": name, "change": "same" if old == new else change, "texts": texts})
     return found
-
-
-def word_differences(a: str | None, b: str | None) -> list[tuple[str, str]]:
-    """The runs of words that stay, go (``del``) and come (``ins``) from one text to another.
-
-    >>> word_differences("Be kind.", "Be very kind.")
-    [('same', 'Be'), ('ins', 'very'), ('same', 'kind.')]
-    """
-    old, new = ((text or "").split() for text in (a, b))
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    runs = []
-    for what, i, j, k, m in matcher.get_opcodes():
-        parts = (("same", old[i:j]),) if what == "equal" else (("del", old[i:j]), ("ins", new[k:m]))
-        runs += [(kind, " ".join(words)) for kind, words in parts if words]
-    return runs

@@ -223,7 +223,7 @@ def read_ledgers(paths: Iterable[Path]) -> list[Record]:
         total = steps.setdefault(name, new)
         total["in"] += ledger["in"]
         total["out"] += ledger["out"]
-        total["failed"] += len(ledger["rejected"])  # the others were merely unwanted
+        total["failed"] += ledger.get("failed", len(ledger["rejected"]))
         total["dropped"].update(ledger["dropped"])
     return list(steps.values())
 

@@ -10,6 +10,9 @@ from cai.records import Ledger, Record
 from cai.sampling import Sampling
 from cai.templates import single_turn
 
+EQUAL = "the candidates are equal"  # no failure: there is nothing to compare
+TOO_FEW = "fewer than two distinct candidates"
+
 
 def sample_candidates(
     model: ChatModel,
@@ -22,7 +25,8 @@ def sample_candidates(
     """One answer for each temperature, each with its own seed; temperatures may be equal.
 
     Failed, unfinished, empty and repeated answers are left out and counted in the ledger's notes.
-    A prompt with fewer than two different answers is dropped: there is nothing to compare.
+    A prompt with fewer than two different answers is dropped: there is nothing to compare. It has
+    not failed if all its answers are sound and equal.
     """
     fail_if(sampling.greedy, "candidates: greedy sampling gives equal answers; set greedy to false")
     fail_if(
@@ -38,10 +42,12 @@ def sample_candidates(
     for record, *replies in zip(records, *columns, strict=True):
         candidates = _different(temperatures, replies, ledger)
         row = {"id": record["id"], "prompt": record["prompt"], "candidates": candidates}
-        if len(candidates) < 2:
-            ledger.drop("fewer than two distinct candidates", record=row)
-        else:
+        if len(candidates) >= 2:
             yield row
+        elif all(_is_usable(reply) for reply in replies):
+            ledger.drop(EQUAL, record=row, bad=False)
+        else:
+            ledger.drop(TOO_FEW, record=row)
 
 
 def _answers(
@@ -76,6 +82,10 @@ def _different(
     ledger.notes["answers"] += len(replies)
     ledger.notes["left_out"] = dict(left_out)
     return [{"temperature": temperature, "text": text} for text, temperature in found.items()]
+
+
+def _is_usable(reply: Completion | Failed) -> bool:
+    return _unusable(reply, {}) is None
 
 
 def _unusable(reply: Completion | Failed, found: dict[str, float]) -> str | None:

@@ -201,7 +201,7 @@ def _recorded(options: argparse.Namespace) -> Iterator[tuple[Journal, dict[str, 
 
 
 def _too_many_failed(ledger: Ledger, options: argparse.Namespace) -> bool:
-    return sum(ledger.dropped.values()) > options.max_bad_share * ledger.seen
+    return ledger.bad > options.max_bad_share * ledger.seen
 
 
 def _failures(ledger: Ledger, options: argparse.Namespace) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cai.changes import NOTHING, Change, compare
@@ -14,7 +13,7 @@ class Difference:
     """What differs between two lineages.
 
     Attributes:
-        files: what differs in each file, by its name within the results.
+        files: what differs in each file, by its role, see :attr:`Lineage.roles`.
         same_content: whether the two artefacts themselves are equal.
     """
 
@@ -82,14 +81,11 @@ def _view(node: Node, lineage: Lineage) -> dict[str, Any]:
 
 
 def _named(lineage: Lineage) -> dict[str, Node]:
-    """The files by their names in the results; the artefacts compared stand for each other."""
-    names = {path: lineage.name(path) for path in lineage.nodes}
-    names[lineage.path] = f"the artefact{Path(lineage.path).suffix}"
-    return {names[path]: node for path, node in lineage.nodes.items()}
+    return {lineage.roles[path]: node for path, node in lineage.nodes.items()}
 
 
 def _inputs(node: Node | None, lineage: Lineage) -> list[str]:
-    return [lineage.name(path) for path in node.inputs] if node else []
+    return [lineage.roles[path] for path in node.inputs] if node else []
 
 
 def _json(value: Any) -> Any:

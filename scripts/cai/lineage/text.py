@@ -96,26 +96,44 @@ def _details(node: Node) -> Iterator[str]:
         yield from (f"  {reason}" for reason in adopted["reasons"])
 
 
+SECTIONS = ("principles", "settings", "files and models", "code and software")
+FILES = 3  # that are named behind a difference
+
+
 def differences(found: Difference) -> str:
-    """What differs, file by file; what differs alike in several files stands once, at the end."""
+    """What differs: the principles first, then settings, the rest, and code and software.
+
+    A difference that several files share stands once, with their names.
+    """
     if not found.files:
         return "equal: made of the same, in the same way" + (
             "" if found.same_content else "; yet their contents differ"
         )
-    lines, shared = [], {}
+    sections: dict[str, dict[str, list[str]]] = {name: {} for name in SECTIONS}
     for name, changes in found.files.items():
-        own = []
         for change in changes:
-            if change.path[0] in ("code", "software"):
-                shared.setdefault(_short(change), []).append(name)
-            else:
-                own += _change(change)
-        lines += [f"{name}:", *(f"  {line}" for line in own)] if own else []
-    for line, names in shared.items():
-        files = names[0] if len(names) == 1 else f"{len(names)} files"
-        lines.append(f"{line}  ({files})")
+            line = _change(change)
+            sections[_section(change)].setdefault(line, []).append(name)
+    lines = []
+    for title, shared in sections.items():
+        own = [f"  {line}  ({_files(names)})" for line, names in shared.items()]
+        lines += [f"{title}:", *own] if own else []
     content = "The artefacts have the same content." if found.same_content else ""
     return "\n".join([*lines, *([content] if content else [])])
+
+
+def _section(change: Change) -> str:
+    kind = change.path[0]
+    if any(key.startswith("principle ") for key in change.path):
+        return "principles"
+    if kind == "settings":
+        return "settings"
+    return "code and software" if kind in ("code", "software") else "files and models"
+
+
+def _files(names: Sequence[str]) -> str:
+    more = len(names) - FILES
+    return ", ".join(names[:FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(change: Change) -> str:
@@ -125,17 +143,15 @@ def _short(change: Change) -> str:
     return str(change._replace(before=shown[0], now=shown[1]))
 
 
-def _change(change: Change) -> Iterator[str]:
+def _change(change: Change) -> str:
     edited = isinstance(change.before, str) and isinstance(change.now, str)
     if change.path[0] == "file":
-        side = "second" if isinstance(change.now, str) else "first"
-        yield f"only in the {side}"
-    elif change.path[0].startswith("principle ") and edited:
-        yield f"{change.path[0]}: {change.path[1]}: {word_diff(change.before, change.now)}"
-    elif change.path[0] == "settings":
-        yield str(change._replace(path=change.path[1:]))
-    else:
-        yield _short(change)
+        return f"only in the {'second' if isinstance(change.now, str) else 'first'}"
+    if change.path[0].startswith("principle ") and edited:
+        return f"{change.path[0]}: {change.path[1]}: {word_diff(change.before, change.now)}"
+    if change.path[0] == "settings":
+        return str(change._replace(path=change.path[1:]))
+    return _short(change)
 
 
 def record(steps: Sequence[dict[str, Any]]) -> str:

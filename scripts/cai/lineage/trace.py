@@ -1,7 +1,9 @@
 """Where an artefact came from: its manifest, and those of its inputs, down to data and models."""
 
+import itertools
 import os
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +13,8 @@ from cai.changes import plain
 from cai.errors import fail_if
 from cai.manifest import ORIGIN, identity, manifest_path
 from cai.records import read_json
+
+EXPERIMENT = re.compile(r"^experiments/[^/]+/")  # an experiment's folder in the base run's results
 
 
 @dataclass
@@ -23,7 +27,7 @@ class Node:
         manifest: what its manifest says; None if it has none, as data and models do not.
         inputs: their paths, with the digest that each had when this one was made.
         broken: what does not hold any more, a line each.
-        base: the folder that the path is relative to.
+        file: where it lies now.
     """
 
     path: str
@@ -31,12 +35,7 @@ class Node:
     manifest: dict[str, Any] | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
-    base: str = ""
-
-    @property
-    def file(self) -> Path:
-        """Where it is."""
-        return Path(self.base, self.path)
+    file: Path = Path()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -75,12 +74,28 @@ class Lineage:
     def root(self) -> str:
         """The folder of the results: the one that all files with a manifest share."""
         made = [str(Path(path).parent) for path, node in self.nodes.items() if node.manifest]
-        return os.path.commonpath(made) if made else ""
+        try:
+            return os.path.commonpath(made) if made else ""
+        except ValueError:  # absolute paths and relative ones share no folder
+            return ""
 
     def name(self, path: str) -> str:
         """A path within the results, or as it is."""
         inside = self.root and Path(path).is_relative_to(self.root)
         return str(Path(path).relative_to(self.root)) if inside else path
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """By path, what a file is for its run: its name in the results, whichever run's they are.
+
+        An experiment keeps its own files in ``experiments/NAME/`` and shares the others with the
+        base run. The artefact itself is ``the artefact``, so that two of any names compare.
+        """
+        names = {path: self.name(path) for path in self.nodes}
+        found = {path: EXPERIMENT.sub("", name) for path, name in names.items()}
+        counts = Counter(found.values())
+        found = {path: role if counts[role] == 1 else names[path] for path, role in found.items()}
+        return found | {self.path: f"the artefact{Path(self.path).suffix}"}
 
     @property
     def broken(self) -> list[str]:
@@ -121,28 +136,47 @@ def trace(artefact: Path | str) -> Lineage:
         "them",
     )
     named = os.path.normpath(read_json(manifest_path(path)).get("path", path))
-    whole = os.path.abspath(path)
-    elsewhere = whole.endswith(f"{os.sep}{named}")  # in a copy of the project, or in this one
-    base = whole.removesuffix(named) if elsewhere else ""
-    base = "" if base == os.path.join(os.getcwd(), "") else base
     nodes: dict[str, Node] = {}
-    _follow(named if elsewhere else path, base, nodes)
-    lineage = Lineage(named if elsewhere else path, nodes)
+    _follow(named, _Moved(named, path), nodes)
+    lineage = Lineage(named, nodes)
     _check(lineage)
     return lineage
 
 
-def _follow(path: str, base: str, nodes: dict[str, Node], digest: str | None = None) -> None:
+class _Moved:
+    """Where files lie now, given where one of them was written and where it lies now.
+
+    Results may be looked at from another folder, or in a copy. The two paths of the artefact end
+    alike; what stands before that has moved, and the other files are looked for beside it.
+    """
+
+    def __init__(self, written: str, now: str) -> None:
+        before, after = Path(written).parts, Path(os.path.abspath(now)).parts
+        pairs = zip(before[::-1], after[::-1], strict=False)
+        count = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        self._before = Path(*before[: len(before) - count])
+        self._after = Path(*after[: len(after) - count])
+        self._here = self._after == Path.cwd() / self._before
+
+    def file(self, path: str) -> Path:
+        """Where the file lies that was written at a path; the path itself if it has not moved."""
+        if self._here or not Path(path).is_relative_to(self._before):
+            return Path(path)
+        moved = self._after / Path(path).relative_to(self._before)
+        return moved if moved.exists() or manifest_path(moved).exists() else Path(path)
+
+
+def _follow(path: str, moved: _Moved, nodes: dict[str, Node], digest: str | None = None) -> None:
     if path in nodes:
         return
-    node = Node(path, digest, base=base)
+    node = Node(path, digest, file=moved.file(path))
     beside = manifest_path(node.file)
     if beside.exists() and not node.file.is_dir():
         node.manifest = read_json(beside)
         node.digest = node.manifest["sha256"]
         node.inputs = dict(node.manifest.get("inputs", {}))
     for each, known in node.inputs.items():
-        _follow(each, base, nodes, known)
+        _follow(each, moved, nodes, known)
     nodes[path] = node  # after its inputs
 
 
