@@ -62,7 +62,9 @@ rule export_model:
         launch=launch,
         python=settings.nemo.python,
         folder="{place}/hf/{served}",
+        chat=branch(lambda wildcards: wildcards.served == "instruct", INSTRUCT, CHAT),
     shell:
         "python scripts/launch.py --launch {params.launch:q}"
-        " -- {params.python} scripts/convert_nemo_to_hf.py {input} {params.folder} --mark {output}"
+        " -- {params.python} scripts/convert_nemo_to_hf.py {input} {params.folder}"
+        " --chat {params.chat:q} --mark {output}"
         " 2>&1 | tee {log}"

@@ -8,11 +8,12 @@ import argparse
 import shutil
 from pathlib import Path
 
-from cai.cli import run
+from cai.cli import json_option, run
 from cai.conversion.convert import nemo_to_hf
 from cai.errors import UserError
 from cai.manifest import identity
 from cai.records import write_json
+from cai.templates import Template
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -37,6 +38,13 @@ def main() -> None:
         help="a model folder that lends its config.json and tokenizer files",
     )
     parser.add_argument(
+        "--chat",
+        type=json_option(Template),
+        metavar="JSON",
+        help="the chat template that the model was trained in (models.base.template of the "
+        "configuration): written into the folder, with the tokens that end an answer",
+    )
+    parser.add_argument(
         "--dtype",
         choices=["bf16", "fp32", "source"],
         default="source",
@@ -59,7 +67,12 @@ def main() -> None:
     if options.mark and options.folder.is_dir():
         shutil.rmtree(options.folder)
     nemo_to_hf(
-        options.archive, options.folder, options.template, options.dtype, options.max_shard_size
+        options.archive,
+        options.folder,
+        options.template,
+        options.dtype,
+        options.max_shard_size,
+        options.chat,
     )
     if options.mark:
         write_json(options.mark, {"folder": options.folder.name, "nemo": identity(options.archive)})

@@ -14,6 +14,7 @@ import torch
 from sentencepiece import SentencePieceProcessor
 
 from cai.conversion import mistral_layout as layout
+from cai.conversion.chat_files import write_chat_files
 from cai.conversion.hf_folder import (
     CONFIG,
     TOKENIZER,
@@ -28,6 +29,7 @@ from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, Checkpoin
 from cai.errors import UserError, fail_if
 from cai.progress import Progress
 from cai.records import atomic, write_json
+from cai.templates import Template
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 PRECISIONS = {torch.bfloat16: "bf16", torch.float16: 16, torch.float32: 32}
@@ -151,11 +153,13 @@ def nemo_to_hf(
     template: Path | str | None = None,
     dtype: str = "source",
     max_shard_bytes: int = 5 * 10**9,
+    chat: Template | None = None,
 ) -> None:
     """Write the archive ``source`` as the Hugging Face folder ``target``.
 
     ``template`` is a model folder that lends its config.json and tokenizer files (the model that
-    training began with); without it the config is made from the archive. The folder appears when
+    training began with); without it the config is made from the archive. ``chat`` is the template
+    in which the model was trained: with it, other programs chat as ours do. The folder appears when
     it is complete. Raises :class:`cai.errors.UserError` for an archive it cannot convert, a
     template that does not fit, a target that is not empty and too little space.
     """
@@ -172,6 +176,8 @@ def nemo_to_hf(
             write_json(folder / CONFIG, described)
             (folder / TOKENIZER).write_bytes(tokenizer)
             _write_tokenizer_files(folder, template, tokenizer)
+            if chat is not None:
+                write_chat_files(folder, chat, _processor(tokenizer, archive.path))
             tensors = list(_tensors(archive, shape))
             with Progress(len(tensors), "converting", "tensors") as progress:
                 write_weights(folder, _counted(tensors, progress), wanted, max_shard_bytes)
