@@ -18,6 +18,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from cai import cli, servers
+from cai.conversion.stored import check_archive
 from cai.errors import UserError, fail_if
 from cai.generation.chat_model import ChatModel, derived_seed
 from cai.generation.conversation import Speaker, ask, converse
@@ -92,6 +93,8 @@ def _models(options: argparse.Namespace, settings: Settings) -> tuple[list[Named
     questions = [word for word in options.words if not word.endswith(".nemo")]
     fail_if(len(questions) > 1, f"expected one question, in quotes, found {questions}")
     if paths:
+        for path in filter(Path.is_file, paths):
+            check_archive(path)  # it may be a stranger's, and NeMo unpickles what it holds
         unique = len({path.stem for path in paths}) == len(paths)
         models = [Named(path.stem if unique else str(path), path, _kind(path)) for path in paths]
     else:

@@ -1,14 +1,13 @@
 """The sizes of a pretrained model: from its files where they are at hand, else as configured."""
 
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cai.cli import describe
+from cai.conversion.members import Members
 from cai.errors import UserError, fail_if
 from cai.records import read_json
 
@@ -124,12 +123,8 @@ def read_nemo(path: Path) -> ModelShape:
     """The shape of a ``.nemo`` archive, by its model_config.yaml and its tokenizer."""
     from cai.tokens import Tokenizer
 
-    try:
-        with tarfile.open(path) as archive:
-            names = (member for member in archive if member.name.endswith("model_config.yaml"))
-            config = yaml.safe_load(archive.extractfile(next(names)).read())
-    except (tarfile.TarError, StopIteration, yaml.YAMLError):
-        raise UserError(f"{path}: not a .nemo archive") from None
+    with Members(path) as members:
+        config = members.config()
     divisor = config.get("make_vocab_size_divisible_by") or 1
     padded = -(-Tokenizer(path).size // divisor) * divisor
     window = (config.get("window_size") or [None])[0]

@@ -1,10 +1,10 @@
 """How long a text is, in the tokens of the model that will see it."""
 
-import tarfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from cai.errors import UserError
+from cai.conversion.members import Members
+from cai.errors import UserError, fail_if
 
 
 class Tokenizer:
@@ -46,17 +46,11 @@ def _bytes(path: Path) -> bytes:
 
 
 def _from_archive(path: Path) -> bytes:
-    """The first tokenizer of a ``.nemo`` archive, a plain tar that may hold it twice."""
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.name.endswith("tokenizer.model"):
-                    return archive.extractfile(member).read()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except tarfile.TarError as error:
-        raise UserError(f"{path}: not a .nemo archive ({error})") from None
-    raise UserError(f"{path}: holds no tokenizer.model")
+    """The first tokenizer of a ``.nemo`` archive, which may hold it twice."""
+    with Members(path) as members:
+        name = next((name for name in members if name.endswith("tokenizer.model")), None)
+        fail_if(name is None, f"{path}: holds no tokenizer.model")
+        return members.read(name)
 
 
 class LengthLimit:

@@ -10,12 +10,12 @@ chunk by chunk inside the tar: neither memory nor disk ever holds the model a se
 import io
 import json
 import pickle
-import re
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from itertools import combinations
+from math import prod
 from typing import IO, Any
 
 import torch
@@ -30,10 +30,13 @@ from torch.distributed.checkpoint.metadata import (
     TensorStorageMetadata,
 )
 
-from cai.errors import UserError, fail_if
+from cai.conversion.checkpoint_index import Chunk, Sizes, Tensor
+from cai.conversion.members import CONFIG
+from cai.conversion.pickles import BadPickle
+from cai.conversion.stored import COPIED, WEIGHTS, Stored, StoredArchive, StoredFolder
+from cai.conversion.torch_files import stored_tensor
+from cai.errors import fail_if
 
-CONFIG = "model_config.yaml"
-WEIGHTS = "model_weights"
 BACKEND = {
     "sharded_backend": "torch_dist",
     "sharded_backend_version": 1,
@@ -42,9 +45,20 @@ BACKEND = {
 }
 BLOCK = 512  # tar's unit in bytes
 RECORD = 20 * BLOCK  # a tar file's length is a multiple of it
-COPIED = 2**24  # bytes that are copied at a time
 CHUNK_OVERHEAD = 4096  # bytes, more than torch.save adds to a tensor
-Sizes = tuple[int, ...]
+MOST_PARTS = 4096  # of a tensor that is put together
+STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
 
 
 class ArchiveWriter:
@@ -133,17 +147,25 @@ class CheckpointWriter:
             self._places[MetadataIndex(name)] = self._save([None])
             self._entries[name] = BytesStorageMetadata()
 
-    def copy(self, checkpoint: "Checkpoint", prefix: str) -> int:
+    def copy(self, checkpoint: Stored, prefix: str) -> int:
         """Write all that another checkpoint holds under names that begin so, bit for bit.
 
         Returns how many chunks of tensors and states that were.
         """
+        checkpoint.check(prefix)
         items = checkpoint.items(prefix)
-        for index, place in items:
+        for key, offsets, place in items:
             start = self._stream.tell() - self._start
             for block in checkpoint.blocks(place):
                 self._stream.write(block)
-            self._entries[index.fqn] = checkpoint.entry(index.fqn)
+            hint = None
+            if checkpoint.is_state(key):
+                self._entries[key] = BytesStorageMetadata()
+            else:
+                tensor = checkpoint.tensor(key)
+                self._entries[key] = _entry(tensor)
+                hint = [chunk.offsets for chunk in tensor.chunks].index(offsets)
+            index = MetadataIndex(key, offsets, hint)
             self._places[index] = _StorageInfo(self._file, start, place.length)
         return len(items)
 
@@ -170,84 +192,25 @@ class CheckpointWriter:
         return _StorageInfo(self._file, offset - self._start, length)
 
 
+def _entry(tensor: Tensor) -> TensorStorageMetadata:
+    """A tensor's entry in the metadata, as torch has it."""
+    chunks = [
+        ChunkStorageMetadata(torch.Size(chunk.offsets), torch.Size(chunk.sizes))
+        for chunk in tensor.chunks
+    ]
+    properties = TensorProperties(dtype=getattr(torch, tensor.dtype))
+    return TensorStorageMetadata(properties, torch.Size(tensor.shape), chunks)
+
+
 # --------------------------------------------------------------------------- reading
 
 
-class _Window(io.RawIOBase):
-    """A read-only, seekable part of a file."""
-
-    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
-        self._file, self._start, self._length, self._at = file, start, length, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
-        self._at = base + offset
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        target = memoryview(buffer)[: max(0, self._length - self._at)]
-        self._file.seek(self._start + self._at)
-        count = self._file.readinto(target)
-        self._at += count
-        return count
-
-
-class _MetadataUnpickler(pickle.Unpickler):
-    """Admits only what torch's checkpoint metadata consists of: a pickle can run any code."""
-
-    ALLOWED = re.compile(
-        r"torch\.distributed\.checkpoint\.(metadata|filesystem)\.\w+"
-        r"|torch\.(Size|bfloat16|float16|float32|strided|uint8|serialization\._get_layout)"
-        r"|pathlib(\._local)?\.\w*Path|collections\.(OrderedDict|defaultdict)"
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if not self.ALLOWED.fullmatch(f"{module}.{name}"):
-            raise pickle.UnpicklingError(f"unexpected {module}.{name}")
-        return super().find_class(module, name)
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    offsets: Sizes
-    sizes: Sizes
-    place: _StorageInfo
-
-
-class Checkpoint:
-    """Reads a torch distributed checkpoint, whichever ranks and sizes wrote it.
-
-    What kind of place it stands in, a tar or a folder, is said by a subclass, by :meth:`window`.
-    """
-
-    path: Path
-    _metadata: Metadata
-
-    def window(self, name: str) -> IO[bytes]:
-        """The content of one of the checkpoint's files, to be read and sought in."""
-        raise NotImplementedError
-
-    def names(self) -> list[str]:
-        """The names of all tensors."""
-        entries = self._metadata.state_dict_metadata
-        return sorted(key for key, entry in entries.items() if hasattr(entry, "chunks"))
-
-    def shape(self, key: str) -> Sizes:
-        """The global shape of a tensor."""
-        return tuple(self.entry(key).size)
+class _Tensors(Stored):
+    """Reads the tensors of a checkpoint, whichever ranks and sizes wrote it."""
 
     def dtype(self, key: str) -> torch.dtype:
         """The dtype of a tensor."""
-        return self.entry(key).properties.dtype
+        return getattr(torch, self.tensor(key).dtype)
 
     def read(self, key: str) -> torch.Tensor:
         """A whole tensor."""
@@ -261,154 +224,72 @@ class Checkpoint:
 
     def read_part(self, key: str, start: Sizes, sizes: Sizes) -> torch.Tensor:
         """The part of a tensor that begins at ``start``, put together from its chunks."""
-        overlaps = [(chunk, _overlap(chunk, start, sizes)) for chunk in self._chunks(key)]
+        overlaps = [(chunk, _overlap(chunk, start, sizes)) for chunk in self.tensor(key).chunks]
         overlaps = [(chunk, slices) for chunk, slices in overlaps if slices]
-        whole = [chunk for chunk, _ in overlaps if (chunk.offsets, chunk.sizes) == (start, sizes)]
-        if whole:
-            return self._load(whole[0])
-        part = torch.empty(sizes, dtype=self.dtype(key))
-        filled = 0
+        if [chunk for chunk, _ in overlaps] == [Chunk(start, sizes)]:
+            return self._load(key, overlaps[0][0])
+        fail_if(
+            not _covers([target for _, (_, target) in overlaps], sizes),
+            f"{self.path}: {key}: some of its chunks are missing, or overlap",
+        )
+        stored = sum(self.place(key, chunk.offsets).length for chunk, _ in overlaps)
+        dtype = self.dtype(key)
+        fail_if(stored < prod(sizes) * dtype.itemsize, f"{self.path}: {key}: cut short")
+        part = torch.empty(sizes, dtype=dtype)
         for chunk, (source, target) in overlaps:
-            part[target] = self._load(chunk)[source]
-            filled += part[target].numel()
-        fail_if(filled != part.numel(), f"{self.path}: {key}: some of its chunks are missing")
+            part[target] = self._load(key, chunk)[source]
         return part
 
-    def _chunks(self, key: str) -> Iterator[_Chunk]:
-        for chunk in self.entry(key).chunks:
-            place = self._metadata.storage_data.get(MetadataIndex(key, chunk.offsets))
-            fail_if(place is None, f"{self.path}: {key}: some of its chunks are missing")
-            yield _Chunk(tuple(chunk.offsets), tuple(chunk.sizes), place)
-
-    def _load(self, chunk: _Chunk) -> torch.Tensor:
-        place = chunk.place
-        with self.window(place.relative_path) as file:
-            window = _Window(file, place.offset, place.length)
-            try:
-                return torch.load(window, map_location="cpu", weights_only=True)
-            except (RuntimeError, pickle.UnpicklingError):
-                raise UserError(f"{self.path}: {place.relative_path}: damaged") from None
-
-    def entry(self, key: str) -> TensorStorageMetadata | BytesStorageMetadata:
-        """What the metadata says of a tensor or a state."""
-        entry = self._metadata.state_dict_metadata.get(key)
-        fail_if(entry is None, f"{self.path}: the weights have no tensor {key}")
-        return entry
-
-    def items(self, prefix: str) -> list[tuple[MetadataIndex, _StorageInfo]]:
-        """The chunks and states whose names begin so, in the order in which they are stored."""
-        places = self._metadata.storage_data.items()
-        chosen = [(index, place) for index, place in places if index.fqn.startswith(prefix)]
-        return sorted(chosen, key=lambda item: (item[1].relative_path, item[1].offset))
-
-    def blocks(self, place: _StorageInfo) -> Iterator[bytes]:
-        """What stands at a place, as it is stored, without ever holding much of it."""
-        left = place.length
-        with self.window(place.relative_path) as file:
-            file.seek(place.offset)
-            while left:
-                block = file.read(min(left, COPIED))
-                fail_if(not block, f"{self.path}: {place.relative_path}: cut short")
-                left -= len(block)
-                yield block
-
-    def _read_metadata(self) -> Metadata:
-        with self.window("metadata.json") as file:
-            backend = json.loads(file.read()).get("sharded_backend")
-        fail_if(
-            backend != "torch_dist",
-            f"{self.path}: sharded_backend: found {backend!r}; accepted: 'torch_dist'",
-        )
-        try:
-            with self.window(".metadata") as file:
-                return _MetadataUnpickler(io.BytesIO(file.read())).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError) as error:
-            raise UserError(f"{self.path}: .metadata cannot be read: {error}") from None
+    def _load(self, key: str, chunk: Chunk) -> torch.Tensor:
+        with self.opened(key, self.place(key, chunk.offsets)) as archive:
+            return _load_tensor(archive, chunk.sizes, self.dtype(key))
 
 
-class CheckpointFolder(Checkpoint):
-    """A checkpoint of a training run: a folder, in which the optimizer's state stands, too.
-
-    Raises :class:`cai.errors.UserError` if it is none.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._metadata = self._read_metadata()
-
-    def window(self, name: str) -> IO[bytes]:
-        """See :meth:`Checkpoint.window`."""
-        try:
-            return open(self.path / name, "rb", buffering=0)
-        except FileNotFoundError:
-            raise UserError(f"{self.path}: the checkpoint has no file {name}") from None
+class CheckpointFolder(_Tensors, StoredFolder):
+    """See :class:`cai.conversion.stored.StoredFolder`."""
 
 
-class NemoArchive(Checkpoint):
-    """Reads an uncompressed ``.nemo`` in place.
-
-    Use as a context manager. Raises :class:`cai.errors.UserError` if it is no such archive.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        fail_if(not self.path.is_file(), f"{path}: no such file")
-        try:
-            with tarfile.open(self.path, "r:") as tar:
-                members = [member for member in tar if member.isfile()]
-        except tarfile.ReadError:
-            raise UserError(
-                f"{path}: not a plain tar, or cut short; a compressed .nemo must be unpacked "
-                "and packed again with `tar -cf`"
-            ) from None
-        self._members = {_normal(m.name): (m.offset_data, m.size) for m in members}
-        self._file = open(self.path, "rb", buffering=0)
-        self.config = self._read_config()
-        self._metadata = self._read_metadata()
-
-    def __enter__(self) -> "NemoArchive":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-
-    def artifact(self, reference: str) -> bytes:
-        """The content of an artifact, named as in the config: ``nemo:<hash>_tokenizer.model``."""
-        return self._member(reference.removeprefix("nemo:"))
-
-    def others(self) -> list[str]:
-        """The names of all members but the weights: the configuration, the tokenizer ..."""
-        return [name for name in self._members if not name.startswith(f"{WEIGHTS}/")]
-
-    def window(self, name: str) -> IO[bytes]:
-        """See :meth:`Checkpoint.window`."""
-        return _Window(self._file, *self._place(f"{WEIGHTS}/{name}"))
-
-    def _place(self, name: str) -> tuple[int, int]:
-        fail_if(name not in self._members, f"{self.path}: the archive has no member {name}")
-        return self._members[name]
-
-    def _member(self, name: str) -> bytes:
-        start, length = self._place(name)
-        self._file.seek(start)
-        return self._file.read(length)
-
-    def _read_config(self) -> dict[str, Any]:
-        try:
-            config = yaml.safe_load(self._member(CONFIG))
-        except yaml.YAMLError:
-            config = None
-        fail_if(not isinstance(config, dict), f"{self.path}: {CONFIG} is no YAML mapping")
-        return config
+class NemoArchive(_Tensors, StoredArchive):
+    """See :class:`cai.conversion.stored.StoredArchive`."""
 
 
-def _normal(name: str) -> str:
-    return name.removeprefix("./")
+def _load_tensor(archive: zipfile.ZipFile, sizes: Sizes, dtype: torch.dtype) -> torch.Tensor:
+    """The tensor of a saved file, which must have this shape and dtype."""
+    stored = stored_tensor(archive)
+    kind = STORAGES[stored.storage]
+    if stored.sizes != sizes or kind != dtype:
+        raise BadPickle(f"found {list(stored.sizes)} of {kind}; its index says {list(sizes)}")
+    flat = torch.empty(stored.nbytes, dtype=torch.uint8)
+    target = memoryview(flat.numpy())
+    with archive.open(stored.member) as stream:
+        while target:
+            block = stream.read(min(len(target), COPIED))
+            if not block:
+                raise BadPickle("cut short")
+            target[: len(block)] = block
+            target = target[len(block) :]
+        stream.read(1)  # only now does it compare the check sum
+    return flat.view(kind).as_strided(stored.sizes, stored.strides, stored.offset)
 
 
-def _overlap(
-    chunk: _Chunk, start: Sizes, sizes: Sizes
-) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+Slices = tuple[slice, ...]
+
+
+def _covers(parts: list[Slices], sizes: Sizes) -> bool:
+    """Whether parts fill a region, each place of it once."""
+    volumes = [prod(part.stop - part.start for part in slices) for slices in parts]
+    return (
+        len(parts) <= MOST_PARTS
+        and sum(volumes) == prod(sizes)
+        and not any(_meet(one, other) for one, other in combinations(parts, 2))
+    )
+
+
+def _meet(one: Slices, other: Slices) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
+
+
+def _overlap(chunk: Chunk, start: Sizes, sizes: Sizes) -> tuple[Slices, Slices] | None:
     """Where a chunk and a region meet: the slices of the chunk and those of the region."""
     source, target = [], []
     for at, length, begin, wanted in zip(chunk.offsets, chunk.sizes, start, sizes, strict=True):
