@@ -3,9 +3,11 @@
 
     check_nemo.py --commands JSON --output REPORT [--image NAME]
 
-Runs with the Python of NeMo, such as the container's, and needs no GPU: it imports Hydra, never
-NeMo. The programs must exist, and their own Hydra configurations must take the overrides that the
-jobs give them. Other versions than those that this project is written for are a warning.
+Runs with the Python of NeMo, such as the container's, and needs no GPU. The programs must exist,
+and their own Hydra configurations must take the overrides that the jobs give them. With --imports, what they import is imported, in a process of its own, and where they
+write is written: a folder that is read-only in the container is told here, and not by the first job
+that has waited for GPUs. Other versions than those that this project is written for are a
+warning, and so is an import that fails for another reason, which may be the missing GPU.
 """
 
 import argparse
@@ -15,7 +17,9 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -39,6 +43,28 @@ RESOLVERS = (
     "gpu_name",
 )  # NeMo and its programs have them
 RUNNERS = ("hydra_runner", "entry_point")  # decorators that name a program's configuration
+IMPORTED = ("nemo", "nemo_aligner", "megatron", "pytriton")  # packages that write, or need much
+PATIENCE = 900.0  # seconds for all imports; a container on a busy file system takes its time
+UNWRITABLE = ("EROFS", "EACCES", "EPERM", "ENOTDIR", "ENOSPC", "EDQUOT")  # of errno
+# Imports modules and tells of each that failed: its name, the error, and the error's number.
+IMPORT = """
+import errno, importlib, json, os, sys
+failed = []
+for name in json.loads(sys.argv[1]):
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        code = errno.errorcode.get(getattr(error, "errno", None), "")
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        failed.append([name, type(error).__name__ + ": " + str(error), code, missing])
+written = {"HOME": os.path.expanduser("~")}
+for module, name in [("nemo.collections.nlp.models.nlp_model", "NEMO_NLP_TMP"),
+                     ("pytriton.constants", "PYTRITON_HOME")]:
+    if module in sys.modules and hasattr(sys.modules[module], name):
+        written[name] = str(getattr(sys.modules[module], name))
+print("\\n" + json.dumps([failed, written]), flush=True)
+os._exit(0)
+"""
 ALWAYS = ["hydra.output_subdir=null", "hydra/job_logging=stdout", "hydra.run.dir=."]
 
 
@@ -119,6 +145,58 @@ def problems(program: Path, overrides: Sequence[str]) -> Iterator[str]:
         yield f"{program.name}: {' '.join(str(error).split())}"
 
 
+def imports(program: Path) -> Iterator[str]:
+    """The modules of NeMo that a program imports, wherever it does so."""
+    for node in ast.walk(ast.parse(program.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [node.module]
+        yield from (name for name in names if name.partition(".")[0] in IMPORTED)
+
+
+def tried(programs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Import what programs import, and write where they write.
+
+    Returns:
+        What would stop the programs, too, and what may be due to this host; a line each.
+    """
+    modules = dict.fromkeys(name for program in programs for name in imports(Path(program)))
+    command = [sys.executable, "-c", IMPORT, json.dumps(list(modules))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        failed, folders = json.loads(done.stdout.strip().splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return [], [f"NeMo's imports took more than {PATIENCE:g} s here"]
+    except (IndexError, ValueError):
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        return [], [f"NeMo's imports ended with code {done.returncode} here: {last}"]
+    first = {told: (module, told, *why) for module, told, *why in reversed(failed)}.values()
+    sure = [f"{module}: {told}" for module, told, *why in first if _is_sure(*why)]
+    unsure = [
+        f"{module}: {' '.join(told.split())[:300]}: cannot be imported here, where there may be "
+        "no GPU"
+        for module, told, *why in first
+        if not _is_sure(*why)
+    ]
+    written = {**folders, "TMPDIR": tempfile.gettempdir()}
+    return [*sure, *filter(None, [unwritable(*each) for each in written.items()])], unsure
+
+
+def _is_sure(code: str, missing: str | None) -> bool:
+    """Whether an import fails wherever it is tried: nothing can be written, or NeMo is not there."""
+    return code in UNWRITABLE or (missing or "").partition(".")[0] in IMPORTED
+
+
+def unwritable(name: str, folder: str) -> str | None:
+    """Why nothing can be written into a folder, if so."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"{name}: {folder}: NeMo's programs write there: {error.strerror}"
+
+
 def read_commands(text: str) -> list[list[str]]:
     """The commands of ``--commands``: JSON, or the path of a file with JSON."""
     try:
@@ -147,6 +225,11 @@ def main() -> None:
     )
     parser.add_argument("--output", required=True, type=Path, help="report to write (JSON)")
     parser.add_argument("--image", help="name of the container's image, for the report")
+    parser.add_argument(
+        "--imports",
+        action="store_true",
+        help="import what the programs import, write where they do",
+    )
     options = parser.parse_args()
     commands = read_commands(options.commands)
     fail_if(
@@ -160,18 +243,23 @@ def main() -> None:
     for _, program, *overrides in map(filled, commands):
         found |= dict.fromkeys(problems(Path(program), overrides))
     fail_if(found, "\nerror: ".join(found))
+    programs = sorted({program for _, program, *_ in commands})
+    stopping, unsure = tried(programs) if options.imports else ([], [])
+    fail_if(stopping, "\nerror: ".join(stopping))
+    for line in unsure:
+        print(f"warning: {line}", file=sys.stderr)
     report = {
         "image": options.image,
         "python": sys.executable,
         "versions": versions,
-        "programs": sorted({program for _, program, *_ in commands}),
-        "warnings": warned,
+        "programs": programs,
+        "warnings": [*warned, *unsure],
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     partial = options.output.with_name(f".{options.output.name}.partial")
     partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, options.output)
-    print(f"{len(report['programs'])} programs of NeMo take their overrides: {options.output}")
+    print(f"{len(programs)} programs of NeMo take their overrides: {options.output}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 from cai.cli import json_option, run, split_commands
 from cai.errors import UserError, fail_if
 from cai.launch import Launch, Launcher
+from cai.process import with_variables
 
 
 def main() -> None:
@@ -36,11 +37,14 @@ def main() -> None:
     launcher = Launcher(options.launch)
     command = launcher.command(commands[0], {}, options.name)
     if options.dry_run:
-        variables = [f"{name}={value}" for name, value in launcher.environment({}).items()]
-        print(shlex.join([*variables, *command]))
+        given = launcher.environment({})
+        unset = [word for name, text in given.items() if text is None for word in ("-u", name)]
+        variables = [f"{name}={text}" for name, text in given.items() if text is not None]
+        around = ["env", *unset] if unset else []
+        print(shlex.join([*around, *variables, *command]))
         return
     try:
-        os.execvpe(command[0], command, {**os.environ, **launcher.environment({})})
+        os.execvpe(command[0], command, with_variables(launcher.environment({})))
     except OSError as error:
         raise UserError(f"{command[0]}: cannot be run: {error.strerror}") from None
 

@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.launch import Launch, Launcher, launch_of, outside, split
 from cai.preflight import check_surroundings, missing_key
+from cai.process import with_variables
 from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
@@ -23,6 +25,7 @@ SERVED = (*ASKED, "rewards", "comparison_rewards")
 JUDGED = ("preferences", "judged", "head_to_head", "judged_comparisons")
 TRAINED = ("sl_cai", "reward_model", "rl_cai")
 Resources = Mapping[str, Any]
+CONTAINERS = re.compile(r"pyxis: |\[ERROR\]|^FATAL: ")  # lines of pyxis, enroot and apptainer
 
 
 def check_jobs(
@@ -97,11 +100,13 @@ def check_nemo(settings: Settings, resources: Resources) -> None:
     command = [settings.nemo.python, "scripts/check_nemo.py", "--commands", json.dumps(commands)]
     launcher = Launcher(launch)
     where = "" if launcher.is_direct else " in a short CPU job"
+    # on this machine the first job imports the same, and has waited for nothing
+    tries = [] if launcher.is_direct else ["--imports"]
     print(f"checks NeMo's configurations{where}", file=sys.stderr, flush=True)
     try:
         done = subprocess.run(
-            launcher.command([*command, "--output", str(report), *image], {}, "check_nemo"),
-            env={**os.environ, **launcher.environment({})},
+            launcher.command([*command, "--output", str(report), *image, *tries], {}, "check_nemo"),
+            env=with_variables(launcher.environment({})),
             capture_output=True,
             text=True,
         )
@@ -109,11 +114,17 @@ def check_nemo(settings: Settings, resources: Resources) -> None:
         raise UserError(f"nemo.python: {error.filename}: {error.strerror}") from None
     said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     ours = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    fail_if(done.returncode, "\nerror: ".join(ours or said[-3:]))
+    fail_if(done.returncode, "\nerror: ".join(ours or _telling(said)))
     for line in said:
         if line.startswith("warning: "):
             print(line, file=sys.stderr)
     write_json(report, read_json(report) | {"asked": asked})
+
+
+def _telling(said: Sequence[str]) -> list[str]:
+    """Why a container did not start, which srun's last lines do not say; else these."""
+    reasons = [line for line in said if CONTAINERS.search(line)]
+    return reasons or list(said[-3:])
 
 
 def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str, Launch]:
@@ -168,8 +179,9 @@ def unseen(settings: Settings, found: Mapping[str, Launch]) -> Iterator[str]:
 
     On a login node that may be no mistake, so a dry run warns of it and a run refuses.
     """
-    for container in sorted({launch.container for launch in found.values()} - {None}):
-        if container.startswith(("/", "./", "../")) and not Path(container).exists():
+    files = {launch.container for launch in found.values() if launch.names_a_file}
+    for container in sorted(files):
+        if not Path(container).expanduser().exists():
             yield f"profile: container: {container}: no such file on this host"
     for mount in sorted({mount for launch in found.values() for mount in launch.mounts}):
         if not Path(mount.partition(":")[0]).exists():

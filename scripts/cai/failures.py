@@ -24,6 +24,7 @@ WHOLE = 3  # jobs with the same failure that are shown in full
 WIDTH = 300  # characters of a line that are shown
 
 RULES_ERROR = re.compile(r"^error: ")  # of our programs: one line, for a user
+LOGS_END = re.compile(r"; its log (?P<log>.+) ends:$|, which ends:$")
 LAST_OF_A_TRACE = re.compile(r"^(?:\[?(?:rank)?\d+\]?: ?)?(?:[a-z_]\w*\.)*\w*(?:Error|Exception)\b")
 HYDRA = re.compile(r"^(?:\[?(?:rank)?\d+\]?: ?)?Error executing job with overrides")
 SYSTEMS_ERROR = re.compile(
@@ -212,7 +213,7 @@ def _again(job: Job) -> str:
     """One line about a submission that failed, by what Snakemake said of it and the logs."""
     cause = _cause(job, None)
     own = [line for _, lines in cause.excerpts or [] for line in lines if RULES_ERROR.match(line)]
-    why = f": {own[0].removeprefix('error: ')[:WIDTH]}" if own else ""
+    why = f": {_sentence(own[0]).removeprefix('error: ')[:WIDTH]}" if own else ""
     which = f" ({job.which})" if job.which else ""
     submission = f"rule {job.rule}: submission {job.submission}{which}"
     return f"{submission} {cause.reason}{why}; it is submitted again"
@@ -314,7 +315,7 @@ def _marked(lines: Sequence[str]) -> list[str]:
     """
     ours = [line for line in lines if RULES_ERROR.match(line)]
     if ours:
-        return [ours[-1].removesuffix(", which ends:")]
+        return [_sentence(ours[-1])]
     hydra = next((at for at, line in enumerate(lines) if HYDRA.match(line)), None)
     traces = [at for at, line in enumerate(lines) if LAST_OF_A_TRACE.match(line)]
     if hydra is not None:
@@ -323,6 +324,11 @@ def _marked(lines: Sequence[str]) -> list[str]:
     if traces:
         return _paragraph(lines[traces[-1] :])
     return _systems(lines)
+
+
+def _sentence(line: str) -> str:
+    """A line of ours without the announcement of the log's last lines, which are shown beside."""
+    return LOGS_END.sub(lambda found: f"; log: {found['log']}" if found["log"] else "", line)
 
 
 def _paragraph(lines: Sequence[str]) -> list[str]:

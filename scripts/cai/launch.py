@@ -23,8 +23,24 @@ from cai.cli import describe
 from cai.errors import UserError, fail_if
 
 LOOPBACK = "127.0.0.1"
+VARIABLE = re.compile(r"[A-Za-z_]\w*")
 GRES = re.compile(r"gpu(?::(?=[\w.-]*[A-Za-z])[\w.-]+)?(?::(?P<count>\d+))?")
 PORT = 'from cai.process import free_port; print(free_port(""))'
+# An image has a Python and libraries of its own; the host's paths would lead it astray.
+HOSTS_OWN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+LANGUAGE = ("LANG", "LC_ALL")  # pyxis drops them where they are not named
+THREADS = (  # Snakemake sets them for each job, to 1 where a rule has no threads
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+)
+CONTAINER_OPTIONS = {  # NeMo writes into the image's folders, which are read-only by default
+    "pyxis": ["--container-writable"],
+    "apptainer": ["--writable-tmpfs"],
+}
+IMAGES = {"pyxis": ".sqsh", "apptainer": ".sif"}  # how the names of files end
+STEP_GRACE = 60.0  # seconds for the tasks to end, and for the image to be removed
+NAMED = "--container-name"
+HOME = ".envs/home"  # of NeMo's programs in a container, for what they keep between runs
 
 
 def _words(value: Any) -> Any:
@@ -32,12 +48,18 @@ def _words(value: Any) -> Any:
 
 
 def _variables(value: Any) -> Any:
-    pairs = [word.partition("=") for word in _words(value)] if isinstance(value, str) else None
-    if pairs is None:
+    if not isinstance(value, str):
         return value
-    if not all(name and equals for name, equals, _ in pairs):
-        raise ValueError("expected NAME=VALUE, separated by spaces")
-    return {name: text for name, _, text in pairs}
+    found: dict[str, str | None] = {}
+    for word in _words(value):
+        name, equals, text = word.partition("=")
+        if not equals and VARIABLE.fullmatch(name.removeprefix("-")) and name.startswith("-"):
+            found[name[1:]] = None
+        elif equals and VARIABLE.fullmatch(name):
+            found[name] = text
+        else:
+            raise ValueError("expected NAME=VALUE or -NAME, separated by spaces")
+    return found
 
 
 def _mounts(value: Any) -> Any:
@@ -70,9 +92,14 @@ class Launch(BaseModel):
     mounts: Annotated[list[str], BeforeValidator(_mounts)] = Field(
         [], description="host:container[:flags], beside the working directory"
     )
-    environment: Annotated[dict[str, str], BeforeValidator(_variables)] = {}
+    environment: Annotated[dict[str, str | None], BeforeValidator(_variables)] = Field(
+        {}, description="variables of NeMo's programs; None: one that they must not have"
+    )
     mpi: str | None = Field(None, description="of srun: --mpi")
     srun_options: Annotated[list[str], BeforeValidator(_words)] = []
+    container_options: Annotated[list[str] | None, BeforeValidator(_words)] = Field(
+        None, description="further options of the container; None: those that make it writable"
+    )
     address: str = Field("{node}", description="how other nodes reach a node of this name")
     allocation: list[str] = Field(
         [], description="options of srun that ask for an own allocation, outside of any job"
@@ -83,9 +110,13 @@ class Launch(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Launch":
-        contained = self.launcher in ("pyxis", "apptainer")
-        if contained and not self.container:
+        if self.contained and not self.container:
             raise ValueError(f"launcher {self.launcher} needs a container")
+        if any(option.startswith(NAMED) for option in [*self.srun_options, *self.writable]):
+            raise ValueError(
+                f"srun_options: found {NAMED}; accepted: none, for two steps on a node would both "
+                "make the container of that name"
+            )
         if self.gres and not GRES.fullmatch(self.gres):
             raise ValueError(f"gres: expected gpu:N or gpu:TYPE:N, found {self.gres}")
         try:
@@ -97,6 +128,40 @@ class Launch(BaseModel):
         if self.launcher == "direct" and (self.nodes > 1 or self.first_node):
             raise ValueError(f"launcher direct runs on one node, found {self.nodes} nodes")
         return self
+
+    @property
+    def contained(self) -> bool:
+        """Whether programs run in a container."""
+        return self.launcher in ("pyxis", "apptainer")
+
+    @property
+    def writable(self) -> list[str]:
+        """Options of the container beside its image and mounts."""
+        if self.container_options is not None:
+            return self.container_options
+        return CONTAINER_OPTIONS.get(self.launcher, [])
+
+    @property
+    def image(self) -> str | None:
+        """The container; a file's absolute path, since a name without a slash is a registry's.
+
+        Raises:
+            UserError: it is named as a file of this folder, and there is none.
+        """
+        if not self.container:
+            return None
+        path = Path(self.container).expanduser()
+        if path.is_file():
+            return os.path.abspath(path)
+        missing = self.names_a_file and not path.is_absolute()  # others may be a node's own
+        fail_if(missing, f"container: {self.container}: no such file in {os.getcwd()}")
+        return self.container
+
+    @property
+    def names_a_file(self) -> bool:
+        """Whether the container must be a file: a path, or a name that ends as files do."""
+        name = self.container or ""
+        return name.startswith(("/", "./", "../", "~")) or name.endswith(tuple(IMAGES.values()))
 
     @property
     def devices(self) -> int:
@@ -135,11 +200,14 @@ RESOURCES = {  # the names under which a profile gives them
     "environment": "environment",
     "mpi": "mpi_type",
     "srun_options": "srun_options",
+    "container_options": "container_options",
     "address": "node_address",
     "minutes": "runtime",
     "margin": "stop_before",
     "attempt": "attempt",
 }
+
+EMPTY = ("container_options",)  # for which an empty text says something: there are none
 
 
 def launch_of(resources: Mapping[str, Any], rule: str = "") -> Launch:
@@ -148,8 +216,13 @@ def launch_of(resources: Mapping[str, Any], rule: str = "") -> Launch:
     Raises:
         UserError: the resource, what was found and what is accepted.
     """
-    given = {field: resources[name] for field, name in RESOURCES.items() if resources.get(name)}
-    if given.get("cpus_per_task", 1) < 0:  # the executor's way to ask for none
+    given = {
+        field: resources[name]
+        for field, name in RESOURCES.items()
+        if resources.get(name) is not None and (resources[name] != "" or field in EMPTY)
+    }
+    cpus = given.get("cpus_per_task")
+    if isinstance(cpus, int) and cpus < 0:  # the executor's way to ask for none
         del given["cpus_per_task"]
     return _checked(given, rule)
 
@@ -166,9 +239,9 @@ def split(resources: Mapping[str, Any], rule: str = "") -> tuple[Launch, Launch]
     whole = launch_of(resources, rule)
     where = _where(rule)
     if whole.nodes > 1:
-        critic = resources.get("critic_nodes") or 1
+        critic = _given(resources, "critic_nodes", 1)
         fail_if(
-            not 0 < critic < whole.nodes,
+            not _is_from(1, critic, whole.nodes - 1),
             f"{where}critic_nodes: must be from 1 to {whole.nodes - 1} of {whole.nodes} nodes, "
             f"found {critic}",
         )
@@ -180,9 +253,10 @@ def split(resources: Mapping[str, Any], rule: str = "") -> tuple[Launch, Launch]
         whole.devices < 2,
         f"{where}critic_gpus: PPO on one node needs 2 GPUs or more, found {whole.gres}",
     )
-    gpus, critic = whole.devices, resources.get("critic_gpus") or whole.devices // 2
+    gpus = whole.devices
+    critic = _given(resources, "critic_gpus", gpus // 2)
     fail_if(
-        not 0 < critic < gpus,
+        not _is_from(1, critic, gpus - 1),
         f"{where}critic_gpus: must be from 1 to {gpus - 1} of {gpus} GPUs, found {critic}",
     )
     memory = resources.get("mem_mb")
@@ -205,6 +279,17 @@ def outside(resources: Mapping[str, Any], rule: str = "", minutes: int = 15) -> 
     }
     asked = [f"--{name}={value}" for name, value in options.items() if value]
     return launch_of(resources, rule).model_copy(update={"allocation": asked})
+
+
+def _given(resources: Mapping[str, Any], name: str, default: int) -> Any:
+    """A resource as it was given, 0 among them; the default where it was not."""
+    value = resources.get(name)
+    return default if value is None or value == "" else value
+
+
+def _is_from(least: int, value: Any, most: int) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and least <= value <= most
 
 
 def _share(whole: Launch, first: int, gpus: int, mem_mb: Any) -> Launch:
@@ -259,11 +344,61 @@ class Launcher:
         program = self.sized(command)
         if self.is_direct:
             return program
-        return [*self._srun(name, [*self.launch.environment, *environment]), *self._inside(program)]
+        given = self.environment(environment)
+        kept = [name for name, value in given.items() if value is not None]
+        return [*self._srun(name, kept), *self._inside(program)]
 
-    def environment(self, own: Mapping[str, str]) -> dict[str, str]:
-        """The variables that a program is started with, beside those of this process."""
-        return {**self.launch.environment, **self._devices(), **own}
+    def environment(self, own: Mapping[str, str]) -> dict[str, str | None]:
+        """The variables that a program is started with, beside those of this process.
+
+        What the profile gives (``environment``) wins over what is worked out here, and the
+        program's own over both. None: one that this process may have and the program must not.
+        """
+        return {
+            **self._threads(),
+            **self._containers(),
+            **self._devices(),
+            **self.launch.environment,
+            **own,
+        }
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, name: str
+    ) -> process.Program:
+        """Start a program in the background.
+
+        Args:
+            command: the program and its arguments.
+            environment: variables of its own.
+            log: where its output goes.
+            name: of the job step, which no other step of the job has at the same time.
+        """
+        line, given = self.command(command, environment, name), self.environment(environment)
+        if self.is_direct:
+            return process.Program(line, log, given)
+        return process.Program(line, log, given, ask=lambda: end_step(name), grace=STEP_GRACE)
+
+    def _threads(self) -> dict[str, str | None]:
+        """Threads of a process: Snakemake's shell sets 1, for jobs that are one process."""
+        cpus = self.launch.cpus_per_task
+        if cpus is not None:
+            each = cpus * (self.launch.devices if self.launch.one_task else 1)
+            return dict.fromkeys(THREADS, str(each))
+        return {} if self.is_direct else dict.fromkeys(THREADS)
+
+    def _containers(self) -> dict[str, str | None]:
+        """What a container needs, and what of the host has no place in it."""
+        if not self.launch.contained:
+            return {}
+        found: dict[str, str | None] = dict.fromkeys(HOSTS_OWN)
+        language = {name: os.environ[name] for name in LANGUAGE if os.environ.get(name)}
+        found |= language or {"LANG": "C.UTF-8"}
+        if self.launch.launcher == "pyxis":  # apptainer takes it as an option only
+            found["HOME"] = _home()
+        if not self.launch.gres:
+            # NVIDIA's images ask for all GPUs, and a node without a driver then refuses to start
+            found["NVIDIA_VISIBLE_DEVICES"] = "void"
+        return found
 
     def _devices(self) -> dict[str, str]:
         """A part of this machine's GPUs; with srun, Slurm gives each step its own."""
@@ -295,7 +430,7 @@ class Launcher:
         )
         srun = Launcher(place.model_copy(update={"launcher": "srun"}))
         asked = srun.command([sys.executable, "-c", PORT], {}, "port")
-        there = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+        there = process.with_variables({"PYTHONPATH": str(Path(__file__).parent.parent)})
         done = subprocess.run(asked, capture_output=True, text=True, env=there)
         said = done.stdout.strip()
         fail_if(not said.isdecimal(), f"{shlex.join(asked[:6])} ...: {done.stderr.strip()[-300:]}")
@@ -321,13 +456,15 @@ class Launcher:
         }
         if launch.launcher == "pyxis":
             options |= {
-                "container-image": launch.container,
+                "container-image": launch.image,
                 "container-mounts": ",".join([f"{os.getcwd()}:{os.getcwd()}", *launch.mounts]),
                 "container-workdir": os.getcwd(),
                 "container-env": ",".join(sorted(set(variables))) or None,
             }
         given = [f"--{key}={value}" for key, value in options.items() if value is not None]
-        own = ["--no-container-mount-home"] if launch.launcher == "pyxis" else []
+        own = []
+        if launch.launcher == "pyxis":
+            own = ["--no-container-mount-home", *launch.writable]
         sharing = launch.allocation or (["--overlap"] if launch.mem_mb is None else ["--exact"])
         return ["srun", *given, *sharing, *own, *launch.srun_options]
 
@@ -337,8 +474,19 @@ class Launcher:
         here = os.getcwd()
         binds = [option for bind in [here, *self.launch.mounts] for option in ("--bind", bind)]
         gpus = ["--nv"] if self.launch.gres else []
-        options = ["--no-home", *gpus, "--pwd", here, *binds]
-        return ["apptainer", "exec", *options, self.launch.container, *program]
+        options = [*self.launch.writable, "--home", _home(), *gpus, "--pwd", here, *binds]
+        return ["apptainer", "exec", *options, self.launch.image, *program]
+
+
+def _home() -> str:
+    """A folder for what programs in a container keep under HOME; it is made if it is not there.
+
+    It is the same one on all nodes, since the working directory is on a file system that they
+    share. The user's own home is left out: its packages and settings are not the image's.
+    """
+    folder = Path.cwd() / HOME
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder)
 
 
 def filled(command: Sequence[str], words: Mapping[str, object]) -> list[str]:
@@ -363,6 +511,27 @@ def nodes_of_the_job() -> list[str]:
     fail_if(not job, "this launcher needs a Slurm job: run snakemake with --profile slurm")
     given = _slurm("squeue", "--noheader", "--jobs", job, "--format", "%N")
     return _slurm("scontrol", "show", "hostnames", given).split()
+
+
+def end_step(name: str) -> bool:
+    """Ask Slurm to end a step of this job: SIGTERM to its tasks, and to nothing else.
+
+    A signal to srun would be answered by SIGKILL for what cleans up after the tasks, too, and an
+    image that was unpacked for the step would stay on the node.
+
+    Returns:
+        Whether there is such a step, and Slurm has been told.
+    """
+    job = os.environ.get("SLURM_JOB_ID", "")
+    try:
+        steps = _slurm("squeue", "--noheader", "--steps", "--jobs", job, "--format", "%i|%j")
+        known = (line.strip().partition("|") for line in steps.splitlines())
+        found = [step for step, _, called in known if called == name]
+        for step in found:
+            _slurm("scancel", "--signal=TERM", step)
+        return bool(found)
+    except UserError:
+        return False
 
 
 def _slurm(*command: str) -> str:

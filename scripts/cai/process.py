@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cai.errors import UserError
@@ -22,6 +22,11 @@ def free_port(host: str = "127.0.0.1") -> int:
         return probe.getsockname()[1]
 
 
+def with_variables(given: Mapping[str, str | None]) -> dict[str, str]:
+    """The variables of this process with those that are given, and without those that are None."""
+    return {name: text for name, text in {**os.environ, **given}.items() if text is not None}
+
+
 _libc = ctypes.CDLL(None)  # loaded here: between fork and exec there is no time for it
 
 
@@ -36,12 +41,27 @@ class Program:
     Should this process be killed outright, the kernel ends the program; since it goes by the
     thread that started the program, start it in the main thread.
 
+    Args:
+        argv: the command.
+        log: what its output is added to.
+        env: variables beside those of this process; None: one that it must not have.
+        ask: another way to tell the program to end than SIGTERM; returns whether it could.
+        grace: seconds that the program then has.
+
     Raises:
         UserError: there is no such program.
     """
 
-    def __init__(self, argv: Sequence[str], log: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        log: Path,
+        env: Mapping[str, str | None] | None = None,
+        ask: Callable[[], bool] | None = None,
+        grace: float = GRACE,
+    ) -> None:
         self.argv, self.log = list(argv), Path(log)
+        self._ask, self._grace = ask, grace
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as stream:
             try:
@@ -50,7 +70,7 @@ class Program:
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **(env or {})},
+                    env=with_variables(env or {}),
                     start_new_session=True,
                     preexec_fn=_end_with_parent,
                 )
@@ -70,13 +90,18 @@ class Program:
 
     def stop(self) -> None:
         """End the process group: SIGTERM, and SIGKILL after a grace time."""
+        if self._ask and self.poll() is None and self._ask():
+            self._ended_within(self._grace)
         self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            pass
+        self._ended_within(GRACE)
         self._signal(signal.SIGKILL)  # children that outlive their leader
         self._process.wait()
+
+    def _ended_within(self, seconds: float) -> None:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
 
     def _signal(self, number: signal.Signals) -> None:
         try:

@@ -176,10 +176,8 @@ class Training:
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Program:
         own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
-        own |= {"NCCL_ALGO": "Tree", **environment}
         filled = [_fill(argument, fills) for argument in command]
-        started = launcher.command(filled, own, f"{self.what}-{role}")
-        return Program(started, log, launcher.environment(own))
+        return launcher.start(filled, {**own, **environment}, log, f"{self.what}-{role}")
 
     def _watch(
         self, programs: Sequence[Program], answers: Callable[[], bool] = lambda: True

@@ -1,9 +1,10 @@
 """The check inside NeMo's container needs Hydra only, and tells each problem in one line."""
 
 import json
+import subprocess
 
 import pytest
-from tests.contract.conftest import STAND_INS
+from tests.contract.conftest import ROOT, STAND_INS
 
 from cai import nemo
 from cai.contract import commands
@@ -109,3 +110,26 @@ def test_another_version_is_a_warning(check_nemo, tmp_path, monkeypatch):
     assert done.returncode == 0
     assert done.stderr == f"warning: {warning}\n"
     assert json.loads(output.read_text())["warnings"] == [warning]
+
+
+def test_what_the_programs_import_is_imported_and_what_they_cannot_write_is_told(tmp_path):
+    """As in a container whose root is read-only: NeMo makes a folder in HOME at its import."""
+    wrapper, program = ROOT / "envs/nemo-cpu/python", ROOT / "scripts/check_nemo.py"
+    asked = ["--commands", json.dumps([["python", SFT, *DATA]]), "--imports"]
+    homes = {"writable": tmp_path / "home", "read-only": tmp_path / "file"}
+    (tmp_path / "file").touch()  # where nothing can be made
+    said = {
+        name: subprocess.run(
+            ["env", f"HOME={home}", wrapper, program, *asked, "--output", tmp_path / name],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        for name, home in homes.items()
+    }
+    assert said["writable"].returncode == 0, said["writable"].stderr
+    assert (tmp_path / "home/.cache/huggingface/nemo_nlp_tmp").is_dir()
+    assert said["read-only"].returncode == 2 and not (tmp_path / "read-only").exists()
+    first, *_, last = said["read-only"].stderr.splitlines()
+    assert first.startswith("error: nemo_aligner.") and "NotADirectoryError" in first
+    assert last.startswith(f"error: HOME: {homes['read-only']}: NeMo's programs write there: ")

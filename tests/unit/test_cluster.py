@@ -95,6 +95,31 @@ def test_what_this_host_does_not_see_is_a_warning_and_stops_a_run(tmp_path, monk
         cluster.check_start(settings, resources, {"preferences"})
 
 
+def test_a_file_of_an_image_is_looked_for_without_a_folder_too():
+    """pyxis would ask a registry for it."""
+    _, warnings = told(profile({"container": "nemo.sqsh"}))
+    assert warnings == ["profile: container: nemo.sqsh: no such file on this host"]
+
+
+SRUN_OF_PYXIS = """#!/bin/sh
+echo 'slurmstepd: error: pyxis: container start failed with error code: 1' >&2
+echo 'slurmstepd: error: pyxis:     [ERROR] Command not found: nvidia-container-cli' >&2
+echo 'slurmstepd: error: spank: required plugin spank_pyxis.so: task_init() failed' >&2
+echo 'slurmstepd: error: Failed to invoke spank plugin stack' >&2
+echo 'srun: error: cpu1: task 0: Exited with exit code 1' >&2
+exit 1
+"""
+
+
+def test_why_a_container_did_not_start_is_told(demo, tmp_path, monkeypatch):
+    srun = tmp_path / "srun"
+    srun.write_text(SRUN_OF_PYXIS)
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{PATH}")
+    with pytest.raises(UserError, match=r"\[ERROR\] Command not found: nvidia-container-cli"):
+        cluster.check_nemo(demo(), {"launcher": "pyxis", "container": "nemo"})
+
+
 def test_an_images_name_is_not_looked_for_on_this_host():
     _, warnings = told(profile({"container": "nvcr.io#nvidia/nemo:25.02"}))
     assert warnings == []

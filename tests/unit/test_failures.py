@@ -47,7 +47,8 @@ rule healed:
     output: "healed"
     log: "logs/healed.log"
     retries: 1
-    shell: "[ -e once ] || {{ touch once; echo 'error: not yet' > {log}; exit 1; }}; touch {output}"
+    params: error="error: the server died; its log a/b.log ends:"
+    shell: "[ -e once ] || {{ touch once; echo {params.error:q} > {log}; exit 1; }}; touch {output}"
 rule trained:
     output: "trained"
     log: job="logs/trained.log", nemo="logs/nemo.log", critic="logs/critic.log"
@@ -92,8 +93,8 @@ def test_a_job_without_its_output_is_told(said):
 
 
 def test_a_failure_that_a_retry_healed_is_a_line_but_no_failure(said):
-    again = "rule healed: submission 1 failed (exit code 1): not yet; it is submitted again"
-    assert again in said
+    again = "the server died; log: a/b.log; it is submitted again"
+    assert f"rule healed: submission 1 failed (exit code 1): {again}" in said
     assert "healed" not in report(said)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cai.errors import UserError
 from cai.launch import Launch, Launcher, launch_of, split
+from cai.process import with_variables
 
 ROOT = Path(__file__).parent.parent.parent
 COUNTS = st.integers(1, 16)
@@ -63,7 +64,19 @@ def test_a_part_of_the_gpus_that_the_user_has_left_visible(monkeypatch):
         ),
         ({"runtime": -1}, "runtime: Input should be greater than or equal to 1, found -1"),
         ({"nodes": 2}, "launcher direct runs on one node, found 2 nodes"),
-        ({"environment": "HF_HOME"}, "environment: expected NAME=VALUE, separated by spaces"),
+        (
+            {"environment": "HF_HOME"},
+            "environment: expected NAME=VALUE or -NAME, separated by spaces",
+        ),
+        ({"launcher": "srun", "nodes": 2, "critic_nodes": 0}, "critic_nodes: must be from 1 to 1"),
+        ({"gres": "gpu:8", "critic_gpus": 0}, "critic_gpus: must be from 1 to 7 of 8 GPUs"),
+        ({"gres": "gpu:8", "critic_gpus": 2.5}, "critic_gpus: must be from 1 to 7 of 8 GPUs"),
+        ({"nodes": 0}, "nodes: Input should be greater than or equal to 1, found 0"),
+        ({"runtime": 0}, "runtime: Input should be greater than or equal to 1, found 0"),
+        (
+            {"launcher": "pyxis", "container": "a", "srun_options": "--container-name=nemo"},
+            "srun_options: found --container-name; accepted: none",
+        ),
         ({"launcher": "srun", "nodes": 2, "critic_nodes": 2}, "critic_nodes: must be from 1 to 1"),
         ({"gres": "gpu:8", "critic_gpus": 8}, "critic_gpus: must be from 1 to 7 of 8 GPUs"),
         ({"gres": "gpu:1"}, "critic_gpus: PPO on one node needs 2 GPUs or more, found gpu:1"),
@@ -77,14 +90,121 @@ def test_a_mistake_in_the_profile_is_told_in_one_line(resources, told):
     assert "\n" not in line
 
 
-def test_variables_that_the_image_must_not_replace_are_named_to_pyxis():
-    launch = Launch(launcher="pyxis", container="x.sqsh", environment="NCCL_DEBUG=INFO A='b c'")
-    line = Launcher(launch).command(["nemo"], {"MASTER_PORT": "1"})
-    assert "--container-env=A,MASTER_PORT,NCCL_DEBUG" in line
-    assert Launcher(launch).environment({"MASTER_PORT": "1"}) == {
-        **{"NCCL_DEBUG": "INFO", "A": "b c"},
-        "MASTER_PORT": "1",
-    }
+def test_variables_that_the_image_must_not_replace_are_named_to_pyxis(here):
+    launch = Launch(launcher="pyxis", container="x", environment="NCCL_DEBUG=INFO A='b c'")
+    launcher = Launcher(launch)
+    given = launcher.environment({"MASTER_PORT": "1"})
+    assert given.items() >= {"NCCL_DEBUG": "INFO", "A": "b c", "MASTER_PORT": "1"}.items()
+    names = named_to_pyxis(launcher.command(["nemo"], {"MASTER_PORT": "1"}))
+    assert names == {name for name, text in given.items() if text is not None}
+
+
+def named_to_pyxis(line):
+    (option,) = [word for word in line if word.startswith("--container-env=")]
+    return set(option.partition("=")[2].split(","))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contained(launcher, **fields):
+    return Launcher(Launch(launcher=launcher, container="/images/nemo", **fields))
+
+
+@pytest.mark.parametrize("kind", ["pyxis", "apptainer"])
+def test_programs_in_a_container_can_write_and_have_a_home_that_is_not_the_users(here, kind):
+    """NeMo makes folders in HOME when it is imported, and images are read-only by default."""
+    launcher = contained(kind, gres="gpu:8")
+    line = launcher.command(["nemo"], {})
+    home = here / ".envs/home"
+    assert home.is_dir()
+    if kind == "pyxis":
+        assert {"--container-writable", "--no-container-mount-home"} <= set(line)
+        assert launcher.environment({})["HOME"] == str(home) and "HOME" in named_to_pyxis(line)
+    else:
+        assert "--writable-tmpfs" in line
+        assert line[line.index("--home") + 1] == str(home)
+
+
+@pytest.mark.parametrize("kind", ["pyxis", "apptainer"])
+def test_a_profile_says_otherwise_about_the_container(here, kind):
+    resources = {"launcher": kind, "container": "/images/nemo", "environment": "HOME=/tmp/mine"}
+    launcher = Launcher(launch_of({**resources, "container_options": ""}))
+    line = launcher.command(["nemo"], {})
+    assert not {"--container-writable", "--writable-tmpfs"} & set(line)
+    assert launcher.environment({})["HOME"] == "/tmp/mine"
+    chosen = launch_of({**resources, "container_options": "--a --b=c"})
+    assert [word for word in Launcher(chosen).command(["x"], {}) if word in ("--a", "--b=c")]
+
+
+def test_a_container_does_not_get_what_is_the_hosts_own(here, monkeypatch):
+    hosts = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH"), "/host")
+    for name, text in {**hosts, "LANG": "de_DE.UTF-8", "OTHER": "1"}.items():
+        monkeypatch.setenv(name, text)
+    launcher = contained("pyxis")
+    found = with_variables(launcher.environment({}))
+    assert not hosts.keys() & found.keys() and found["OTHER"] == "1"
+    assert found["LANG"] == "de_DE.UTF-8"
+    assert "LANG" in named_to_pyxis(launcher.command(["nemo"], {}))
+    chosen = contained("pyxis", environment="PYTHONPATH=/opt/mine")
+    assert with_variables(chosen.environment({}))["PYTHONPATH"] == "/opt/mine"
+    without = Launcher(Launch(launcher="srun"))
+    assert with_variables(without.environment({}))["PYTHONPATH"] == "/host"
+
+
+def test_a_job_without_gpus_does_not_ask_for_them_in_a_container(here):
+    """The images of NVIDIA ask for all: on a node without a driver they would not start."""
+    assert contained("pyxis").environment({})["NVIDIA_VISIBLE_DEVICES"] == "void"
+    assert "NVIDIA_VISIBLE_DEVICES" not in contained("pyxis", gres="gpu:1").environment({})
+
+
+@pytest.mark.parametrize(
+    ("fields", "threads"),
+    [
+        ({"cpus_per_task": 8, "gres": "gpu:4"}, "8"),
+        ({"cpus_per_task": 8, "gres": "gpu:4", "one_task": True}, "32"),
+        ({}, None),
+        ({"cpus_per_task": 8, "environment": "OMP_NUM_THREADS=3"}, "3"),
+    ],
+)
+def test_a_process_has_the_threads_of_its_cpus(monkeypatch, fields, threads):
+    """Snakemake's shell sets them to 1."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    given = Launcher(Launch(launcher="srun", **fields)).environment({})
+    assert with_variables(given).get("OMP_NUM_THREADS") == threads
+
+
+def test_on_this_machine_threads_stay_as_they_are(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert with_variables(Launcher().environment({}))["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_variable_can_be_set_and_taken_away(monkeypatch):
+    monkeypatch.setenv("NCCL_ALGO", "Ring")
+    assert with_variables(Launcher().environment({}))["NCCL_ALGO"] == "Ring"
+    for text, value in (("NCCL_ALGO=Tree", "Tree"), ("-NCCL_ALGO", None)):
+        launch = launch_of({"environment": text})
+        again = Launch.model_validate_json(launch.model_dump_json(exclude_defaults=True))
+        assert with_variables(Launcher(again).environment({})).get("NCCL_ALGO") == value
+
+
+def test_an_image_of_this_folder_is_named_by_its_whole_path(here):
+    """pyxis takes a name without a slash for one of a registry."""
+    launcher = Launcher(Launch(launcher="pyxis", container="nemo.sqsh"))
+    with pytest.raises(UserError, match=r"container: nemo\.sqsh: no such file in "):
+        launcher.command(["nemo"], {})
+    (here / "nemo.sqsh").touch()
+    assert f"--container-image={here}/nemo.sqsh" in launcher.command(["nemo"], {})
+    named = Launcher(Launch(launcher="pyxis", container="nvcr.io#nvidia/nemo:25.02"))
+    assert "--container-image=nvcr.io#nvidia/nemo:25.02" in named.command(["nemo"], {})
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(0, 3600), (5, 3300), (None, 2700), (90, 1800)])
+def test_a_training_stops_so_many_minutes_before_the_end(given, seconds):
+    assert launch_of({"runtime": 60, "stop_before": given}).seconds == seconds
 
 
 def test_a_launcher_that_needs_slurm_says_so_outside_of_it(monkeypatch):

@@ -112,8 +112,7 @@ class Served:
         filled = [argument.replace(FREE_PORT, port) for argument in self._command]
         # torch's rendezvous has a fixed port by default: two servers on a node would collide
         own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
-        command = launcher.command(filled, own, "server")
-        self._program = Program(command, self.log, launcher.environment(own))
+        self._program = launcher.start(filled, own, self.log, "server")
         url = f"http://127.0.0.1:{port}"
         began = time.monotonic()
         deadline = began + self._start_timeout
