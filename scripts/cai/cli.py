@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from cai.errors import UserError
+from cai.shown import shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,7 +43,7 @@ def _raise_terminated(signum: int, frame: object) -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {shown(message)}", file=sys.stderr, flush=True)
     raise SystemExit(code)
 
 

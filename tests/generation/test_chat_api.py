@@ -8,7 +8,7 @@ import pytest
 from tests.loopback import Answer, Call
 
 from cai.errors import UserError
-from cai.generation.chat_api import GIVE_UP_AFTER, ChatClient, ChatSettings
+from cai.generation.chat_api import ChatClient, ChatSettings
 from cai.generation.client import Failed
 from cai.generation.journal import Journal
 from cai.generation.serving import ServerFailed
@@ -158,43 +158,79 @@ def test_a_slow_answer_is_asked_for_again(loopback):
 def test_a_conversation_that_fails_leaves_the_others_alone(loopback, tmp_path):
     def picky(call: Call) -> Answer:
         text = call.body["messages"][-1]["content"]
-        return {"long": Answer("too long", 400), "bad": Answer("boom", 500)}.get(text, well(call))
+        long = Answer("the prompt is too long", 400)
+        return {"long": long, "bad": Answer("boom", 500)}.get(text, well(call))
 
     server = loopback(picky)
     texts = ["a", "long", "b", "bad"]
-    with Journal(tmp_path / "j") as journal:
-        answers = client_of(server, journal).answers([ask(text) for text in texts], "judge")
-        assert len(journal) == 2
-    assert answers == [
+    expected = [
         "A",
-        Failed("the judge refuses: HTTP 400: too long"),
+        Failed("refused by the service (too_long)"),
         "B",
         Failed("no answer from the judge: HTTP 500: boom"),
     ]
-    asked = Counter(call.body["messages"][-1]["content"] for call in server.calls)
-    assert asked == {"a": 1, "long": 1, "b": 1, "bad": 3}
+    for asked in ({"a": 1, "long": 1, "b": 1, "bad": 3}, {"bad": 3}):
+        with Journal(tmp_path / "j") as journal:
+            answers = client_of(server, journal).answers([ask(text) for text in texts], "judge")
+        assert answers == expected
+        found = Counter(call.body["messages"][-1]["content"] for call in server.calls)
+        assert {text: found[text] for text in texts if found[text]} == asked
+        server.calls.clear()
 
 
 @pytest.mark.parametrize(
-    ("status", "message"),
-    [(401, f"refuses the key in {VARIABLE}"), (403, VARIABLE), (404, "no model 'big-judge'")],
+    ("answer", "message"),
+    [
+        (Answer("no", 401), f"refuses the key in {VARIABLE}.* HTTP 401: no"),
+        (Answer("no", 403), VARIABLE),
+        (Answer("no", 404), r"no such service, or no such model there: HTTP 404: no"),
+        (Answer("pay", 402), r"the account is exhausted: HTTP 402: pay"),
+        (Answer({"error": {"code": "insufficient_quota"}}, 429), "exhausted.*insufficient_quota"),
+        (Answer("", 307, {"Location": "http://x"}), "moved.* to http://x"),
+    ],
 )
-def test_what_is_wrong_for_all_ends_the_run(loopback, status, message):
-    server = loopback(lambda call: Answer("no", status))
-    with pytest.raises(UserError, match=message):
-        client_of(server, in_flight=1).answers([ask(str(n)) for n in range(50)], "judge")
-    assert len(server.calls) == 1
+@pytest.mark.parametrize("first", [0, 22])
+def test_what_is_wrong_for_all_ends_the_run(loopback, answer, message, first):
+    server = loopback(lambda call: well(call) if len(server.calls) <= first else answer)
+    journal = Journal(None)
+    with pytest.raises(UserError, match=rf"^{server.url}/v1/chat/completions: .*{message}"):
+        client_of(server, journal, in_flight=1).answers([ask(str(n)) for n in range(40)], "judge")
+    assert len(server.calls) == first + 1
+    assert len(journal) == first
 
 
 def test_a_service_that_fails_again_and_again_is_given_up(loopback):
     def stops(call: Call) -> Answer:
-        return well(call) if len(server.calls) <= 10 else Answer("bad parameter", 400)
+        return well(call) if len(server.calls) <= 10 else Answer("boom", 500)
 
     server, journal = loopback(stops), Journal(None)
-    with pytest.raises(ServerFailed, match=r"in a row failed; the last: .*bad parameter"):
+    with pytest.raises(ServerFailed, match=r"answers nothing: HTTP 500: boom"):
         client_of(server, journal, in_flight=1).answers([ask(str(n)) for n in range(500)], "judge")
     assert len(journal) == 10
-    assert len(server.calls) <= 10 + GIVE_UP_AFTER + 1
+
+
+def test_a_service_that_filters_most_is_not_given_up_and_is_not_asked_again(loopback, tmp_path):
+    """A red team's prompts: the filter's refusals are no failures of the service."""
+    filtered = Answer({"error": {"code": "content_filter", "message": "filtered"}}, 400)
+
+    def filters(call: Call) -> Answer:
+        return well(call) if call.body["messages"][-1]["content"].endswith("7") else filtered
+
+    server = loopback(filters)
+    questions = [ask(str(n)) for n in range(120)]
+    for asked in (120, 0):
+        with Journal(tmp_path / "j") as journal:
+            answers = client_of(server, journal).answers(questions, "judge")
+        assert answers.count(Failed("refused by the service (content_filter)")) == 108
+        assert len(server.calls) == asked
+        server.calls.clear()
+
+
+def test_a_service_that_refuses_every_request_is_the_users_mistake(loopback):
+    server, journal = loopback(lambda call: Answer("temperature must be 1", 400)), Journal(None)
+    with pytest.raises(UserError, match="refuses all requests: HTTP 400: temperature must be 1"):
+        client_of(server, journal, in_flight=1).answers([ask(str(n)) for n in range(50)], "judge")
+    assert (len(server.calls), len(journal)) == (2, 0)
 
 
 def echoes(status: int, shown: str):

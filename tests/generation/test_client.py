@@ -328,7 +328,7 @@ def test_one_prompt_that_is_refused_fails_alone(loopback):
 
     answers = client_of(loopback(picky)).complete([request("short"), request("x" * 11)], "x")
     assert answers[0] == Completion("ok", "stop")
-    assert answers[1] == Failed("the server cannot generate: prompt too long")
+    assert answers[1] == Failed("refused by the service (bad_request)")
 
 
 @pytest.mark.parametrize(

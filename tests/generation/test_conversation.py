@@ -14,7 +14,7 @@ from tests.loopback import Answer, Call
 from cai.errors import UserError
 from cai.generation.chat_model import ChatModel
 from cai.generation.client import Client, ClientSettings
-from cai.generation.conversation import Speaker, printable
+from cai.generation.conversation import Speaker
 from cai.generation.journal import Journal
 from cai.generation.serving import Served
 from cai.sampling import Sampling
@@ -76,10 +76,6 @@ def test_a_system_text_needs_a_place(loopback):
     client = Client(Served(None, "http://x", "unused"), Journal(None), "m", ClientSettings())
     with pytest.raises(UserError, match="the template of tiny has no system turn"):
         Speaker("tiny", ChatModel(client, bare), "Be kind.")
-
-
-def test_a_model_does_not_steer_the_terminal():
-    assert printable("a\x1b[2Jb\tc\nd\x07\u0301\u96ea") == "a\ufffd[2Jb\tc\nd\ufffd\u0301\u96ea"
 
 
 CONVERSE = """

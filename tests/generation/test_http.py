@@ -4,14 +4,24 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-import requests
 from tests.loopback import Answer
 
-from cai.generation.http import Refused, TimedOut, Transient, exchange, in_flight, persist
+from cai.generation.http import (
+    Flow,
+    OutOfService,
+    Refused,
+    TimedOut,
+    Transient,
+    Unreachable,
+    exchange,
+    in_flight,
+    persist,
+)
+from cai.generation.session import open_session
 
 
 def ask(url: str, **options) -> str:
-    return exchange(requests.Session(), "PUT", url, **{"timeout": 5, "json": {}, **options})
+    return exchange(open_session(), "PUT", url, **{"timeout": 5, "json": {}, **options})
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
@@ -21,7 +31,7 @@ def test_statuses_that_may_pass(loopback, status):
         ask(server.url)
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_statuses_that_stay(loopback, status):
     server = loopback(lambda call: Answer("no", status))
     with pytest.raises(Refused, match=f"HTTP {status}: no"):
@@ -31,14 +41,45 @@ def test_statuses_that_stay(loopback, status):
 def test_a_redirect_is_not_followed(loopback):
     target = loopback(lambda call: Answer("here"))
     server = loopback(lambda call: Answer("", 307, {"Location": target.url}))
-    with pytest.raises(Refused, match="HTTP 307"):
+    with pytest.raises(OutOfService, match=f"HTTP 307: to {target.url}"):
         ask(server.url)
     assert target.calls == []
 
 
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 405, 410])
+def test_statuses_that_end_the_job(loopback, status):
+    server = loopback(lambda call: Answer("no", status))
+    with pytest.raises(
+        OutOfService, match=rf"^{server.url}/v1\?key=\.\.\.: .*HTTP {status}: no; wh"
+    ):
+        ask(f"{server.url.replace('//', '//me:secret@')}/v1?key=secret")
+
+
 def test_no_server():
-    with pytest.raises(Transient, match="no connection"):
+    with pytest.raises(Unreachable, match=r"no connection \(Connection refused\)"):
         ask("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:8000/v1", "ftp://x/v1", "x", "http://", "http://[::1", "http://a b/"),
+        *("http://x:99999/", "http://" + "x" * 70 + ".y/", "http://\ud83d/"),
+    ],
+)
+def test_what_is_no_address_ends_the_job(url):
+    with pytest.raises(OutOfService, match="no address of a service"):
+        ask(url)
+
+
+def test_a_service_that_cannot_be_reached_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr("cai.generation.http._backoff", lambda state: 0.01)
+    monkeypatch.setattr("cai.generation.http.PATIENCE", 0.3)
+    flow = Flow(8)
+    with pytest.raises(
+        OutOfService, match=r"^http://127\.0\.0\.1:9/x: .*cannot be reached.*refused"
+    ):
+        persist(lambda: ask("http://127.0.0.1:9/x"), 10_000, threading.Event(), flow)
 
 
 def test_a_late_answer(loopback):

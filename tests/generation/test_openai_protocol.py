@@ -191,12 +191,12 @@ def test_what_one_kind_of_server_answered_is_not_asked_of_another(serve, loopbac
 
 def test_one_prompt_that_is_refused_fails_alone(serve):
     def picky(call: Call) -> Answer:
-        return Answer("too long", 400) if len(call.body["prompt"]) > 20 else choice()
+        return Answer("the prompt is too long", 400) if len(call.body["prompt"]) > 20 else choice()
 
     answers = client_of(serve(picky)).complete([request("short"), request("x" * 99)], "x")
     assert answers == [
         Completion("ok", "stop"),
-        Failed("the server cannot generate: HTTP 400: too long"),
+        Failed("refused by the service (too_long)"),
     ]
 
 

@@ -75,13 +75,16 @@ def test_a_pair_without_any_readable_vote_is_dropped_with_its_text(judge, asked)
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    ("refusal", "by"),
     [
-        says(None, refusal="I can't help with that."),
-        {"choices": [{"message": {"content": "(A)"}, "finish_reason": "content_filter"}]},
+        (says(None, refusal="I can't help with that."), "the model"),
+        (
+            {"choices": [{"message": {"content": "(A)"}, "finish_reason": "content_filter"}]},
+            "content_filter",
+        ),
     ],
 )
-def test_a_refusal_is_counted_once_and_not_asked_again(judge, asked, refusal) -> None:
+def test_a_refusal_is_counted_once_and_not_asked_again(judge, asked, refusal, by) -> None:
     def reply(body: dict, number: int) -> dict:
         return refusal if "neighbour 3?" in str(body) else says(better(body))
 
@@ -90,7 +93,7 @@ def test_a_refusal_is_counted_once_and_not_asked_again(judge, asked, refusal) ->
         step.rows(*asked(**chat(service, {})))
         step.rows(*asked(**chat(service, {})))
     assert len(service.bodies) == 5
-    assert step.report["failed"] == {"the judge refuses to answer": 1}
+    assert step.report["failed"] == {f"refused by the service ({by})": 1}
 
 
 def test_log_probabilities_are_soft_labels(judge, asked) -> None:

@@ -17,21 +17,30 @@ import requests
 from pydantic import BaseModel, ConfigDict, Field
 from requests.auth import AuthBase
 
-from cai.digests import digest
+from cai.digests import canonical_json, digest
 from cai.errors import UserError, fail_if
 from cai.generation.choices import probability_of_a
-from cai.generation.http import SHOWN, Flow, Refused, Transient, exchange, in_flight, persist
+from cai.generation.http import (
+    SHOWN,
+    Flow,
+    OutOfService,
+    Refused,
+    Transient,
+    exchange,
+    in_flight,
+    persist,
+)
 from cai.generation.journal import Journal
 from cai.generation.openai_protocol import counted
+from cai.generation.proof import HELLO, Proof
 from cai.generation.protocol import Failed
 from cai.generation.serving import ServerFailed
+from cai.generation.session import open_session
 from cai.generation.usage import Usage
 from cai.progress import Progress
 from cai.templates import Message
 
 GIVE_UP_AFTER = 24  # failures in a row: the service is at fault, not the conversations
-NOT_THERE = (301, 302, 303, 307, 308, 404, 405, 410)
-REFUSED = "the judge refuses to answer"
 CHOICE = MappingProxyType(  # what asks for the probabilities of (A) and (B)
     # 5 alternatives of a token: all services that give any give as many
     {"max_tokens": 16, "temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": 5}
@@ -107,6 +116,7 @@ class ChatClient:
         self._flow = Flow(settings.in_flight)
         self._stop = threading.Event()
         self._local = threading.local()
+        self._proven: Proof | None = None
 
     def answers(self, conversations: Sequence[Sequence[Message]], what: str) -> list[str | Failed]:
         """The model's next turn in each conversation, in their order.
@@ -138,6 +148,8 @@ class ChatClient:
                 if isinstance(answer, Failed):
                     failed[key] = answer
                     self.usage.answered(key, None)
+                    if answer.kept is not None:
+                        self._journal.put(key, answer.kept, self._model, _sampling(bodies[key]))
                 else:
                     self._journal.put(key, answer, self._model, _sampling(bodies[key]))
                     self.usage.answered(key, answer.get("tokens"))
@@ -150,9 +162,8 @@ class ChatClient:
         if isinstance(value, str):
             value = {"text": value}
         self.usage.answered(key, value.get("tokens"), reused=True)
-        if "refusal" in value:
-            return Failed(REFUSED)
-        return ChatAnswer(value["text"], value.get("finish", "stop"), value.get("p_a"))
+        refused = Failed.kept_as(value)
+        return refused or ChatAnswer(value["text"], value.get("finish", "stop"), value.get("p_a"))
 
     def _ask_all(
         self, keys: list[str], bodies: dict[str, dict]
@@ -168,7 +179,8 @@ class ChatClient:
             return self._ask(bodies[key], secret)
 
         for key, answer in in_flight(ask, keys, self._settings.in_flight, self._stop):
-            failures = failures + 1 if isinstance(answer, Failed) else 0
+            may_pass = isinstance(answer, Failed) and answer.kept is None
+            failures = failures + 1 if may_pass else 0
             if failures == GIVE_UP_AFTER:
                 raise ServerFailed(
                     f"{self._url}: {failures} requests in a row failed; the last: {answer.reason}"
@@ -203,20 +215,30 @@ class ChatClient:
 
     def _ask(self, body: dict[str, Any], secret: str | None) -> dict[str, Any] | Failed:
         try:
-            post = partial(self._post, body, secret)
-            return persist(post, self._settings.retries, self._stop, self._flow)
-        except Refused as error:
-            if error.status in (401, 403):
-                raise UserError(
-                    f"{self._url} refuses the key in {self._key_variable}: {error}"
-                ) from None
-            if error.status in NOT_THERE:
-                raise UserError(
-                    f"{self._url}: no such service, or no model {self._model!r}: {error}"
-                ) from None
-            return Failed(f"the judge refuses: {error}")
-        except Transient as error:
-            return Failed(f"no answer from the judge: {error}")
+            answer = self._proof(secret).answer(_form(body), lambda: self._send(body, secret))
+        except OutOfService as error:
+            name = self._key_variable
+            key = f"the key in {name}" if name else "requests without a key (key_variable)"
+            raise OutOfService(error.address, error.fault, key) from None
+        if isinstance(answer, Refused):
+            return Failed.refused(answer.fault)
+        if isinstance(answer, Transient):
+            return Failed(f"no answer from the judge: {answer}")
+        return answer
+
+    def _send(self, body: dict[str, Any], secret: str | None) -> dict[str, Any]:
+        post = partial(self._post, body, secret)
+        return persist(post, self._settings.retries, self._stop, self._flow)
+
+    def _proof(self, secret: str | None) -> Proof:
+        """What tells a conversation that fails from a service that fails."""
+        if self._proven is None:
+            self._proven = Proof(
+                lambda form: self._send(_trivial(form), secret),
+                lambda error: ServerFailed(f"{self._url}: refuses all requests: {error}"),
+                lambda error: ServerFailed(f"{self._url}: answers nothing: {error}"),
+            )
+        return self._proven
 
     def _post(self, body: dict[str, Any], secret: str | None) -> dict[str, Any]:
         """What is kept of the answer: text and finish, or refusal; tokens if told; P(A) if asked.
@@ -263,7 +285,7 @@ class ChatClient:
     def _session(self, secret: str | None) -> requests.Session:
         """This thread's connection, kept open between requests."""
         if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
+            self._local.session = open_session()
             self._local.session.auth = _Bearer(secret)
         return self._local.session
 
@@ -272,6 +294,18 @@ def _tokens(answer: dict[str, Any]) -> dict[str, Any]:
     """The numbers of tokens of prompt and answer, if the service tells them."""
     counts = counted(answer)
     return {"tokens": counts} if counts else {}
+
+
+def _form(body: Mapping[str, Any]) -> str:
+    """What requests have in common: all but the texts of their turns."""
+    roles = [turn["role"] for turn in body["messages"]]
+    return canonical_json({**body, "messages": roles})
+
+
+def _trivial(form: str) -> dict[str, Any]:
+    """A request of a form with a word in place of each text."""
+    body = json.loads(form)
+    return {**body, "messages": [{"role": role, "content": HELLO} for role in body["messages"]]}
 
 
 def _sampling(body: Mapping[str, Any]) -> str:

@@ -194,12 +194,17 @@ class Client:
         with Progress(len(different), what) as progress:
             progress.advance(len(different) - sum(map(len, batches)), reused=True)
             for outcomes in self._ask_all(batches, read):
-                good = {k: v for k, v in outcomes.items() if not isinstance(v, Failed)}
+                kept = {k: v.kept if isinstance(v, Failed) else v for k, v in outcomes.items()}
+                good = {key: value for key, value in kept.items() if value is not None}
                 asked = different[next(iter(outcomes))]  # all of a batch have the same parameters
                 self._journal.put_all(good, *self._origin(asked))
                 failed |= {k: v for k, v in outcomes.items() if isinstance(v, Failed)}
                 progress.advance(len(outcomes))
-        return [failed.get(q.key) or self._journal.get(q.key) for q in questions]
+        return [failed.get(question.key) or self._kept(question.key) for question in questions]
+
+    def _kept(self, key: str) -> Any:
+        value = self._journal.get(key)
+        return Failed.kept_as(value) or value
 
     def _origin(self, question: Question) -> tuple[str, str]:
         """What the journal names an answer's model and sampling by."""

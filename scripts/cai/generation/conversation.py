@@ -11,6 +11,7 @@ from cai.errors import fail_if
 from cai.generation.chat_model import ChatModel, derived_seed
 from cai.generation.client import Failed
 from cai.sampling import Sampling
+from cai.shown import shown
 from cai.templates import Message
 
 COMMANDS = "/reset begins a new conversation, /quit (or the end of the input) ends"
@@ -50,10 +51,10 @@ class Speaker:
         asked: list[Message] = [*self._messages, {"role": "user", "content": question}]
         [reply] = self._model.replies([asked], sampling, seed, None)
         if isinstance(reply, Failed):
-            return f"(no answer: {reply.reason}; {COMMANDS})"
+            return f"(no answer: {shown(reply.reason)}; {COMMANDS})"
         if not self._forgets:
             self._messages = [*asked, {"role": "assistant", "content": reply.text}]
-        return printable(reply.text) + (CUT if reply.finish == "length" else "")
+        return shown(reply.text) + (CUT if reply.finish == "length" else "")
 
 
 def converse(speakers: Sequence[Speaker], sampling: Sampling, seed: int) -> None:
@@ -103,8 +104,3 @@ def _lines() -> Iterator[str]:
         except (EOFError, KeyboardInterrupt):
             print("\n" * terminal, end="")
             return
-
-
-def printable(text: str) -> str:
-    """The text without control characters: a model must not steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -1,17 +1,19 @@
 """What all protocols share: one retry policy, and calls in flight, as many as a server bears."""
 
+import http.client
 import queue
 import re
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+import urllib3
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -22,12 +24,22 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from cai.errors import UserError
+from cai.generation import faults
+from cai.generation.faults import Fault
+from cai.generation.session import TooLarge, body_of, open_session, until
+from cai.shown import MOST, one_line
+
 CONNECT_TIMEOUT = 10.0  # seconds
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between two attempts
-LONGEST_RETRY_AFTER = 600.0  # seconds; a server that asks for more is not waited for longer
 BLOT = "[key]"
-SHOWN = 300  # characters of a server's answer that are shown in a message
+SHOWN = MOST  # characters of a server's answer that are shown in a message
 LOOK = 0.5  # seconds after which a thread that waits for its turn looks whether all is over
+ANSWER_BYTES = 2**23  # of an answer that are accepted, unless a protocol expects more
+ERROR_BYTES = 2**16  # of an error's body that are looked at
+PATIENCE = 10.0  # seconds in which a service that has not answered yet must be reached
+LONG_PATIENCE = 60.0  # seconds for one that has answered before
+DRAIN = 20.0  # seconds that answers under way get when the service ends the job
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,25 +48,89 @@ Result = TypeVar("Result")
 class Transient(Exception):
     """A failure that may pass: no connection, an overloaded or broken server, a garbled answer."""
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    cause = "server"
+    address = "the service"  # until it is known
+
+    def __init__(
+        self, reason: str, retry_after: float | None = None, fault: Fault | None = None
+    ) -> None:
         super().__init__(reason)
-        self.retry_after = retry_after
+        self.fault = fault or Fault("moment", self.cause, reason, retry_after=retry_after)
+        self.retry_after = self.fault.retry_after
 
 
 class Busy(Transient):
     """The server is given more than it can do: HTTP 429 or 503."""
 
+    cause = "busy"
+
 
 class TimedOut(Transient):
     """The server took the request and did not answer in time."""
+
+    cause = "timeout"
+
+
+class Unreachable(Transient):
+    """No connection to the server can be made."""
+
+    cause = "unreachable"
+
+
+class Garbled(Transient):
+    """The answer is in no known form."""
+
+    cause = "garbled"
 
 
 class Refused(Exception):
     """The server answered that it will not do this; asking again would change nothing."""
 
-    def __init__(self, reason: str, status: int = 200) -> None:
+    def __init__(self, reason: str, status: int = 200, fault: Fault | None = None) -> None:
         super().__init__(reason)
-        self.status = status
+        self.fault = fault or Fault("prompt", "bad_request", reason, status)
+        self.status = self.fault.status
+
+
+class OutOfService(UserError):
+    """The account or the service is at fault: no question will be answered, so the job ends."""
+
+    def __init__(self, address: str, fault: Fault, key: str = "the key") -> None:
+        self.address, self.fault = address, fault
+        told = ENDS[fault.cause].format(key=key)
+        super().__init__(f"{address}: {told}: {fault.reason}; {KEPT}")
+
+
+KEPT = "what was answered is kept, run the same command again when this is mended"
+ENDS = {
+    "key": "the service refuses {key}, or what it may do",
+    "quota": "the account is exhausted",
+    "not found": "no such service, or no such model there",
+    "redirect": "the service has moved; expected is its final address",
+    "address": "this is no address of a service",
+    "unreachable": "the service cannot be reached",
+}
+_MOMENTS = {"busy": Busy, "timeout": TimedOut, "unreachable": Unreachable, "garbled": Garbled}
+
+
+def raised(fault: Fault, address: str) -> Exception:
+    """The exception that stands for a fault: Transient, Refused or OutOfService."""
+    if fault.kind == "service":
+        return OutOfService(address, fault)
+    if fault.kind == "prompt":
+        return Refused(fault.reason, fault=fault)
+    return _MOMENTS.get(fault.cause, Transient)(fault.reason, fault=fault)
+
+
+def address_of(url: str) -> str:
+    """A URL as it is shown: without what may be a secret in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return one_line(url)
+    host = parts.netloc.rpartition("@")[2]
+    query = re.sub("=[^&]*", "=...", parts.query)
+    return one_line(urlunsplit((parts.scheme, host, parts.path, query, "")))
 
 
 def direct_session(connections: int = 1) -> requests.Session:
@@ -62,10 +138,7 @@ def direct_session(connections: int = 1) -> requests.Session:
 
     It keeps so many connections open, for as many threads.
     """
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("http://", HTTPAdapter(pool_maxsize=connections))
-    return session
+    return open_session(connections, direct=True)
 
 
 class Flow:
@@ -76,12 +149,23 @@ class Flow:
     overloaded (:class:`Busy`, :class:`TimedOut`) halves the limit, once for all requests that were
     under way together. A server's Retry-After pauses all of them.
 
+    A server that cannot be reached is waited for, but not for ever: for ``PATIENCE`` seconds at
+    first, for ``LONG_PATIENCE`` once it has answered.
+
+    Args:
+        most: requests that may be under way at a time.
+        proven: whether the service is known to answer. If not, requests are made one by one until
+            one is answered, so that a service that is not there is not asked a hundred times.
+
     Source: Chiu and Jain 1989, "Analysis of the increase and decrease algorithms for congestion
     avoidance in computer networks".
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, proven: bool = True) -> None:
         self._most = most
+        self._proven = proven
+        self._answered = False
+        self._unreached: float | None = None  # since when
         self._limit = float(most)
         self._under_way = 0
         self._cuts = 0
@@ -91,24 +175,44 @@ class Flow:
     @property
     def limit(self) -> int:
         """Requests that may be under way at a time."""
-        return int(self._limit)
+        return int(self._limit) if self._proven else 1
 
     @contextmanager
     def turn(self, stop: threading.Event) -> Iterator[None]:
         """Wait for a turn, and learn from what becomes of the request that is made in it.
 
         When ``stop`` is set there is nothing to wait for any more: the turn is given at once.
+
+        Raises:
+            OutOfService: the server cannot be reached, for too long now.
         """
         cuts = self._enter(stop)
         try:
             yield
         except Transient as failure:
             self._leave(cuts, failure)
+            if self._is_gone(failure):
+                raise OutOfService(failure.address, failure.fault) from None
             raise
         except BaseException:
             self._leave(cuts, None)
             raise
         self._leave(cuts, None, good=True)
+
+    def prove(self) -> None:
+        """Know that the service answers: as many requests may be made as it bears."""
+        with self._changed:
+            self._proven = self._answered = True
+            self._changed.notify_all()
+
+    def _is_gone(self, failure: Transient) -> bool:
+        with self._changed:
+            if not isinstance(failure, Unreachable):
+                self._unreached = None
+                return False
+            now = time.monotonic()
+            self._unreached = now if self._unreached is None else self._unreached
+            return now - self._unreached > (LONG_PATIENCE if self._answered else PATIENCE)
 
     def _enter(self, stop: threading.Event) -> int:
         with self._changed:
@@ -124,6 +228,8 @@ class Flow:
         with self._changed:
             self._under_way -= 1
             if good:
+                self._proven = self._answered = True
+                self._unreached = None
                 self._limit = min(self._limit + 1 / self._limit, self._most)
             if isinstance(failure, Busy | TimedOut) and cuts == self._cuts:
                 self._limit = max(self._limit / 2, 1.0)
@@ -140,40 +246,103 @@ def exchange(
     *,
     timeout: float,
     secret: str | None = None,
+    most: int = ANSWER_BYTES,
     **options: Any,
 ) -> str:
     """Send one request and return the text of the answer if its status is 200.
 
-    Redirects are not followed: they would carry a prompt to a place that nobody configured.
+    Redirects are not followed: they would carry a prompt, or a key, to a place that nobody
+    configured. Every failure is sorted, see :mod:`cai.generation.faults`.
 
     Args:
-        timeout: seconds that the server may stay silent once it is connected.
+        session: of :func:`cai.generation.session.open_session`.
+        timeout: seconds for the whole answer, however it comes.
         secret: a text that is blotted out of whatever the server answers.
+        most: bytes of the answer that are accepted.
 
     Raises:
-        Transient: no connection, HTTP 408, 425 or 5xx; :class:`Busy` for 429 and 503,
-            :class:`TimedOut` for a late answer.
-        Refused: any other status.
+        Transient: it may pass.
+        Refused: the server will not answer this.
+        OutOfService: it will not answer anything.
     """
-    limits = (CONNECT_TIMEOUT, timeout)
+    limits = (min(CONNECT_TIMEOUT, timeout), timeout)
+    options |= {"timeout": limits, "allow_redirects": False, "stream": True}
     try:
-        response = session.request(method, url, timeout=limits, allow_redirects=False, **options)
-    except requests.exceptions.ReadTimeout:
-        raise TimedOut(f"no answer within {timeout:g} s") from None
-    except requests.exceptions.InvalidURL as error:
-        raise Refused(str(error), 400) from None
-    except requests.exceptions.RequestException as error:
-        raise Transient(f"no connection ({type(error).__name__})") from None
-    status = response.status_code
-    text = blot(response.content.decode("utf-8", "replace"), secret)
-    if status == 200:
+        with until(time.monotonic() + timeout), session.request(method, url, **options) as response:
+            status, headers = response.status_code, response.headers
+            good = status == 200
+            content = body_of(response, most if good else ERROR_BYTES, cut=not good)
+    except TooLarge:
+        raise Garbled(f"an answer of more than {most / 1e6:.0f} MB") from None
+    except (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+        ValueError,  # UnicodeError too: of a URL, or of an answer's head
+    ) as error:
+        failure = raised(_of_connection(error, timeout), address_of(url))
+        if isinstance(failure, Transient):
+            failure.address = address_of(url)
+        raise failure from None
+    text = blot(content.decode("utf-8", "replace"), secret)
+    if good:
         return text
-    reason = f"HTTP {status}: {' '.join(text.split())[:SHOWN]}"
-    if status in (429, 503):
-        raise Busy(reason, _retry_after(response))
-    if status in (408, 425) or status >= 500:
-        raise Transient(reason, _retry_after(response))
-    raise Refused(reason, status)
+    hidden = {name: blot(str(value), secret) for name, value in headers.items()}
+    fault = faults.of_response(status, text, requests.structures.CaseInsensitiveDict(hidden))
+    raise raised(fault, address_of(url))
+
+
+def _of_connection(error: Exception, timeout: float) -> Fault:
+    """Sort what the HTTP library raises."""
+    chain = list(_chain(error))
+    name = type(error).__name__
+    if _any(chain, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) or _any(
+        chain, requests.exceptions.MissingSchema, urllib3.exceptions.LocationParseError
+    ):
+        return Fault("service", "address", one_line(str(error)))
+    for each in chain:
+        if isinstance(each, socket.gaierror):
+            known = each.errno not in (socket.EAI_AGAIN, None)
+            reason = f"the host's name cannot be resolved ({each.strerror})"
+            return Fault("service" if known else "moment", "unreachable", reason)
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return Fault("service", "address", f"no trusted certificate ({each.verify_message})")
+        if isinstance(each, ssl.SSLError) and each.reason in (
+            "WRONG_VERSION_NUMBER",
+            "HTTP_REQUEST",
+        ):
+            return Fault("service", "address", "it does not speak https")
+    if _any(chain, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError):
+        return Fault("moment", "unreachable", f"no connection ({_why(chain) or name})")
+    if _any(chain, TimeoutError, urllib3.exceptions.ReadTimeoutError):
+        return Fault("moment", "timeout", f"no answer within {timeout:g} s")
+    if _any(chain, requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError, OSError):
+        return Fault("moment", "server", f"no connection ({_why(chain) or name})")
+    return Fault("moment", "garbled", f"no HTTP answer ({one_line(str(error), 100)})")
+
+
+def _any(chain: Sequence[BaseException], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(error, kinds) for error in chain)
+
+
+def _why(chain: Sequence[BaseException]) -> str:
+    """The system's words for a connection that failed."""
+    return next((e.strerror for e in chain if type(e).__module__ == "builtins"
+                 and isinstance(e, OSError) and e.strerror), "")  # fmt: skip
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it was made of."""
+    todo, seen = [error], set()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen or len(seen) > 50:
+            continue
+        seen.add(id(each))
+        yield each
+        parts = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
+        todo += [part for part in parts if isinstance(part, BaseException)]
 
 
 def blot(text: str, secret: str | None) -> str:
@@ -208,6 +377,8 @@ def persist(
 
     def in_turn() -> Result:
         with turns.turn(stop):
+            if stop.is_set():  # while it waited: nothing is asked any more
+                raise Transient("the job ended before it was asked")
             return call()
 
     return policy(in_turn)
@@ -219,18 +390,6 @@ _backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT)
 def _wait(state: RetryCallState) -> float:
     failure = state.outcome.exception()
     return failure.retry_after if failure.retry_after is not None else _backoff(state)
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds to wait by the Retry-After header (a number or an HTTP date), None without one."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return min(float(value), LONGEST_RETRY_AFTER)
-    try:
-        wait = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(wait, 0.0), LONGEST_RETRY_AFTER)
 
 
 def in_flight(
@@ -251,11 +410,13 @@ def in_flight_together(
 
     Who writes them to a disk writes them together, while the next ones are under way.
 
-    The first exception ends the iteration and is raised. The threads are daemons: an interrupted
-    program does not wait for answers that are still on their way. ``stop`` is set at the end.
+    The first exception ends the iteration and is raised. Where it says that the service will
+    answer nothing more, the answers that are on their way come first: they may have been paid for.
+    The threads are daemons: an interrupted program waits for none. ``stop`` is set at the end.
     """
     todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[Item, Result | None, BaseException | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Item, Result | None, BaseException | None] | None]
+    done = queue.SimpleQueue()
     for item in items:
         todo.put(item)
 
@@ -264,26 +425,38 @@ def in_flight_together(
             try:
                 item = todo.get_nowait()
             except queue.Empty:
-                return
+                break
             try:
                 done.put((item, function(item), None))
             except BaseException as error:  # raised again in the caller's thread
+                done.put((item, None, error))  # before others fail because of the stop
                 stop.set()
-                done.put((item, None, error))
+        done.put(None)
 
-    for _ in range(min(calls, len(items))):
+    threads = min(calls, len(items))
+    for _ in range(threads):
         threading.Thread(target=work, daemon=True).start()
+    deadline, failure = None, None
     try:
-        left = len(items)
-        while left:
-            finished = [done.get()]
+        while threads:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                finished = [done.get(timeout=left)]
+            except queue.Empty:
+                break
             while not done.empty():
                 finished.append(done.get())
-            good = [(item, result) for item, result, error in finished if error is None]
+            threads -= sum(each is None for each in finished)
+            outcomes = [each for each in finished if each is not None]
+            good = [(item, result) for item, result, error in outcomes if error is None]
             if good:
                 yield good
-            for error in (error for _, _, error in finished if error is not None):
-                raise error
-            left -= len(finished)
+            failure = failure or next((error for _, _, error in outcomes if error), None)
+            if failure is not None and not isinstance(failure, OutOfService):
+                break
+            if failure is not None and deadline is None:
+                deadline = time.monotonic() + DRAIN
+        if failure is not None:
+            raise failure
     finally:
         stop.set()

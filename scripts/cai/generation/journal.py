@@ -29,6 +29,7 @@ from cai.errors import UserError
 from cai.records import atomic
 
 FINISHED = "finished"  # the key whose value is the day of the last run that came to its end
+REFUSAL = "refusal"  # the key, in a value, of why a service does not answer a prompt
 FILES = 1 << 16  # a place in the index is offset * FILES + the number of the file
 OWN = 0  # the number of the file that is written to
 STAMPED_AT_ONCE = 1000  # entries
@@ -65,6 +66,11 @@ def parse(raw: bytes) -> Line | None:
         return None
     texts = (line.key, line.day, line.model, line.sampling)
     return line if raw.endswith(b"\n") and all(isinstance(text, str) for text in texts) else None
+
+
+def is_refusal(value: Any) -> bool:
+    """Whether a value says that the service refuses to answer: there is nothing to ask again."""
+    return isinstance(value, dict) and REFUSAL in value
 
 
 def stage_of(path: Path) -> str:

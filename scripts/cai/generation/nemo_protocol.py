@@ -10,6 +10,7 @@ import threading
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, takewhile
 from typing import Any, NamedTuple
 
@@ -27,13 +28,13 @@ from cai.generation.http import (
     persist,
 )
 from cai.generation.journal import Journal
+from cai.generation.proof import HELLO, Proof
 from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Question, Replies, Reply, Token
 from cai.generation.serving import Served
 from cai.generation.settings import ClientSettings
 from cai.generation.usage import Usage
 
 SEED_DIGITS = 6  # hex: NeMo sends the seed to the other ranks as float32, exact to 24 bits
-PROBE = "Hello"
 
 
 class _Row(NamedTuple):
@@ -59,6 +60,11 @@ class NemoProtocol:
         self._served, self._settings = served, settings
         self._flow = Flow(settings.in_flight)
         self._session = direct_session(settings.in_flight)
+        self._proof = Proof(
+            self._probe,
+            lambda error: UserError(f"the model server refuses the request: {error}"),
+            lambda error: served.failure(f"the model server is broken: {error}"),
+        )
         self._url = ""  # until the server runs
         self._usage = Usage()
         self._stop = threading.Event()
@@ -82,32 +88,36 @@ class NemoProtocol:
         Raises:
             UserError: it is not the prompts' fault, the server does not even answer a trivial one.
         """
-        try:
-            return self._generate(batch, self._settings.retries)
-        except (Transient, Refused) as error:
-            self._probe(batch[0].parameters)
-            return self._split(batch, error)
+        replies = self._insist(batch)
+        return self._split(batch, replies) if isinstance(replies, Exception) else replies
 
-    def _split(self, batch: Batch, error: Exception) -> Replies:
-        """Halve a batch that failed until the prompts that break it are alone."""
+    def _split(self, batch: Batch, failure: Refused | Transient) -> Replies:
+        """Halve a batch that failed until the prompts that break it are alone.
+
+        Halves are asked once: if that was the moment's fault, they are halved in vain. A prompt
+        that is alone is asked as often as any, so no moment drops one. All in all there are at most
+        ``retries`` + 3 requests a prompt, unless the server is overloaded.
+        """
         if len(batch) == 1:
-            return [Failed(f"the server cannot generate: {error}")]
+            return [_failed(failure)]
         replies: Replies = []
         for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
-            try:
-                replies += self._generate(half, attempts=1)
-            except (Transient, Refused) as worse:
-                replies += self._split(half, worse)
+            found = self._insist(half) if len(half) == 1 else self._once(half)
+            replies += self._split(half, found) if isinstance(found, Exception) else found
         return replies
 
-    def _probe(self, parameters: str) -> None:
-        """Raise if the server fails for a trivial prompt with these parameters too."""
+    def _insist(self, batch: Batch) -> Replies | Refused | Transient:
+        send = partial(self._generate, batch, self._settings.retries)
+        return self._proof.answer(batch[0].parameters, send)
+
+    def _once(self, batch: Batch) -> Replies | Refused | Transient:
         try:
-            self._generate([Question("", PROBE, parameters, "")], attempts=1)
-        except Refused as error:
-            raise UserError(f"the model server refuses the request: {error}") from None
-        except Transient as error:
-            raise self._served.failure(f"the model server is broken: {error}") from None
+            return self._generate(batch, attempts=1)
+        except (Refused, Transient) as failure:
+            return failure
+
+    def _probe(self, parameters: str) -> None:
+        self._generate([Question("", HELLO, parameters, "")], self._settings.retries)
 
     def _generate(self, batch: Batch, attempts: int) -> Replies:
         body = json.loads(batch[0].parameters) | {
@@ -158,6 +168,12 @@ def _pack(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
         alike = list(group)
         for start in range(0, len(alike), size):
             yield alike[start : start + size]
+
+
+def _failed(failure: Refused | Transient) -> Failed:
+    if isinstance(failure, Refused):
+        return Failed.refused(failure.fault)
+    return Failed(f"the server cannot generate: {failure}")
 
 
 def _rows(text: str, body: dict[str, Any]) -> list[_Row]:

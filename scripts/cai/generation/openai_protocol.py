@@ -25,6 +25,7 @@ from cai.generation.http import (
     persist,
 )
 from cai.generation.journal import Journal
+from cai.generation.proof import HELLO, Proof
 from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Question, Replies, Reply, Token
 from cai.generation.serving import Served
 from cai.generation.settings import ClientSettings, Serving
@@ -33,7 +34,6 @@ from cai.tokens import Tokenizer
 
 MODELS = "/v1/models"
 SEED_DIGITS = 7  # hex: 28 bits, within what all servers take
-PROBE = "Hello"
 LISTED = 30.0  # seconds in which a server that is up must name its model
 
 
@@ -59,7 +59,11 @@ class OpenAiProtocol:
         self._model = ""  # until the server runs
         self._usage = Usage()
         self._stop = threading.Event()
-        self._accepted: set[str] = set()  # parameters with which the server has answered
+        self._proof = Proof(
+            self._probe,
+            lambda error: UserError(f"the model server refuses the request: {error}"),
+            lambda error: served.failure(f"the model server is broken: {error}"),
+        )
 
     def plan(self, questions: Sequence[Question], journal: Journal) -> list[list[Question]]:
         """One question a request; the longest first, so that none of them is the last to end."""
@@ -94,25 +98,18 @@ class OpenAiProtocol:
 
     def _ask(self, batch: Batch) -> Replies:
         [question] = batch
-        try:
-            reply = self._send(question, self._client.retries)
-        except (Transient, Refused) as error:
-            self._probe(question.parameters)
-            return [Failed(f"the server cannot generate: {error}")]
-        self._accepted.add(question.parameters)
+        reply = self._proof.answer(
+            question.parameters, lambda: self._send(question, self._client.retries)
+        )
+        if isinstance(reply, Refused):
+            return [Failed.refused(reply.fault)]
+        if isinstance(reply, Transient):
+            return [Failed(f"the server cannot generate: {reply}")]
         return [reply]
 
     def _probe(self, parameters: str) -> None:
-        """Raise if the server fails for a trivial prompt with these parameters too."""
-        if parameters in self._accepted:
-            self._served.check()
-            return
-        try:
-            self._send(Question("", PROBE, parameters, ""), attempts=1)
-        except Refused as error:
-            raise UserError(f"the model server refuses the request: {error}") from None
-        except Transient as error:
-            raise self._served.failure(f"the model server is broken: {error}") from None
+        self._served.check()
+        self._send(Question("", HELLO, parameters, ""), self._client.retries)
 
     def _send(self, question: Question, attempts: int) -> Reply | Failed:
         parameters = json.loads(question.parameters)

@@ -1,12 +1,14 @@
 """What the client and the protocols of servers share: questions, and answers in one form."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from typing import Protocol as Interface
 
-from cai.generation.journal import Journal
+from cai.generation.faults import Fault
+from cai.generation.journal import REFUSAL, Journal, is_refusal
 from cai.generation.usage import Usage
 
 END_OF_TEXT = "<|endoftext|>"  # NeMo's name for the tokenizer's EOS, whatever its text is
@@ -14,9 +16,33 @@ END_OF_TEXT = "<|endoftext|>"  # NeMo's name for the tokenizer's EOS, whatever i
 
 @dataclass(frozen=True)
 class Failed:
-    """Why there is no answer for one prompt."""
+    """Why there is no answer for one prompt.
+
+    Attributes:
+        reason: as ledgers count it.
+        kept: what the journal holds in place of an answer, so that it is not asked again; None for
+            what may be answered another time.
+    """
 
     reason: str
+    kept: Mapping[str, str] | None = field(default=None, compare=False)
+
+    @classmethod
+    def refused(cls, fault: Fault) -> "Failed":
+        """A prompt that the service will not answer."""
+        return cls(_refused(fault.cause), {REFUSAL: fault.cause, "said": fault.reason})
+
+    @classmethod
+    def kept_as(cls, value: Any) -> "Failed | None":
+        """What a value of the journal says of a refusal; None if it is an answer."""
+        if not is_refusal(value):
+            return None
+        cause = str(value[REFUSAL])  # older journals have the model's own words here
+        return cls(_refused(cause if re.fullmatch("[a-z_]{1,40}", cause) else "the model"), value)
+
+
+def _refused(cause: str) -> str:
+    return f"refused by the service ({cause})"
 
 
 class Question(NamedTuple):
