@@ -4,10 +4,11 @@
     check_nemo.py --commands JSON --output REPORT [--image NAME]
 
 Runs with the Python of NeMo, such as the container's, and needs no GPU. The programs must exist,
-and their own Hydra configurations must take the overrides that the jobs give them. With --imports, what they import is imported, in a process of its own, and where they
-write is written: a folder that is read-only in the container is told here, and not by the first job
-that has waited for GPUs. Other versions than those that this project is written for are a
-warning, and so is an import that fails for another reason, which may be the missing GPU.
+and their own Hydra configurations must take the overrides that the jobs give them. With --imports,
+what they import is imported, in a process of its own, and where they write is written: a folder
+that is read-only in the container is told here, and not by the first job that has waited for GPUs.
+Other versions than those that this project is written for are a warning, and so is an import that
+fails for another reason, which may be the missing GPU.
 """
 
 import argparse
@@ -183,7 +184,7 @@ def tried(programs: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_sure(code: str, missing: str | None) -> bool:
-    """Whether an import fails wherever it is tried: nothing can be written, or NeMo is not there."""
+    """Whether an import fails wherever it is tried: nothing can be written, or NeMo is missing."""
     return code in UNWRITABLE or (missing or "").partition(".")[0] in IMPORTED
 
 
