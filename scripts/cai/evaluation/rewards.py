@@ -15,7 +15,15 @@ from itertools import islice
 from cai.cli import existing_file, json_option
 from cai.digests import digest
 from cai.errors import UserError, fail_if
-from cai.generation.http import SHOWN, Refused, Transient, direct_session, exchange, persist
+from cai.generation.http import (
+    SHOWN,
+    OutOfService,
+    Refused,
+    Transient,
+    direct_session,
+    exchange,
+    persist,
+)
 from cai.generation.journal import Journal
 from cai.generation.program import add_server_options
 from cai.generation.serving import Served
@@ -126,7 +134,7 @@ class RewardModel:
         url = f"{self._served.url}/v2/models/{MODEL}/ready"
         try:
             exchange(self._session, "GET", url, timeout=10.0)
-        except (Transient, Refused):
+        except (Transient, Refused, OutOfService):  # 404 until it is loaded
             return False
         return True
 

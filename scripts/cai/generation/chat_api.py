@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from requests.auth import AuthBase
 
 from cai.digests import canonical_json, digest
-from cai.errors import UserError, fail_if
+from cai.errors import fail_if
 from cai.generation.choices import probability_of_a
 from cai.generation.http import (
     SHOWN,
