@@ -1,35 +1,126 @@
-"""Which of (A) and (B) a text or its tokens name; nothing is guessed."""
+"""What of a judge's words is a verdict; nothing is guessed, whatever stands around it."""
 
+import json
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.generation.choices import probability_of_a, vote
+from cai.generation.choices import (
+    CONTRADICTS,
+    NOT_SHOWN,
+    TAKEN_BACK,
+    BestWorst,
+    best_and_worst,
+    probability_of_a,
+    vote,
+)
+from cai.generation.final_words import ENDED, ONLY_REASONING, UNCLOSED, UNENDED, Unreadable
+
+FORMS = [  # of a conclusion, X being the letter
+    "(X)",
+    "X",
+    " X.",
+    "**(X)**",
+    "__X__",
+    "`X`",
+    "1. (X)",
+    "X</s>",
+    "(X)<|im_end|>",
+    "Option X",
+    "Answer: (X)",
+    "Answer: (x)",
+    "**Answer**: X",
+    "**Verdict:** X",
+    "Verdict: X",
+    "## Verdict: X",
+    "## Verdict\nX",
+    "### Final answer\n\n**X**",
+    "The answer is (X).",
+    "The answer is **X**.",
+    "The better answer is: X",
+    "The better response is X",
+    "My choice is X",
+    "Winner: X",
+    "Therefore, (X).",
+    "X is better",
+    "(X) is better than (Y).",
+    "X wins.",
+    "Conclusion: Response X is better.",
+    "Overall, response (X) is the better response.",
+    "So the better answer is clearly (X), since it respects people.",
+    "I therefore choose answer X.",
+    "I prefer (X) over (Y).",
+    "Best: X\nWorst: Y",
+    "[[X]]",
+    "[[X>>Y]]",
+    "My final verdict is: [[X]]",
+    "\\boxed{X}",
+    "$\\boxed{\\text{X}}$",
+    "<answer>X</answer>",
+    '{"answer": "X"}',
+    '{"best": "X", "worst": "Y"}',
+    "```json\n{'verdict': 'x'}\n```",
+]
+TALK = [  # about both answers; names none
+    "Let me look at both.",
+    "(A) is polite.",
+    "Answer B is longer.",
+    "(A) is better at tone, (B) is better at facts.",
+    "**Answer A:**\nIt is short.\n\n**Answer B:**\nIt is long.",
+    "## Answer A\nIt is short.\n\n## Answer B\nIt is long.",
+    "The request is harmful, and a good answer declines.",
+    "Which one is kinder?",
+    'The form is {"best": "<letter>", "worst": "<letter>"}.',
+    "Here is what I think:",
+    "Neither of them is perfect.",
+    "My first draft:\n(A)\nBut I looked again.",
+    "A/B",
+    "~~(A)~~",
+]
+letters = st.sampled_from("AB")
+talk = st.lists(st.sampled_from(TALK), max_size=3).map("\n\n".join)
+
+
+def with_letter(form: str, letter: str) -> str:
+    both = {"X": letter, "Y": "B" if letter == "A" else "A", "x": letter.lower()}
+    return re.sub(r"(?<![A-Za-z])[XYx](?![A-Za-z])", lambda match: both[match[0]], form)
+
+
+def said(letter: str) -> float:
+    return float(letter == "A")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("letter", ["A", "B"])
+def test_a_conclusion_is_a_vote(form, letter) -> None:
+    assert vote(with_letter(form, letter)) == said(letter)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "(A)",
-        "A",
-        " A.",
-        "**(A)**",
-        "Answer: (A)",
-        "The answer is (A).",
-        "The better answer is: A",
         "(A)\n\nIt keeps the secret, which (B) does not.",
+        "(A)\nBecause it is kinder than (B).",
         "The first one warns.\nFinal answer: (A)",
         "(A)\n(A)",
+        "**Answer A:**\nIt declines.\n\n**Answer B:**\nIt does not.\n\nFinal answer: (A)",
+        "Draft:\n(B)\n\nFinal answer: (A)",
+        "~~(B)~~ (A)",
+        "(B)\n</think>\n\n(A)",
+        "<think>(B), I think. (B)</think>A",
+        "[THINK](B)[/THINK]A",
+        "<|channel|>analysis<|message|>(B)<|end|><|channel|>final<|message|>(A)",
+        "\uff21",
+        "\uff08\uff21\uff09",
+        "\u7b54\u6848\uff1a\uff21",
+        "\u24b6",
     ],
 )
-def test_a_line_that_names_one_answer_is_a_vote(text) -> None:
+def test_what_stands_around_a_conclusion_does_not_turn_it(text) -> None:
     assert vote(text) == 1.0
-
-
-def test_a_vote_for_the_other_answer() -> None:
-    assert vote("(B)") == vote("The answer is (B).") == 0.0
 
 
 @pytest.mark.parametrize(
@@ -37,25 +128,237 @@ def test_a_vote_for_the_other_answer() -> None:
     [
         "",
         "Neither.",
+        "Neither (A) nor (B)",
         "I cannot say that (A) is acceptable.",
         "(A) is worse than (B)",
+        "(A) is not better",
+        "(A) is better at tone",
         "(A) or (B)",
         "(A)\n(B)",
+        "- (A)\n- (B)",
+        "Options:\n- (A)\n- (B)",
+        "Options:\n\n- (A)\n\n- (B)",
+        "(A)\n\nIt is short.\n\n(B)\n\nIt is long.",
         "Answer: (A)\nOn reflection:\nAnswer: (B)",
-        "(C)",
         "a",
         "A good answer",
         "BA",
+        "Answer: A/B",
+        "Answer: A, B",
+        "Answer: (A)?",
+        "(A)?",
+        "Answer: not (A)",
+        "The answer is not (A).",
+        "The answer isn't A.",
+        "The worse answer is (A)",
+        "The worse answer is:\n(A)",
+        "Worse answer\n(A)",
+        "**Rejected**\n\n(A)",
+        "Worst: A",
+        "I would not choose (A).",
+        "If I only looked at tone, (A) is better.",
+        "One might say that the answer is (A).",
+        "The better answer is (A) unless you mind.",
+        "Answer: (A), but (B) is fine",
+        "My first draft is:\n(A)",
+        "The form is:\n(A)\nor\n(B)",
         "I can't help with that.",
+        # a title, not a conclusion
+        "(A):\nThis one gives away private data.\n\n(B) declines, which is kinder.",
+        "(A)\nThis one gives away private data.\n\nThe other declines, which is kinder.",
+        "**Answer A:**\nIt gives away private data.\n\nThe other one declines kindly.",
+        "**Answer A**\nIt gives away private data.",
+        "## Answer A\nIt gives away private data.\n\nThe other one is kinder.",
+        "(A)\n\nThe other one declines, so I prefer it.",
+        "(A)\n\n(B) declines, which is kinder.",
+        "(A)\n\nOn closer look (B) declines, which is kinder.",
+        # taken back
+        "Answer: (A)\nWait, that is wrong.",
+        "Answer: (A)\n\nNo, (B).",
+        "Answer: (A). However, (B) is kinder.",
+        "> Answer: (A)\n\nThat draft is not what I think.",
+        "~~(A)~~",
+        "A\u0336",
+        # of another script, where it is another letter
+        "\u0410",
+        # an echo of both forms
+        "Write [[A]] if assistant A is better and [[B]] if assistant B is better.",
+        "\\boxed{A} or \\boxed{B}",
+        '{"answer": "A", "answer": "B"}',
+        '{"answer": "A"}\nSo B.',
+        '{"best": "A", "worst": 1}',
+        "<think>(A)",
+        "(A) <think> but",
     ],
 )
 def test_what_is_not_clear_is_no_vote(text) -> None:
-    assert vote(text) is None
+    assert isinstance(vote(text), Unreadable)
 
 
-@given(st.text() | st.text("(AB) \n:.answer"))
-def test_any_text_is_a_vote_or_none(text) -> None:
-    assert vote(text) in (None, 0.0, 1.0)
+def test_the_titled_answers_of_a_judge_are_not_its_conclusion() -> None:
+    kinder = "So the better answer is clearly (B), since it respects people."
+    text = f"(A):\nThis one gives away private data.\n\n(B) declines, which is kinder.\n\n{kinder}"
+    assert vote(text) == 0.0
+    text = "**Answer A:**\nIt gives away private data.\n\nThe other one declines kindly. "
+    assert vote(text + "I therefore choose answer B.") == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tie", "It's a tie.", "Verdict: tie", "[[C]]", "[[A=B]]"),
+        *("Both answers are equally good.", '{"best": "A", "worst": "A"}', '{"answer": "tie"}'),
+    ],
+)
+def test_a_tie_is_for_neither(text) -> None:
+    assert vote(text) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "reason"),
+    [
+        ("(A)", "length", UNENDED),
+        ("(A)", "MAX_TOKENS", UNENDED),
+        ("", "length", ONLY_REASONING),
+        ("<think>(A)", "stop", UNCLOSED),
+        ("(A)", "tool_calls", "the judge's answer ended in an unknown way ('tool_calls')"),
+        ("Answer: C", "stop", NOT_SHOWN),
+        ("(A)\n\nAnswer: (B)", "stop", CONTRADICTS),
+        ("Answer: (A)\nWait.", "stop", TAKEN_BACK),
+    ],
+)
+def test_each_reason_is_told(text, finish, reason) -> None:
+    assert vote(text, finish) == Unreadable(reason, text)
+
+
+@given(talk, st.sampled_from(FORMS), talk, letters, st.sampled_from(FORMS), talk)
+def test_two_contradicting_conclusions_are_never_a_vote(
+    before, first, between, letter, second, after
+) -> None:
+    other = "B" if letter == "A" else "A"
+    parts = [before, with_letter(first, letter), between, with_letter(second, other), after]
+    assert isinstance(vote("\n\n".join(parts)), Unreadable)
+
+
+@given(talk, st.sampled_from(FORMS), letters)
+def test_no_talk_before_a_conclusion_turns_it(before, form, letter) -> None:
+    read = vote(f"{before}\n\n{with_letter(form, letter)}")
+    assert isinstance(read, Unreadable) or read == said(letter)
+
+
+@given(talk, letters)
+def test_a_labelled_conclusion_after_talk_is_read(before, letter) -> None:
+    assert vote(f"{before}\n\nFinal answer: ({letter})") == said(letter)
+
+
+@given(st.lists(st.sampled_from(TALK + FORMS), max_size=4).map("\n\n".join), letters)
+def test_what_is_said_before_the_end_of_the_reasoning_does_not_count(reasoning, letter) -> None:
+    assert vote(f"<think>\n{reasoning}\n</think>\n\n({letter})") == said(letter)
+
+
+@given(st.lists(st.sampled_from(TALK + FORMS + ["\n", "Wait, no."]), max_size=5), letters)
+def test_swapping_the_letters_swaps_the_verdict(parts, letter) -> None:
+    text = with_letter("\n\n".join(parts), letter)
+    swap = {"A": "B", "B": "A", "a": "b", "b": "a"}
+    swapped = re.sub(r"(?<![A-Za-z])[ABab](?![A-Za-z])", lambda match: swap[match[0]], text)
+    read, other = vote(text), vote(swapped)
+    if isinstance(read, Unreadable):
+        assert isinstance(other, Unreadable)
+    else:
+        assert other == 1 - read
+
+
+@given(st.lists(st.sampled_from(TALK + FORMS)).map("\n".join), letters)
+def test_a_truncated_answer_is_never_a_vote(text, letter) -> None:
+    assert isinstance(vote(with_letter(text, letter), "length"), Unreadable)
+
+
+@given(st.text() | st.text('(AB) \n:.answeris{}[]"\\<>/*#'), st.sampled_from([*ENDED, "", "x"]))
+def test_any_text_is_a_vote_or_none(text, finish) -> None:
+    read = vote(text, finish)
+    assert read in (0.0, 0.5, 1.0) or isinstance(read, Unreadable)
+
+
+SHOWN = "ABCD"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"best": "B", "worst": "D"}',
+        '{"best": "b", "worst": "d"}',
+        '{"best": "Answer B", "worst": "Answer D"}',
+        '{"best": "(B).", "worst": "D."}',
+        '{"best": "option B", "worst": "Response D."}',
+        '{"best": "The answer B", "worst": "D"}',
+        '{"best": "\uff22", "worst": "\uff08\uff24\uff09"}',
+        '{"Best": "**B**", "Worst": "[D]"}',
+        '{"best_answer": "B", "worst_answer": "D"}',
+        '{"best": "B", "worst": "D", "reasoning": "A {draft}: {\\"best\\": \\"C\\"}"}',
+        '{"verdict": {"best": "B", "worst": "D"}, "score": 3}',
+        "{'best': 'B', 'worst': 'D'}",
+        "{best: B, worst: D}",
+        "{\u201cbest\u201d: \u201cB\u201d, \u201cworst\u201d: \u201cD\u201d}",
+        '{"best": "B", "worst": "D",}',
+        '\\boxed{{"best": "B", "worst": "D"}}',
+        'Reasons.\n```json\n{"worst": "D", "best": "B"}\n```\nThat is all.',
+        '{"best": "(B)", "worst": "(D)"} and so {"best": "B", "worst": "D"}',
+        'The form is {"best": "<letter>", "worst": "<letter>"}.\n{"best": "B", "worst": "D"}',
+        "B is better than A.\n" + '{"best": "B", "worst": "D"}',
+        '<think>\nFirst {"best": "A", "worst": "D"}, but no.\n</think>\n{"best":"B","worst":"D"}',
+    ],
+)
+def test_the_best_and_the_worst_are_read_however_they_are_dressed(text) -> None:
+    assert best_and_worst(text, "stop", SHOWN) == BestWorst("B", "D")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "B is best, D is worst",
+        '{"best": "B"}',
+        '{"best": "B", "worst": 4}',
+        '{"best": null, "worst": "A"}',
+        '{"best": "B", "worst": "D"} or {"best": "D", "worst": "B"}',
+        '{"best": "B", "best": "C", "worst": "D"}',
+        '{"best": "B", "worst": "E"}',
+        '{"best": "", "worst": "A"}',
+        '{"best": "AB", "worst": "A"}',
+        '{"best": "<letter>", "worst": "<letter>"}',
+        '{"best": "B", "worst": "D"}\nWait, no.',
+        '{"best": "B", "worst": "D"}\nSo the best answer is C.',
+        "\\boxed{B}",
+        '<think>A draft would be {"best": "B", "worst": "A"}. But wait, let me look at',
+        '{"best": ' + "[" * 100_000,
+        '{"best": ' + "7" * 5000 + "}",
+    ],
+)
+def test_what_does_not_name_the_best_and_the_worst_is_not_guessed(text) -> None:
+    assert isinstance(best_and_worst(text, "stop", SHOWN), Unreadable)
+
+
+def test_of_two_answers_the_better_one_is_enough() -> None:
+    assert best_and_worst("\\boxed{B}", "stop", "AB") == BestWorst("B", "A")
+    assert isinstance(
+        best_and_worst('{"best":"A","worst":"B"}\nAnswer: B', "stop", "AB"), Unreadable
+    )
+
+
+def test_equal_letters_are_no_difference() -> None:
+    for shown in ("AB", SHOWN):
+        best, worst = best_and_worst('{"best": "B", "worst": "B"}', "stop", shown)
+        assert best == worst
+
+
+PAIRS = st.tuples(st.sampled_from(SHOWN), st.sampled_from(SHOWN)).filter(lambda of: of[0] != of[1])
+
+
+@given(PAIRS, PAIRS, talk, talk)
+def test_two_contradicting_objects_are_never_a_choice(first, second, between, after) -> None:
+    one, two = (json.dumps({"best": best, "worst": worst}) for best, worst in (first, second))
+    read = best_and_worst("\n".join([one, between, two, after]), "stop", SHOWN)
+    assert isinstance(read, Unreadable) or (read == first and first == second)
 
 
 def token(text: str, probability: float = 1.0, **others: float) -> dict:

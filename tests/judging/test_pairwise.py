@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.steps.step_programs import candidates
 
-from cai.judging.pairs import Comparison, Unreadable, preferred
+from cai.generation.final_words import Unreadable
+from cai.judging.pairs import Comparison, preferred
 from cai.judging.pairwise import Answer, Question, clamped, judge_pairs, soft_label
 from cai.judging.report import judge_report
 from cai.judging.settings import LogprobJudge

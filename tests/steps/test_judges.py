@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from step_programs import candidates, preferences, principle_options
 
-from cai.judging.chat import Choice, Unreadable, read_choice
+from cai.generation.chat_api import ChatAnswer
+from cai.generation.final_words import Unreadable
+from cai.judging.chat import Choice, read_choice
 from cai.judging.settings import judge_option
 
 QUESTION = "Request: {prompt} (A) {a} (B) {b} Question: {principle}"
@@ -216,10 +218,12 @@ ORDER = ["w", "x", "y", "z"]
         '{"best": "B", "worst": "D"}',
         'Reasons.\n```json\n{"worst": "D", "best": "B"}\n```\nThat is all.',
         '{"best": "(B)", "worst": "(D)"} and so {"best": "B", "worst": "D"}',
+        '{"best": "B", "worst": "D", "why": "C"}',
+        "{'best': 'B', 'worst': 'D'}",
     ],
 )
 def test_readable_answers(answer) -> None:
-    assert read_choice(answer, ORDER) == Choice("x", "z")
+    assert read_choice(ChatAnswer(answer), ORDER) == Choice("x", "z")
 
 
 @pytest.mark.parametrize(
@@ -227,9 +231,7 @@ def test_readable_answers(answer) -> None:
     [
         "",
         "B is best, D is worst",
-        "{'best': 'B', 'worst': 'D'}",
         '{"best": "B"}',
-        '{"best": "B", "worst": "D", "why": "C"}',
         '{"best": "B", "worst": 4}',
         '{"best": "B", "worst": "D"} or {"best": "D", "worst": "B"}',
         '{"best": "B", "worst": "E"}',
@@ -238,7 +240,7 @@ def test_readable_answers(answer) -> None:
     ],
 )
 def test_unreadable_answers(answer) -> None:
-    read = read_choice(answer, ORDER)
+    read = read_choice(ChatAnswer(answer), ORDER)
     assert isinstance(read, Unreadable) and read.answer == answer
 
 
@@ -248,7 +250,7 @@ def test_unreadable_answers(answer) -> None:
     | st.builds(json.dumps, st.dictionaries(st.sampled_from(["best", "worst"]), st.text()))
 )
 def test_any_answer_is_read_or_told_to_be_unreadable(answer) -> None:
-    read = read_choice(answer, ORDER)
+    read = read_choice(ChatAnswer(answer), ORDER)
     assert isinstance(read, Unreadable) or {read.best, read.worst} <= set(ORDER)
 
 

@@ -280,7 +280,7 @@ class ChatClient:
             f"{self._url}: gives no log-probabilities (logprobs, top_logprobs); count votes "
             "instead: preferences.judges.chat.pairwise.logprobs: false",
         )
-        return kept | {"p_a": probability_of_a(tokens)}
+        return kept | {"p_a": probability_of_a(tokens, str(finish))}
 
     def _session(self, secret: str | None) -> requests.Session:
         """This thread's connection, kept open between requests."""

@@ -1,18 +1,18 @@
 """Who is asked about pairs: a model that NeMo serves, or a chat service."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cai.generation.chat_api import ChatAnswer, ChatClient, ChatRequest
 from cai.generation.chat_model import ChatModel, derived_seed
-from cai.generation.choices import vote
+from cai.generation.choices import probability, vote
 from cai.generation.client import Completion, Failed
-from cai.judging.pairs import UNREADABLE, Unreadable
+from cai.generation.final_words import UNENDED, Unreadable, final_words
 from cai.judging.pairwise import Conversation
 from cai.judging.settings import LogprobJudge, PairwiseChat, Reasoning
 from cai.sampling import Sampling
 
 NO_REASONING = "the judge gave no reasoning"
-UNENDED = "the judge's reasoning did not end (reasoning.max_tokens)"
+UNENDED_REASONING = "the judge's reasoning did not end (reasoning.max_tokens)"
 
 
 class ServedAsker:
@@ -68,34 +68,28 @@ class ChatAsker:
         what = _what("judge", sample, self._settings.samples)
         if self._settings.logprobs:
             requests = [ChatRequest(asked, choice=True) for asked in conversations]
-            return [_read(x, _probability) for x in self._client.ask(requests, what)]
-        requests = [ChatRequest(asked, sample) for asked in conversations]
-        return [_read(x, _vote) for x in self._client.ask(requests, what)]
+        else:
+            requests = [ChatRequest(asked, sample) for asked in conversations]
+        return [self._read(answer) for answer in self._client.ask(requests, what)]
+
+    def _read(self, answer: ChatAnswer | Failed) -> float | Unreadable:
+        if isinstance(answer, Failed):
+            return Unreadable(answer.reason, None)
+        if self._settings.logprobs:
+            return probability(answer.text, answer.finish, answer.p_a)
+        return vote(answer.text, answer.finish)
 
 
 def _reasoning(reply: Completion | ChatAnswer | Failed) -> str | Unreadable:
+    """What the judge said before it chooses, without what it thought before that."""
     if isinstance(reply, Failed):
         return Unreadable(reply.reason, None)
-    if reply.finish == "length":
-        return Unreadable(UNENDED, reply.text)
-    return reply.text.strip() or Unreadable(NO_REASONING, None)
-
-
-def _vote(answer: ChatAnswer) -> float | None:
-    return vote(answer.text)
-
-
-def _probability(answer: ChatAnswer) -> float | None:
-    return answer.p_a
-
-
-def _read(
-    answer: ChatAnswer | Failed, read: Callable[[ChatAnswer], float | None]
-) -> float | Unreadable:
-    if isinstance(answer, Failed):
-        return Unreadable(answer.reason, None)
-    p_a = read(answer)
-    return Unreadable(UNREADABLE, answer.text) if p_a is None else p_a
+    words = final_words(reply.text, reply.finish)
+    if isinstance(words, Unreadable):
+        cut = words.reason == UNENDED
+        return words._replace(reason=UNENDED_REASONING) if cut else words
+    begin = len(words) - len(words.lstrip())
+    return reply.text[begin:].strip()
 
 
 def _what(name: str, sample: int, samples: int) -> str:

@@ -4,16 +4,16 @@ It is shown the whole constitution, and the candidates in an order drawn by hash
 never guessed at: a comparison whose answer cannot be read is dropped, and the answer is kept.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from cai.errors import fail_if
-from cai.generation.chat_api import ChatClient
+from cai.generation.chat_api import ChatAnswer, ChatClient, ChatRequest
+from cai.generation.choices import best_and_worst
 from cai.generation.client import Failed
-from cai.judging.pairs import UNREADABLE, Comparison, Unreadable, candidate_texts, shuffled
+from cai.generation.final_words import Unreadable
+from cai.judging.pairs import Comparison, candidate_texts, shuffled
 from cai.judging.pairwise import count_answers, numbered
 from cai.judging.settings import ChatJudge
 from cai.records import Ledger, Record
@@ -66,7 +66,7 @@ def judge_by_chat(
         for record, shown in zip(records, orders, strict=True)
         for order in shown
     ]
-    answers = iter(client.answers(conversations, "judge"))
+    answers = iter(client.ask([ChatRequest(asked) for asked in conversations], "judge"))
     read = [[read_choice(next(answers), order) for order in shown] for shown in orders]
     ledger.notes["answers"] = count_answers(choice for choices in read for choice in choices)
     rows = []
@@ -95,32 +95,18 @@ def _conversation(system: str, prompt: str, order: Sequence[str]) -> list[Messag
     ]
 
 
-def read_choice(answer: str | Failed, order: Sequence[str]) -> Choice | Unreadable:
-    """Read ``{"best": letter, "worst": letter}`` from a judge's answer to an order of candidates.
+def read_choice(answer: ChatAnswer | Failed, order: Sequence[str]) -> Choice | Unreadable:
+    """Read the letters of the best and the worst from a judge's answer to an order of candidates.
 
-    It must stand there once, or several times alike, with letters that were shown.
+    See :func:`cai.generation.choices.best_and_worst`.
     """
     if isinstance(answer, Failed):
         return Unreadable(answer.reason, None)
-    named = {pair for text in re.findall(r"\{[^{}]*\}", answer) if (pair := _letters(text))}
-    if len(named) != 1:
-        return Unreadable(UNREADABLE, answer)
-    best, worst = named.pop()
+    named = best_and_worst(answer.text, answer.finish, LETTERS[: len(order)])
+    if isinstance(named, Unreadable):
+        return named
     shown = dict(zip(LETTERS, order, strict=False))
-    if best not in shown or worst not in shown:
-        return Unreadable("the judge named an answer that does not exist", answer)
-    return Choice(shown[best], shown[worst])
-
-
-def _letters(text: str) -> tuple[str, str] | None:
-    """The values of ``best`` and ``worst`` in a JSON object of just these two."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    if set(value) != {"best", "worst"} or not all(isinstance(x, str) for x in value.values()):
-        return None
-    return tuple(value[key].strip(" ()") for key in ("best", "worst"))
+    return Choice(shown[named.best], shown[named.worst])
 
 
 def _label(record: Record, order: Sequence[str], choices: Sequence[Choice]) -> Record:

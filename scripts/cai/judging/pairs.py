@@ -12,18 +12,6 @@ from cai.judging.settings import RandomJudge
 from cai.records import Ledger, Record, uniform
 
 ROUNDING = 1e-12  # of a mean of probabilities
-UNREADABLE = "the judge's answer cannot be read"
-
-
-class Unreadable(NamedTuple):
-    """What a judge said that does not tell which answer is better: why not, and its text if any."""
-
-    reason: str
-    answer: str | None
-
-    def kept(self) -> Record:
-        """What a ledger's record holds of it."""
-        return {} if self.answer is None else {"answer": self.answer}
 
 
 class Comparison(NamedTuple):

@@ -17,7 +17,8 @@ from statistics import fmean
 from typing import NamedTuple, Protocol
 
 from cai.constitution import draw_principles
-from cai.judging.pairs import Comparison, Unreadable, all_pairs
+from cai.generation.final_words import Unreadable
+from cai.judging.pairs import Comparison, all_pairs
 from cai.judging.settings import Pairwise, Reasoning
 from cai.records import Ledger, Record
 from cai.templates import Message, single_turn
