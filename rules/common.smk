@@ -10,7 +10,7 @@ from pathlib import Path
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from cai import cluster, dag, experiments, nemo, preflight, servers, sizing
+from cai import cluster, dag, experiments, nemo, orphans, preflight, process, servers, sizing
 from cai.errors import UserError
 from cai.failures import Failures
 from cai.launch import launch_of, split
@@ -36,6 +36,9 @@ def told():
 
 with told():
     settings, principles, few_shot, at, base = experiments.check(config)
+
+orphans.announce()
+process.keep_from_programs([getattr(settings.judge, "key_variable", None)])
 
 
 # Where each part of the workflow has its files. All is in one folder, but for an experiment, which

@@ -39,7 +39,12 @@ def main() -> None:
     if options.dry_run:
         given = launcher.environment({})
         unset = [word for name, text in given.items() if text is None for word in ("-u", name)]
-        variables = [f"{name}={text}" for name, text in given.items() if text is not None]
+        hidden = {name for name, text in options.launch.environment.items() if text is True}
+        variables = [
+            f"{name}={'...' if name in hidden else text}"
+            for name, text in given.items()
+            if text is not None
+        ]
         around = ["env", *unset] if unset else []
         print(shlex.join([*around, *variables, *command]))
         return

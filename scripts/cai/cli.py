@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from cai.errors import UserError
+from cai.orphans import end_with_workflow
 from cai.shown import shown
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -24,6 +25,7 @@ def run(main: Callable[[], None]) -> None:
     SIGTERM is turned into an exception, so that ``finally`` clauses stop servers.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
+    end_with_workflow()
     try:
         main()
     except UserError as error:

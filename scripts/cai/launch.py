@@ -23,6 +23,7 @@ from cai.cli import describe
 from cai.errors import UserError, fail_if
 
 LOOPBACK = "127.0.0.1"
+MARKS = {"-": None, "+": True}  # before a variable's name: not passed on, passed on as it is
 VARIABLE = re.compile(r"[A-Za-z_]\w*")
 GRES = re.compile(r"gpu(?::(?=[\w.-]*[A-Za-z])[\w.-]+)?(?::(?P<count>\d+))?")
 PORT = 'from cai.process import free_port; print(free_port(""))'
@@ -50,15 +51,15 @@ def _words(value: Any) -> Any:
 def _variables(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    found: dict[str, str | None] = {}
+    found: dict[str, str | bool | None] = {}
     for word in _words(value):
         name, equals, text = word.partition("=")
-        if not equals and VARIABLE.fullmatch(name.removeprefix("-")) and name.startswith("-"):
-            found[name[1:]] = None
+        if not equals and name[:1] in MARKS and VARIABLE.fullmatch(name[1:]):
+            found[name[1:]] = MARKS[name[0]]
         elif equals and VARIABLE.fullmatch(name):
             found[name] = text
         else:
-            raise ValueError("expected NAME=VALUE or -NAME, separated by spaces")
+            raise ValueError("expected NAME=VALUE, -NAME or +NAME, separated by spaces")
     return found
 
 
@@ -92,8 +93,10 @@ class Launch(BaseModel):
     mounts: Annotated[list[str], BeforeValidator(_mounts)] = Field(
         [], description="host:container[:flags], beside the working directory"
     )
-    environment: Annotated[dict[str, str | None], BeforeValidator(_variables)] = Field(
-        {}, description="variables of NeMo's programs; None: one that they must not have"
+    environment: Annotated[dict[str, str | bool | None], BeforeValidator(_variables)] = Field(
+        {},
+        description="variables of NeMo's programs; None: one that they must not have, True: one "
+        "that they have as it is here, although it holds a key or a token",
     )
     mpi: str | None = Field(None, description="of srun: --mpi")
     srun_options: Annotated[list[str], BeforeValidator(_words)] = []
@@ -358,7 +361,7 @@ class Launcher:
             **self._threads(),
             **self._containers(),
             **self._devices(),
-            **self.launch.environment,
+            **{name: _as_here(name, text) for name, text in self.launch.environment.items()},
             **own,
         }
 
@@ -487,6 +490,10 @@ def _home() -> str:
     folder = Path.cwd() / HOME
     folder.mkdir(parents=True, exist_ok=True)
     return str(folder)
+
+
+def _as_here(name: str, text: str | bool | None) -> str | None:
+    return os.environ.get(name) if isinstance(text, bool) else text
 
 
 def filled(command: Sequence[str], words: Mapping[str, object]) -> list[str]:

@@ -1,18 +1,55 @@
 """Child processes: each in its own process group, with a log, stopped whatever happens."""
 
-import ctypes
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cai.errors import UserError
+from cai.errors import fail_if
+from cai.supervisor import GRACE
 
-GRACE = 15.0  # seconds between SIGTERM and SIGKILL
 TAIL = 2**20  # bytes at the end of a log in which its last lines are looked for
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+LATER = 10.0  # seconds that the supervisor has beyond its own grace time
+# Names of variables that hold what only their owner may know, and values that do.
+SECRET = re.compile(
+    r"(^|_)(KEYS?|TOKENS?|PAT|AUTH|JWT|BEARER|COOKIES?)$|(API|ACCESS|PRIVATE|SIGNING)_?KEY"
+    r"|SECRET|PASSW(OR)?D|PASSPHRASE|PASSWD|CREDENTIAL|^SSH_AUTH_SOCK$|^SSHPASS$|^MYSQL_PWD$",
+    re.IGNORECASE,
+)
+SECRET_VALUE = re.compile(r"://[^/\s:@]*:[^/\s@]+@")  # an address with a password
+OWN_SECRETS = "CAI_SECRET_VARIABLES"  # names, separated by commas, that the configuration tells
+NEEDED = {"SLURM_JWT"}  # by srun itself
+
+
+def inherited(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's variables without keys, tokens and passwords, for programs that need none.
+
+    Model servers and trainers run code that others wrote on data that others wrote.
+
+    Args:
+        environment: variables to choose from, in place of this process's.
+
+    >>> inherited({"HOME": "/root", "HF_TOKEN": "x", "TOKENIZERS_PARALLELISM": "false"})
+    {'HOME': '/root', 'TOKENIZERS_PARALLELISM': 'false'}
+    """
+    given = os.environ if environment is None else environment
+    own = given.get(OWN_SECRETS, "").split(",")
+    return {
+        name: value
+        for name, value in given.items()
+        if name in NEEDED or not (name in own or SECRET.search(name) or SECRET_VALUE.search(value))
+    }
+
+
+def keep_from_programs(names: Iterable[str | None]) -> None:
+    """Have variables of these names count as secret, here and in all jobs, whatever they hold."""
+    os.environ[OWN_SECRETS] = ",".join(name for name in names if name)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -23,23 +60,15 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def with_variables(given: Mapping[str, str | None]) -> dict[str, str]:
-    """The variables of this process with those that are given, and without those that are None."""
-    return {name: text for name, text in {**os.environ, **given}.items() if text is not None}
-
-
-_libc = ctypes.CDLL(None)  # loaded here: between fork and exec there is no time for it
-
-
-def _end_with_parent() -> None:
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """What is inherited, with the variables that are given and without those that are None."""
+    return {name: text for name, text in {**inherited(), **given}.items() if text is not None}
 
 
 class Program:
     """A program that runs in the background, as the leader of its own process group.
 
-    Use as a context manager: the whole group is stopped at the end. Output goes to ``log``.
-    Should this process be killed outright, the kernel ends the program; since it goes by the
-    thread that started the program, start it in the main thread.
+    Use as a context manager: at the end it is stopped, with all that it has started. That happens,
+    too, should this process be killed outright: see :mod:`cai.supervisor`, whose pid it has.
 
     Args:
         argv: the command.
@@ -63,19 +92,17 @@ class Program:
         self.argv, self.log = list(argv), Path(log)
         self._ask, self._grace = ask, grace
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        variables = with_variables(env or {})
+        _check(self.argv[0], variables.get("PATH"))
         with open(self.log, "ab") as stream:
-            try:
-                self._process = subprocess.Popen(
-                    self.argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    env=with_variables(env or {}),
-                    start_new_session=True,
-                    preexec_fn=_end_with_parent,
-                )
-            except (FileNotFoundError, PermissionError) as error:
-                raise UserError(f"{self.argv[0]}: cannot be run: {error.strerror}") from None
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", SUPERVISOR, *self.argv],
+                stdin=subprocess.PIPE,  # closes when this process ends
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=variables,
+                start_new_session=True,
+            )
         self.pid = self._process.pid
 
     def __enter__(self) -> "Program":
@@ -89,13 +116,17 @@ class Program:
         return self._process.poll()
 
     def stop(self) -> None:
-        """End the process group: SIGTERM, and SIGKILL after a grace time."""
+        """End the program and all that it has started: SIGTERM, and SIGKILL after a grace time."""
         if self._ask and self.poll() is None and self._ask():
             self._ended_within(self._grace)
-        self._signal(signal.SIGTERM)
-        self._ended_within(GRACE)
-        self._signal(signal.SIGKILL)  # children that outlive their leader
+        self._process.send_signal(signal.SIGTERM)
+        self._ended_within(GRACE + LATER)
+        try:
+            os.killpg(self.pid, signal.SIGKILL)  # should the supervisor have been killed
+        except ProcessLookupError:
+            pass
         self._process.wait()
+        self._process.stdin.close()
 
     def _ended_within(self, seconds: float) -> None:
         try:
@@ -103,15 +134,16 @@ class Program:
         except subprocess.TimeoutExpired:
             pass
 
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
-
     def tail(self, lines: int = 20) -> str:
         """The last lines of the log."""
         return tail(self.log, lines)
+
+
+def _check(program: str, path: str | None) -> None:
+    """Refuse a program that is not there, or must not be run."""
+    found = shutil.which(program, path=path)
+    reason = "Permission denied" if os.path.exists(program) else "No such file or directory"
+    fail_if(found is None, f"{program}: cannot be run: {reason}")
 
 
 def tail(log: Path, lines: int = 20) -> str:

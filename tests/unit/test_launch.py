@@ -66,7 +66,7 @@ def test_a_part_of_the_gpus_that_the_user_has_left_visible(monkeypatch):
         ({"nodes": 2}, "launcher direct runs on one node, found 2 nodes"),
         (
             {"environment": "HF_HOME"},
-            "environment: expected NAME=VALUE or -NAME, separated by spaces",
+            "environment: expected NAME=VALUE, -NAME or +NAME, separated by spaces",
         ),
         ({"launcher": "srun", "nodes": 2, "critic_nodes": 0}, "critic_nodes: must be from 1 to 1"),
         ({"gres": "gpu:8", "critic_gpus": 0}, "critic_gpus: must be from 1 to 7 of 8 GPUs"),
