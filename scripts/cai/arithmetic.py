@@ -195,6 +195,24 @@ def _intervals(sizing: Sizing) -> Iterator[str]:
         )
 
 
+def schedule_warnings(sizing: Sizing) -> Iterator[str]:
+    """A learning rate that has nothing to fall over: WarmupAnnealHoldPolicy of NeMo."""
+    part = {"sft": "sft", "reward_model": "rm", "critic": "ppo", "actor": "ppo"}
+    if sizing.program not in part:
+        return
+    schedule, key = "model.optim.sched", f"trainer.{part[sizing.program]}.max_steps"
+    constant = sizing.values.whole(f"{schedule}.constant_steps") or 0
+    warmup = sizing.values.whole(f"{schedule}.warmup_steps") or 0
+    most = sizing.values.whole(key)
+    if most and constant and constant + warmup >= most:
+        yield sizing.line(
+            f"{schedule}.constant_steps",
+            constant,
+            f"less than {most - warmup}, such as 0: with {key} {most} the rate is at its minimum "
+            f"from step {warmup + 1}",
+        )
+
+
 def _hint(settings: Settings, launches: Launches) -> str:
     """Other shares of PPO's nodes with which its batches come out as they are."""
     if not {"critic", "actor"} <= set(launches):

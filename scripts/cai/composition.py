@@ -18,6 +18,7 @@ PLAUSIBLE = {  # for the words that are filled in when a program starts
     "NODES": "1",
     "DEVICES": "8",
     "RANKS": "8",
+    "STEPS": "100",
 }
 WORD = re.compile(rf"\b({'|'.join(PLAUSIBLE)})\b")
 ARGUMENT = re.compile(
@@ -28,6 +29,7 @@ REFERENCE = re.compile(r"\$\{(\w[\w.]*)\}")
 TOKEN = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\$\{[^{}]*\}|[{}\[\],:]|[^{}\[\],:'"]+""", re.S
 )
+ESCAPED = re.compile(r"""(\\+)(['"])""")
 MIXED = ("precision",)  # keys that take numbers and texts: 16, bf16-mixed
 CLOSE = 0.85  # likeness of two whole keys, above which one may be meant with the other
 
@@ -302,8 +304,8 @@ def _item(tokens: list[str]) -> Any:
 
 
 def _primitive(text: str) -> Any:
-    if text[:1] in ("'", '"'):
-        return text[1:-1]
+    if text[:1] in ("'", '"'):  # before a quote, a backslash and the quote itself have one more
+        return ESCAPED.sub(lambda found: "\\" * (len(found[1]) // 2) + found[2], text[1:-1])
     if text.lower() in ("null", "true", "false"):
         return {"null": None, "true": True, "false": False}[text.lower()]
     for number in (int, float):

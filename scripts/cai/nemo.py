@@ -3,9 +3,10 @@
 Values are the tutorial's where it gives any ("Constitutional AI: Harmlessness from AI Feedback",
 NeMo-Aligner documentation); the README lists where they are corrected. What depends on the size of
 the model and of the machine stands in the configuration (``nemo.overrides``) and is put last, so
-that it wins. Paths of data and models are added by the rules. FREE_PORT, LOG_DIR, CRITIC_HOST and,
-by the launcher, NODES, DEVICES and RANKS are filled in when a program starts: a job's sizes are
-the resources that its profile gives it.
+that it wins. Paths of data and models are added by the rules. FREE_PORT, LOG_DIR, CRITIC_HOST,
+STEPS and, by the launcher, NODES, DEVICES and RANKS are filled in when a program starts: a job's
+sizes are the resources that its profile gives it, and its steps follow from its data
+(:mod:`cai.schedule`).
 """
 
 from typing import Literal
@@ -22,6 +23,11 @@ PROGRAMS = {
     "critic": "examples/nlp/gpt/serve_ppo_critic.py",
     "actor": "examples/nlp/gpt/train_gpt_ppo_actor.py",
     "reward_server": "examples/nlp/gpt/serve_reward_model.py",
+}
+STEPS = "STEPS"  # stands for the steps that a training takes
+SCHEDULE: Overrides = {  # the learning rate falls over them: its length is Lightning's max_steps
+    "trainer.max_steps": STEPS,
+    "model.optim.sched.constant_steps": 0,
 }
 Program = Literal["server", "sft", "reward_model", "critic", "actor", "reward_server"]
 
@@ -62,6 +68,7 @@ def sft(settings: Settings) -> list[str]:
         # by default NeMo keeps its index beside the data and trusts an outdated one
         "model.data.train_ds.index_mapping_dir": "LOG_DIR/index",
         "model.data.validation_ds.index_mapping_dir": "LOG_DIR/index",
+        **SCHEDULE,
         **_chat_tokens(settings.models.base.template),
         **_experiment("megatron_gpt_sft"),
     }
@@ -76,6 +83,7 @@ def reward_model(settings: Settings, extra: Overrides | None = None) -> list[str
         "model.encoder_seq_length": length,
         "model.data.seq_length": length,
         "model.data.data_impl": "json",
+        **SCHEDULE,
         **_experiment("megatron_gpt"),
     }
     site = settings.nemo.overrides.reward_model | (extra or {})

@@ -61,6 +61,7 @@ def warnings(settings: Settings, launches: Launches) -> list[str]:
             )
     for sizing in found:
         lines += arithmetic.spread_warnings(sizing)
+        lines += arithmetic.schedule_warnings(sizing)
     lines += arithmetic.critic_warnings(found)
     for (stage, _), (sizing, estimate) in _estimates(settings, launches).items():
         lines += memory.warning(estimate, sizing, stage)

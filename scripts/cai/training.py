@@ -30,6 +30,7 @@ from cai.launch import LOOPBACK, Launch, Launcher
 from cai.manifest import identity, write_manifest
 from cai.metrics import export_metrics
 from cai.process import Program, end_of
+from cai.schedule import scheduled
 
 POLL = 0.5  # seconds
 HANG_LIMIT = 30.0  # seconds that a program may take to end after it has said that it failed
@@ -55,8 +56,8 @@ class Training:
         output: where the ``.nemo`` is published.
         log: where the programs' output goes.
         inputs: files whose content determines the result.
-        command: the training program. ``LOG_DIR``, ``FREE_PORT`` and ``CRITIC_HOST`` in it, and
-            the launcher's words, are filled in.
+        command: the training program. ``LOG_DIR``, ``FREE_PORT``, ``CRITIC_HOST`` and ``STEPS`` in
+            it, and the launcher's words, are filled in.
         critic: for PPO, the critic server that has to run beside it.
         launch: how it is started.
         critic_launch: how the critic is started; the first of its nodes must be this one.
@@ -113,13 +114,14 @@ class Training:
         self.attempts.check(self.what)
         resumed = newest(self.folder / "train")
         print(f"{self.what}: {_from(resumed)} in {self.folder}", flush=True)
+        command = scheduled(self.command)
         with self.attempts.running(step=step(resumed) if resumed else 0):
-            self._run_programs([*self.command, *self._time_limit()])
+            self._run_programs([*command, *self._time_limit()])
         reached = newest(self.folder / "train")
         if resumed and resumed == reached and not is_whole(self.trained):
             # Killed between its last checkpoint and the .nemo: resumed, it finds no step to do.
             print(f"{self.what}: no step is left, writes {self.trained.name}", flush=True)
-            python, program, *overrides = self.command
+            python, program, *overrides = command
             with self.attempts.running(step=step(resumed)):
                 self._run_programs([python, str(FINISH), *overrides], TRAINING_PROGRAM=program)
         fail_if(

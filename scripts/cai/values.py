@@ -7,7 +7,7 @@ from, which has it from the program that wrote it.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -61,14 +61,24 @@ class Values:
 
     def __init__(self, settings: Settings, program: Program, launch: Launch | None = None) -> None:
         arguments = COMMANDS[program](settings)[2:]
-        words = Launcher(launch).sized(arguments) if launch else arguments
+        self._read(program, Launcher(launch).sized(arguments) if launch else arguments)
+        before = CHECKPOINT_OF.get(program)
+        self._checkpoint = Values(settings, before) if before else None
+
+    @classmethod
+    def of(cls, program: Program, overrides: Sequence[str]) -> "Values":
+        """Those of a command line; what a checkpoint would give is unknown."""
+        values = cls.__new__(cls)
+        values._read(program, overrides)
+        values._checkpoint = None
+        return values
+
+    def _read(self, program: Program, words: Sequence[str]) -> None:
         pairs = [word.partition("=") for word in words]
         self.given = {key.lstrip("+"): _read(text) for key, equals, text in pairs if equals}
         deleted = {key[1:] for key, _, _ in pairs if key.startswith("~")}
         defaults = _defaults()[UPSTREAM[program]]
         self._defaults = {key: value for key, value in defaults.items() if key not in deleted}
-        before = CHECKPOINT_OF.get(program)
-        self._checkpoint = Values(settings, before) if before else None
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a dotted key; ``default`` if nothing gives one."""

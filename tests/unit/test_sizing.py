@@ -346,3 +346,28 @@ def test_an_unknown_shape_is_a_warning_and_the_batches_are_checked_all_the_same(
     told = sizing.warnings(settings, launches(2, 1))
     assert [line.partition(":")[0] for line in told] == ["models.base", "models.instruct"]
     assert len(sizing.problems(settings, launches(8, 2))) == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "overrides", "line"),
+    [
+        (
+            "actor",
+            {"trainer.ppo.max_steps": 300},
+            "nemo.overrides.actor: model.optim.sched.constant_steps: found 1000; accepted: less "
+            "than 290, such as 0: with trainer.ppo.max_steps 300 the rate is at its minimum from "
+            "step 11",
+        ),
+        ("actor", {"trainer.ppo.max_steps": 2000}, None),
+        ("critic", {"trainer.ppo.max_steps": 1010}, "found 1000; accepted: less than 1000"),
+        ("sft", {"trainer.sft.max_steps": 300}, None),  # constant_steps is 0 there
+        (
+            "sft",
+            {"trainer.sft.max_steps": 300, "model.optim.sched.constant_steps": 1000},
+            "with trainer.sft.max_steps 300 the rate is at its minimum from step 11",
+        ),
+    ],
+)
+def test_a_learning_rate_that_has_no_steps_to_fall_over_is_told(program, overrides, line):
+    told = sizing.warnings(overridden(**{program: overrides}), launches(2, 1))
+    assert (line in "\n".join(told)) if line else told == []
