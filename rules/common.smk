@@ -3,15 +3,21 @@
 # A program is an input of the jobs that run it, so a mended one runs again. Not those that convert
 # and train: an edit of them must not cost a training.
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 # Jobs use the Python that runs Snakemake, and a pipe into a log does not hide a failure.
 shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
-sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
-
-from cai import cluster, dag, experiments, nemo, orphans, preflight, process, servers, sizing
-from cai.errors import UserError
+from cai import (
+    cluster,
+    dag,
+    experiments,
+    nemo,
+    orphans,
+    preflight,
+    process,
+    servers,
+    sizing,
+)
 from cai.failures import Failures
 from cai.launch import launch_of, split
 from cai.paper import plan
@@ -19,23 +25,9 @@ from cai.paper import plan
 dag.register(workflow)
 
 
-def stop(problems):
-    """Ends with one line for each problem, if there is any."""
-    if problems:
-        sys.exit("\n".join(f"error: {problem}" for problem in problems))
-
-
-@contextmanager
-def told():
-    """A user's mistake is told in one line."""
-    try:
-        yield
-    except UserError as error:
-        stop([error])
-
-
 with told():
     settings, principles, few_shot, at, base = experiments.check(config)
+    origins = experiments.origins(origins, config)
 
 orphans.announce()
 process.keep_from_programs([getattr(settings.judge, "key_variable", None)])

@@ -52,7 +52,11 @@ rule helpful_sft:
 rule helpful_preferences:
     input:
         program="scripts/prepare_preferences.py",
-        files=preflight.files(settings.datasets.helpful_preferences),
+        files=[
+            path
+            for source in settings.datasets.helpful_preferences
+            for path in source.files
+        ],
         model="<pretrained>/models/base.nemo",
     output:
         train_prompts="<source>/data/helpful_preferences/train.prompts.jsonl",

@@ -1,27 +1,19 @@
 # Checked before any job is submitted: what the profile gives the jobs, against what they need.
 # What this host may not see, such as a container on the nodes' own disks, is a warning in a dry run;
 # a run is refused.
-from snakemake.iocontainers import InputFiles
-
-
-def resources_of(name):
-    """What the profile gives a rule's jobs, whatever their wildcards."""
-    return workflow.get_rule(name).expand_resources({}, InputFiles(), attempt=1)
-
-
 SUBMITTED = {each.name for each in workflow.rules} - workflow._localrules
-GIVEN = {name: resources_of(name) for name in sorted(SUBMITTED)}
+with told():
+    GIVEN = {name: dag.resources(workflow, name) for name in sorted(SUBMITTED)}
 
 if workflow.is_main_process:
     with told():
         problems, warnings = cluster.check_jobs(settings, GIVEN)
-    for line in warnings:
+    stop([*dag.unknown_rules(workflow), *problems])
+    for line in dict.fromkeys(map(origins.told, warnings)):
         print(f"warning: {line}", file=sys.stderr)
-    stop(problems)
-    if any("gres" in given for given in GIVEN.values()):
-        print(
-            sizing.table(settings, cluster.launches(settings, GIVEN)), file=sys.stderr
-        )
+    if any(given.get("gres") for given in GIVEN.values()):
+        sizes = sizing.table(settings, cluster.launches(settings, GIVEN))
+        print(sizes, file=sys.stderr)
 
 
 onstart:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from cai import cli
 from cai.errors import UserError
+from cai.hf_config import check_hf_config
 from cai.manifest import write_origin
+from cai.records import read_json
 
 WANTED = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
 
@@ -41,16 +43,18 @@ def copy_folder(source: Path, output: Path) -> None:
 
 
 def download(name: str, revision: str, output: Path) -> None:
-    """Download what a conversion needs of a hub repository.
+    """Download what a conversion needs of a hub repository; the weights only of a model it takes.
 
     Raises:
-        UserError: when the hub cannot be reached or refuses.
+        UserError: when the hub cannot be reached or refuses, or the model is of another family.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     from requests.exceptions import RequestException
 
     try:
+        config = hf_hub_download(name, "config.json", revision=revision, local_dir=output)
+        check_hf_config(read_json(Path(config)), f"{name}@{revision}: config.json")
         snapshot_download(name, revision=revision, local_dir=output, allow_patterns=WANTED)
     except (HfHubHTTPError, LocalEntryNotFoundError, RequestException, OSError) as error:
         reason = str(error).strip().splitlines()[0]

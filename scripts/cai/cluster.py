@@ -5,16 +5,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cai import contract, sizing, slurm
-from cai.data.sources import Source
+from cai import amounts, contract, sizing, slurm
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.launch import Launch, Launcher, launch_of, outside, split
-from cai.preflight import check_surroundings, missing_key
+from cai.preflight import check_surroundings, missing_key, sources
 from cai.process import with_variables
 from cai.records import read_json, write_json
 from cai.settings import Model, Settings
@@ -53,6 +52,7 @@ def check_jobs(
         *contract.problems(settings),
         *placement_problems(settings, resources),
         *sizing.problems(settings, found),
+        *amounts.problems(settings),
         *slurm.problems(requests),
     ]
     unsure = [*unseen(settings, found), *filter(None, [missing_key(settings)])]
@@ -209,12 +209,6 @@ def _hub_sources(settings: Settings) -> Iterator[tuple[str, str, str | None, str
     for name, model in models.items():
         if not model.is_local:
             yield f"models.{name}.source", model.source, model.revision, "model"
-    datasets = settings.datasets
-    sources: Iterable[tuple[str, Source]] = [
-        ("red_team", datasets.red_team),
-        ("helpful_sft", datasets.helpful_sft),
-        *(("helpful_preferences", source) for source in datasets.helpful_preferences),
-    ]
-    for name, source in sources:
-        if not source.is_local:
-            yield f"datasets.{name}.source", source.source, source.revision, "dataset"
+    for field, source in sources(settings):
+        if field.startswith("datasets.") and source.is_on_hub:
+            yield f"{field}.source", source.source, source.revision, "dataset"

@@ -10,16 +10,43 @@ import difflib
 import io
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
+from cai import command_line
 from cai.changes import NOTHING, changes
 from cai.errors import UserError, fail_if
 
 _workflows: list[Any] = []
 Files = tuple[list[str], list[str], list[str]]  # missing and incomplete outputs, updated inputs
+
+
+def resources(workflow: Any, name: str) -> Mapping[str, Any]:
+    """What a profile gives a rule's jobs, whatever their wildcards.
+
+    Raises:
+        UserError: a resource that Snakemake cannot read.
+    """
+    from snakemake.iocontainers import InputFiles
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    try:
+        return workflow.get_rule(name).expand_resources({}, InputFiles(), attempt=1)
+    except WorkflowError as error:
+        words = [line.strip() for line in str(error).splitlines()]
+        line = next((line for line in words if line.startswith("Resource ")), " ".join(words))
+        raise UserError(f"profile: resources of rule {name}: {line}") from None
+
+
+def unknown_rules(workflow: Any) -> Iterator[str]:
+    """Rules that a profile gives resources, and that are none; a line each."""
+    rules = [rule.name for rule in workflow.rules]
+    for name in sorted(set(workflow.resource_settings._parsed_overwrite_resources) - set(rules)):
+        close = difflib.get_close_matches(name, rules, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        yield f"profile: set-resources: {name}: no rule of this name{meant}"
 
 
 def register(workflow: Any) -> None:
@@ -161,6 +188,7 @@ def _snakemake(arguments: Sequence[str], **options: bool) -> Iterator[tuple[Any,
     from snakemake.cli import args_to_api, parse_args
     from snakemake.settings.enums import Quietness
 
+    command_line.check(arguments)
     _workflows.clear()
     said, errors = io.StringIO(), []
     with _listening(errors), redirect_stdout(io.StringIO()), redirect_stderr(said):

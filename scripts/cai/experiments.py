@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cai import preflight
-from cai.constitution import read_yaml
 from cai.errors import fail_if
+from cai.origins import Layer, Origins, read_layer
 from cai.settings import Settings, merge
 
 FOLDER = Path("config/experiments")
@@ -127,8 +127,7 @@ def check(config: Mapping[str, Any]) -> Run:
     if name == BASE:
         return Run(*base, Places(*[results] * len(PARTS), base=results), base)
     path = overlay(name)
-    fields = _read(path)
-    changed = merge(common, fields) | {"results": folder(results, name)}
+    changed = merge(common, _read(path).fields) | {"results": folder(results, name)}
     own = Checked(*preflight.check(changed, str(path)))
     return Run(*own, _places(base, own), base)
 
@@ -181,15 +180,20 @@ def folder(results: str, name: str) -> str:
     return results if name == BASE else f"{results}/experiments/{name}"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    fields = read_yaml(path) or {}
-    found = type(fields).__name__
-    fail_if(not isinstance(fields, dict), f"{path}: expected fields with values, found {found}")
+def origins(below: Origins, config: Mapping[str, Any]) -> Origins:
+    """Where the fields of a run come from: the base run's, and the experiment's that lies over."""
+    name = str(config.get("experiment", BASE))
+    return below if name == BASE else below.above(_read(overlay(name)))
+
+
+def _read(path: Path) -> Layer:
+    layer = read_layer(path)
     fail_if(
-        "results" in fields,
-        f"{path}: results: an experiment's are under experiments/{path.stem} of the base run's",
+        "results" in layer.fields,
+        f"{path}: results: found {layer.fields.get('results')!r}; accepted: none, an experiment's "
+        f"are under experiments/{path.stem} of the base run's",
     )
-    return fields
+    return layer
 
 
 def _places(base: Checked, own: Checked) -> Places:

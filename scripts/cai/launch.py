@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from cai import process
 from cai.cli import describe
 from cai.errors import UserError, fail_if
+from cai.fields import Section
 
 LOOPBACK = "127.0.0.1"
 MARKS = {"-": None, "+": True}  # before a variable's name: not passed on, passed on as it is
@@ -67,13 +68,11 @@ def _mounts(value: Any) -> Any:
     return [mount for mount in value.split(",") if mount] if isinstance(value, str) else value
 
 
-class Launch(BaseModel):
+class Launch(Section):
     """What a job has been given, and how programs are started with it.
 
     The fields that are not described are those of Snakemake's resources of the same name.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     launcher: Literal["direct", "srun", "pyxis", "apptainer"] = Field(
         "direct", description="direct, srun, or srun with one of the two kinds of container"
@@ -99,7 +98,7 @@ class Launch(BaseModel):
         "that they have as it is here, although it holds a key or a token",
     )
     mpi: str | None = Field(None, description="of srun: --mpi")
-    srun_options: Annotated[list[str], BeforeValidator(_words)] = []
+    srun_options: Annotated[list[str], BeforeValidator(_words)] = Field([])
     container_options: Annotated[list[str] | None, BeforeValidator(_words)] = Field(
         None, description="further options of the container; None: those that make it writable"
     )
@@ -122,6 +121,8 @@ class Launch(BaseModel):
             )
         if self.gres and not GRES.fullmatch(self.gres):
             raise ValueError(f"gres: expected gpu:N or gpu:TYPE:N, found {self.gres}")
+        if self.devices < 1:
+            raise ValueError(f"gres: expected gpu:N with 1 GPU or more, found {self.gres}")
         try:
             self.address.format(node="")
         except (KeyError, IndexError, ValueError):

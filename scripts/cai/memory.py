@@ -294,23 +294,39 @@ def _host(sizing: Sizing, exact: Parts, offloaded: bool) -> Parts:
 # --------------------------------------------------------------------------- lines
 
 
-def problem(found: Estimate, sizing: Sizing) -> str | None:
-    """The line for a stage whose weights, gradients and optimizer do not fit."""
-    needed = sum(found.exact.values())
-    if needed <= found.given:
+def problem(found: Estimate, sizing: Sizing, larger: int | None = None) -> str | None:
+    """The line for a stage whose weights, gradients and optimizer do not fit.
+
+    Args:
+        found: what it takes.
+        sizing: of its program.
+        larger: a tensor parallel size with which all of it fits, if there is one.
+    """
+    if fits(found):
         return None
+    accepted = f"{larger} (found {sizing.tensor}), or more GPUs" if larger else "more GPUs"
+    key = f"{sizing.field}: {_tensor(sizing)}: " if larger else ""
     return (
-        f"{sizing.place}: needs at least {gigabytes(needed)} GB a GPU ({_listed(found.exact)}), "
-        f"gpu_memory_gb is {sizing.launch.gpu_memory}; accepted: more GPUs, or a larger "
-        f"{sizing.field}: {sizing.prefix}tensor_model_parallel_size (found {sizing.tensor})"
+        f"{sizing.place}: needs at least {gigabytes(sum(found.exact.values()))} GB a GPU "
+        f"({_listed(found.exact)}), gpu_memory_gb is {sizing.launch.gpu_memory}; "
+        f"accepted: {key}{accepted}"
     )
+
+
+def fits(found: Estimate) -> bool:
+    """Whether what is exact has room."""
+    return sum(found.exact.values()) <= found.given
+
+
+def _tensor(sizing: Sizing) -> str:
+    return sizing.values.settable(f"{sizing.prefix}tensor_model_parallel_size")
 
 
 def warning(found: Estimate, sizing: Sizing, stage: str) -> list[str]:
     """Lines for a stage that is estimated to fill its GPUs, or its nodes."""
     lines = []
     phase, parts = found.peak
-    if found.total > FULL * found.given and not problem(found, sizing):
+    if found.total > FULL * found.given and fits(found):
         lines.append(
             f"{stage}: may need {gigabytes(found.total)} GB a GPU in {phase} ({_listed(parts)}), "
             f"gpu_memory_gb is {sizing.launch.gpu_memory}; {_cure(sizing, parts)}"
@@ -338,7 +354,7 @@ def _cure(sizing: Sizing, parts: Parts) -> str:
         return "a smaller client.batch_size takes less"
     if parts.get("activations", 0) > parts.get("logits", 0) + parts.get("optimizer", 0):
         return f"{sizing.field}: a smaller micro batch or full recomputation takes less"
-    return f"{sizing.field}: a larger {sizing.prefix}tensor_model_parallel_size takes less"
+    return f"{sizing.field}: a larger {_tensor(sizing)} takes less"
 
 
 def _listed(parts: Parts) -> str:

@@ -4,21 +4,21 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from cai.cli import describe
 from cai.conversion.members import Members
 from cai.errors import UserError, fail_if
+from cai.fields import Section
+from cai.hf_config import check_hf_config
 from cai.records import read_json
 
 if TYPE_CHECKING:
     from cai.settings import Model
 
 
-class ModelShape(BaseModel):
+class ModelShape(Section):
     """What memory and the divisions between GPUs depend on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hidden: int = Field(ge=1, description="Width of the residual stream.")
     layers: int = Field(ge=1, description="Transformer layers.")
@@ -113,9 +113,14 @@ def differences(shape: ModelShape, configured: ModelShape) -> Iterator[tuple[str
 
 
 def read_hf(path: Path) -> ModelShape:
-    """The shape that a Hugging Face config.json describes."""
+    """The shape that a Hugging Face config.json describes.
+
+    Raises:
+        UserError: it cannot be read, gives no shape, or is of a model that cannot be converted.
+    """
     config = read_json(path)
     fail_if(not isinstance(config, dict), f"{path}: not a JSON object")
+    check_hf_config(config, str(path))
     return _shape(path, config, HF_FIELDS)
 
 

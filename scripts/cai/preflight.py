@@ -12,13 +12,14 @@ from cai.batches import batches
 from cai.constitution import STAGE_TEXTS, for_stage, load_constitution, load_few_shot
 from cai.data.rl_dataset import RlOptions
 from cai.data.sl_dataset import SlOptions
-from cai.data.sources import Source
+from cai.data.sources import SUFFIXES, Source
 from cai.digests import canonical_json
 from cai.errors import UserError, fail_if
 from cai.evaluation.classifier import check_classifier
 from cai.settings import Settings, parse_settings
 
 JUDGING = {"preferences", "judged", "head_to_head", "judged_comparisons"}  # that ask the judge
+MODEL_FILES = ("config.json", "tokenizer.model")  # that a model's folder has, whatever its weights
 NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of NeMo
     "convert_model": (),
     "export_model": (),
@@ -158,31 +159,65 @@ def check_files(settings: Settings) -> None:
     Raises:
         UserError: naming the first that is not.
     """
-    datasets = settings.datasets
-    sources = [datasets.red_team, datasets.helpful_sft, *datasets.helpful_preferences]
-    files([*sources, *filter(None, [settings.evaluation.helpful]), *settings.evaluations.sources])
+    for field, source in sources(settings):
+        _check_source(field, source)
     for name in ("base", "instruct"):
         model_files(settings, name)
     if settings.evaluation.classifier:
         check_classifier(Path(settings.evaluation.classifier))
 
 
-def files(sources: Iterable[Source]) -> list[Path]:
-    """The local files of several sources."""
-    return [path for source in sources for path in source.files]
+def sources(settings: Settings) -> list[tuple[str, Source]]:
+    """All sources of records with the fields that name them."""
+    datasets, evaluations = settings.datasets, settings.evaluations
+    found: dict[str, Source | None] = {
+        "datasets.red_team": datasets.red_team,
+        "datasets.helpful_sft": datasets.helpful_sft,
+        **{
+            f"datasets.helpful_preferences.{number}": source
+            for number, source in enumerate(datasets.helpful_preferences)
+        },
+        "evaluation.helpful": settings.evaluation.helpful,
+        **{
+            f"evaluations.{name}": source
+            for name, source in evaluations
+            if isinstance(source, Source)
+        },
+        "paper.harmfulness.ratings": settings.paper.harmfulness.ratings,
+    }
+    return [(field, source) for field, source in found.items() if source is not None]
+
+
+def _check_source(field: str, source: Source) -> None:
+    try:
+        found = source.files
+    except UserError as error:
+        raise UserError(f"{field}.source: {error}") from None
+    for path in found:
+        fail_if(
+            not path.is_file() or not path.name.endswith(SUFFIXES),
+            f"{field}.source: found {path}; accepted: files that end in {', '.join(SUFFIXES)}",
+        )
 
 
 def model_files(settings: Settings, name: str) -> list[Path]:
     """The files of a model's local folder; none for one from a hub.
 
     Raises:
-        UserError: if the folder is missing or empty.
+        UserError: if the folder is missing, or has no model.
     """
     model = getattr(settings.models, name)
     if not model.is_local:
         return []
     found = sorted(path for path in Path(model.source).glob("*") if path.is_file())
-    fail_if(not found, f"models.{name}.source: {model.source}: no such folder, or it is empty")
+    where = f"models.{name}.source: {model.source}"
+    fail_if(not found, f"{where}: no such folder, or it is empty")
+    missing = [file for file in MODEL_FILES if Path(model.source, file) not in found]
+    fail_if(
+        missing,
+        f"{where}: found no {', '.join(missing)}; accepted: a Hugging Face folder with a "
+        "sentencepiece model",
+    )
     return found
 
 

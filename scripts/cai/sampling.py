@@ -1,20 +1,37 @@
 """How an answer is sampled."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from cai.fields import Section
+
+Temperature = Annotated[float, Field(gt=0, le=100)]
 
 
-class Sampling(BaseModel):
+class Sampling(Section):
     """Sampling parameters, in the names that NeMo's server and OpenAI-compatible ones share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_tokens: int = Field(1024, ge=1, description="Most tokens of an answer.")
     min_tokens: int = Field(1, ge=0, description="Fewest tokens of an answer.")
-    temperature: float = Field(1.0, gt=0, le=100, description="Softmax temperature.")
+    temperature: Temperature = Field(1.0, description="Softmax temperature.")
     top_k: int = Field(0, ge=0, description="Sample from the k most probable tokens; 0: from all.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of this probability mass; 1: all.")
     repetition_penalty: float = Field(1.0, gt=0, description="1: none.")
     greedy: bool = Field(False, description="Always take the most probable token.")
+
+    @model_validator(mode="after")
+    def _room(self) -> "Sampling":
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(
+                f"min_tokens must be up to max_tokens ({self.max_tokens}), found {self.min_tokens}"
+            )
+        return self
+
+    @property
+    def varies(self) -> bool:
+        """Whether two answers to one prompt may differ."""
+        return not self.greedy and self.top_k != 1
 
     @property
     def extended(self) -> list[str]:

@@ -7,26 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cai.cli import describe
-from cai.constitution import read_yaml
 from cai.data.sources import Source
 from cai.errors import UserError
 from cai.evaluation.settings import Evaluations
+from cai.fields import Section
 from cai.generation.settings import ClientSettings, ServerSettings
 from cai.hydra import Overrides
 from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
 from cai.model_shape import ModelShape
+from cai.origins import Origins
 from cai.paper.settings import Paper
-from cai.sampling import Sampling
+from cai.sampling import Sampling, Temperature
 from cai.templates import Template
 
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+MOST_SEED = 2**32 - 1  # that numpy takes, which NeMo's trainings seed
+MOST_SHARDS = 1000  # jobs of a step: Snakemake plans so many in seconds, Slurm queues them
 
 
 class NemoOverrides(Section):
@@ -46,9 +44,11 @@ class NemoOverrides(Section):
 class Nemo(Section):
     """Where NeMo is, and what its programs are told."""
 
-    python: str = Field("python", description="The Python that has NeMo.")
-    root: str = Field("/opt/NeMo", description="Checkout or stand-in of NeMo v2.1.0.")
-    aligner_root: str = Field("/opt/NeMo-Aligner", description="The same for NeMo-Aligner v0.7.0.")
+    python: str = Field("python", min_length=1, description="The Python that has NeMo.")
+    root: str = Field("/opt/NeMo", min_length=1, description="Checkout or stand-in of NeMo v2.1.0.")
+    aligner_root: str = Field(
+        "/opt/NeMo-Aligner", min_length=1, description="The same for NeMo-Aligner v0.7.0."
+    )
     check: bool = Field(
         True,
         description="Before the first job, ask NeMo's own configurations whether they take all "
@@ -133,7 +133,9 @@ class Lengths(Section):
 class Supervised(Section):
     """The supervised stage: responses, critiques and revisions, and the SFT set."""
 
-    rounds: int = Field(1, ge=1, description="Critique-revision rounds (tutorial 1, paper 4).")
+    rounds: int = Field(
+        1, ge=1, le=100, description="Critique-revision rounds (tutorial 1, paper 4)."
+    )
     response: Sampling
     critique: Sampling
     revision: Sampling
@@ -157,7 +159,7 @@ class Judges(Section):
 class Preferences(Section):
     """The data of the RL stage: candidates, comparisons, and the blend with helpfulness."""
 
-    temperatures: list[float] = Field(
+    temperatures: list[Temperature] = Field(
         min_length=2, description="Sampling temperature of each candidate."
     )
     candidate: Sampling
@@ -177,6 +179,17 @@ class Preferences(Section):
     helpful_prompt_ratio: float = Field(
         1.0, ge=0, description="Helpful prompts for each red-team prompt in PPO."
     )
+
+    @field_validator("candidate")
+    @classmethod
+    def _different(cls, candidate: Sampling) -> Sampling:
+        if not candidate.varies:
+            raise ValueError(
+                f"found greedy: {str(candidate.greedy).lower()}, top_k: {candidate.top_k}, so that "
+                "all candidates of a prompt would be alike; accepted: greedy: false, and another "
+                "top_k than 1"
+            )
+        return candidate
 
 
 class Evaluation(Section):
@@ -210,7 +223,9 @@ class Settings(Section):
     """Everything that a run depends on."""
 
     results: str = Field("results", description="Folder of all that is made.")
-    seed: int = Field(1234, ge=0, description="Seed of every draw, sample and training.")
+    seed: int = Field(
+        1234, ge=0, le=MOST_SEED, description="Seed of every draw, sample and training."
+    )
     constitution: str = Field("config/constitution.yaml", description="The principles.")
     few_shot: str | None = Field(
         "config/few_shot.yaml", description="Dialogues before a critique; null: none."
@@ -219,7 +234,9 @@ class Settings(Section):
     models: Models
     datasets: Datasets
     lengths: Lengths = Lengths()
-    shards: int = Field(1, ge=1, description="Parts that generation and judging are cut into.")
+    shards: int = Field(
+        1, ge=1, le=MOST_SHARDS, description="Parts that generation and judging are cut into."
+    )
     server: ServerSettings = ServerSettings()
     client: ClientSettings = ClientSettings()
     supervised: Supervised
@@ -232,14 +249,23 @@ class Settings(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
         if self.judge is None:
-            raise ValueError("preferences.judge is 'chat', so preferences.judges.chat is required")
+            raise ValueError(
+                "preferences.judge: found 'chat', so preferences.judges.chat is required"
+            )
         longest = self.supervised.response.max_tokens
         if longest >= self.lengths.context:
             raise ValueError(
-                f"supervised.response.max_tokens ({longest}) must be less than "
+                f"supervised.response.max_tokens: found {longest}; accepted: less than "
                 f"lengths.context ({self.lengths.context})"
             )
         return self
+
+    @field_validator("results")
+    @classmethod
+    def _a_folder(cls, results: str) -> str:
+        if not results.strip(" ./"):
+            raise ValueError("accepted: the name of a folder, such as results")
+        return results
 
     @property
     def judge(self) -> LogprobJudge | ChatJudge | RandomJudge | None:
@@ -256,15 +282,24 @@ def parse_settings(config: Mapping[str, Any], source: str = "configuration") -> 
     try:
         return Settings.model_validate(dict(config))
     except ValidationError as error:
-        raise UserError(f"{source}: {describe(error, Settings)}") from None
+        told = describe(error, Settings).removeprefix("value: ")
+        raise UserError(f"{source}: {told}") from None
 
 
 def load_settings(paths: Sequence[Path | str]) -> Settings:
-    """Read configuration files; a later one's fields win over an earlier one's."""
+    """Read configuration files; a later one's fields win over an earlier one's.
+
+    Raises:
+        UserError: the file, the field, what was found and what is accepted.
+    """
+    origins = Origins.of(paths)
     merged: dict[str, Any] = {}
-    for path in paths:
-        merged = merge(merged, read_yaml(path) or {})
-    return parse_settings(merged, " + ".join(map(str, paths)))
+    for layer in origins.layers:
+        merged = merge(merged, layer.fields)
+    try:
+        return parse_settings(merged)
+    except UserError as error:
+        raise UserError(origins.told(str(error))) from None
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,14 +39,30 @@ def problems(settings: Settings, launches: Launches) -> list[str]:
             lines += arithmetic.shape_problems(sizing, shapes[sizing.model])
     lines += [
         line
-        for sizing, estimate in _estimates(settings, launches).values()
-        if (line := memory.problem(estimate, sizing))
+        for (stage, _), (sizing, estimate) in _estimates(settings, launches).items()
+        if not memory.fits(estimate)
+        if (line := memory.problem(estimate, sizing, _larger(settings, launches, sizing, stage)))
     ]
     for name, shape in shapes.items():
         lines += lengths.context_problems(settings, name, shape) if shape else []
     if not any(unreadable.values()):
         lines += lengths.override_problems(settings, by_program)
     return list(dict.fromkeys(lines))
+
+
+def _larger(settings: Settings, launches: Launches, sizing: Sizing, stage: str) -> int | None:
+    """The least tensor parallel size with which a stage fits its GPUs, if any does."""
+    shape = shapes_of(settings)[0][sizing.model]
+    for size in range(sizing.tensor + 1, sizing.launch.devices + 1):
+        changed = sizing.with_tensor(size)
+        wrong = [
+            *arithmetic.rank_problems(changed),
+            *arithmetic.shape_problems(changed, shape),
+            *arithmetic.batch_problems(settings, changed, launches),
+        ]
+        if not wrong and memory.fits(memory.estimate(settings, changed, shape, stage)):
+            return size
+    return None
 
 
 def warnings(settings: Settings, launches: Launches) -> list[str]:

@@ -1,7 +1,7 @@
 """NeMo's programs with the GPUs that a profile gives them: what is sized, and how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -145,7 +145,12 @@ class Sizing:
 
     def line(self, key: str, found: Any, accepted: str) -> str:
         """What is wrong with a value, and what would be right."""
-        return f"{self.field}: {key}: found {found}; accepted: {accepted}"
+        return f"{self.field}: {self.values.settable(key)}: found {found}; accepted: {accepted}"
+
+    def with_tensor(self, size: int) -> "Sizing":
+        """The same with another tensor parallel size."""
+        key = f"{self.prefix}{PARALLEL[0]}"
+        return replace(self, values=self.values.with_value(key, size))
 
 
 def sizings(settings: Settings, launches: Launches) -> list[Sizing]:

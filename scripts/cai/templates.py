@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from cai.fields import Section
 
 
 class Message(TypedDict):
@@ -13,14 +15,12 @@ class Message(TypedDict):
     content: str
 
 
-class Template(BaseModel):
+class Template(Section):
     """A model's chat template: a format string a role, and how a turn ends.
 
     Generation, SFT, comparisons and rollouts all render through it, so a model never sees one form
     in training and another when it is asked.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     system: str = Field("", description="Format of the system turn; empty: the model has none.")
     user: str = Field(description="Format of a user's turn, with {content}.")

@@ -5,6 +5,7 @@ Defaults are those of the YAML files of NeMo 2.1.0 and NeMo-Aligner 0.7.0, kept 
 from, which has it from the program that wrote it.
 """
 
+import copy
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -89,6 +90,16 @@ class Values:
         if self._checkpoint and key.startswith("model."):
             return self._checkpoint.get(key, default)
         return default
+
+    def settable(self, key: str) -> str:
+        """How an override names a key: one that is not upstream's has to be added."""
+        return key if key in self._defaults else f"++{key}"
+
+    def with_value(self, key: str, value: Any) -> "Values":
+        """These, but for one value."""
+        changed = copy.copy(self)
+        changed.given = self.given | {key: value}
+        return changed
 
     def whole(self, key: str, default: int | None = None) -> int | None:
         """The value of a key if it is a whole number above 0, else None."""

@@ -10,8 +10,14 @@ from urllib.parse import unquote, urlsplit
 
 
 @contextmanager
-def serve_dataset(name: str, revision: str, files: dict[str, bytes]) -> Iterator[str]:
-    """Serve the files of a dataset repository at one revision; yields the endpoint."""
+def serve_dataset(
+    name: str, revision: str, files: dict[str, bytes], asked: list[str] | None = None
+) -> Iterator[str]:
+    """Serve the files of a dataset repository at one revision; yields the endpoint.
+
+    A repository of models has no ``datasets/`` in its addresses: these are served, too. ``asked``
+    collects the paths of the files that were asked for.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -22,7 +28,10 @@ def serve_dataset(name: str, revision: str, files: dict[str, bytes]) -> Iterator
 
         def _answer(self, body: bool) -> None:
             address = urlsplit(self.path)
-            path, recursive = unquote(address.path), "recursive=true" in address.query.lower()
+            path, recursive = (
+                _as_dataset(unquote(address.path), name),
+                "recursive=true" in address.query.lower(),
+            )
             api, resolve = f"/api/datasets/{name}", f"/datasets/{name}/resolve/{revision}/"
             content = None
             if path in (api, f"{api}/revision/{revision}"):
@@ -33,6 +42,8 @@ def serve_dataset(name: str, revision: str, files: dict[str, bytes]) -> Iterator
                 content = json.dumps(_tree(files, folder, recursive)).encode()
             elif path.startswith(resolve):
                 content = files.get(path.removeprefix(resolve))
+                if asked is not None:
+                    asked.append(path.removeprefix(resolve))
             self.send_response(404 if content is None else 200)
             if content is None:
                 self.send_header("X-Error-Code", "EntryNotFound")
@@ -49,6 +60,13 @@ def serve_dataset(name: str, revision: str, files: dict[str, bytes]) -> Iterator
 
     with _serving(Handler) as address:
         yield address
+
+
+def _as_dataset(path: str, name: str) -> str:
+    """The address of a repository of models as it would be of one of datasets."""
+    if path.startswith("/api/models/"):
+        return path.replace("/api/models/", "/api/datasets/", 1)
+    return f"/datasets{path}" if path.startswith(f"/{name}/") else path
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,21 @@ def told(resources, change=None):
     """The problems and the warnings of the Mistral-7B run."""
     settings = parse_settings(merge(MISTRAL, change or {}))
     return cluster.check_jobs(settings, resources)
+
+
+REMEDY = re.compile(r"accepted: nemo\.overrides\.(\w+): (\S+): (\d+)")
+
+
+@pytest.mark.parametrize("memory", [32, 40])
+def test_the_remedy_for_smaller_gpus_is_accepted_by_all_programs(memory):
+    resources = profile({"gpu_memory_gb": memory})
+    problems, _ = told(resources)
+    remedies = [REMEDY.search(line) for line in problems]
+    assert [remedy and remedy[1] for remedy in remedies] == [
+        *("sft", "reward_model", "critic", "actor"),
+    ]
+    overrides = {program: {key: int(size)} for program, key, size in map(re.Match.groups, remedies)}
+    assert told(resources, {"nemo": {"overrides": overrides}})[0] == []
 
 
 def test_the_profile_as_it_is_has_no_problem(tmp_path):

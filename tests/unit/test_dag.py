@@ -118,7 +118,7 @@ def test_an_edited_program_and_a_missing_file_are_named(plan, project, kept):
 @pytest.mark.parametrize(
     "arguments, targets, told",
     [
-        (["--config", "seed=x"], TARGETS, "error: configuration: seed: Input should be"),
+        (["--config", "seed=x"], TARGETS, "error: --config: seed: Input should be"),
         ([], ["results/demo/rl_ca.nemo"], "error: snakemake: MissingRuleException: No rule to"),
         (["--nonsense"], TARGETS, "unrecognized arguments: --nonsense"),
     ],

@@ -161,7 +161,8 @@ def test_a_gpu_that_is_too_small_for_what_is_exact_is_refused():
     assert len(lines) == 2
     assert lines[0].startswith("profile: rule rl_cai: 1 x 8 GPUs: needs at least 48.0 GB a GPU (")
     assert (
-        "gpu_memory_gb is 40; accepted: more GPUs, or a larger nemo.overrides.critic:" in lines[0]
+        "gpu_memory_gb is 40; accepted: nemo.overrides.critic: ++model.tensor_model_parallel"
+        in lines[0]
     )
     settings = parse_settings(
         merge(CONFIG, {"nemo": {"overrides": {"sft": {"model.tensor_model_parallel_size": 4}}}})

@@ -104,3 +104,19 @@ def test_every_step_of_the_tutorial_is_planned(plan):
 def test_no_key_is_in_the_plan(plan):
     assert "key_variable" in plan
     assert not re.search(r"--[a-z-]*api[-_]key|nvapi-", plan)
+
+
+def test_a_dry_run_with_the_slurm_profile_prints_the_sizes_of_each_stage():
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "-q", "all", "--nolock", "--profile", "slurm"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("stage "))
+    rows = {line.split()[0]: line for line in lines[start + 1 : start + 13]}
+    assert {"responses", "rewards", "sl_cai", "reward_model", "critic", "actor"} <= set(rows)
+    assert rows["actor"].split()[1:6] == ["8", "1", "1", "8", "1"]
+    assert all(line.endswith(" of 80") for line in rows.values())

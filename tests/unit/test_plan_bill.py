@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cai.amounts import Sizes
 from cai.dag import PlannedJob, Reasons
 from cai.plan.costs import Costs
 from cai.plan.disk import size
 from cai.plan.rehearsal import Count
 from cai.plan.show import amount, duration
-from cai.plan.sizes import Sizes
 from cai.records import write_json
 from cai.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--config", "datasets={limit: 40}", "supervised={validation_size: 128}"]
+SMALL = ["--config", "datasets={limit: 160}", "supervised={validation_size: 128}"]
 
 
 def plan(*arguments, cwd=ROOT):
@@ -45,8 +45,8 @@ def test_a_run_that_was_never_made_is_estimated_and_marked_so(mistral):
     told, _, _ = mistral
     stages = {stage["stage"]: stage for stage in told["stages"]}
     assert stages["responses"]["jobs"] == 8
-    assert stages["responses"]["new"] == 38  # of 40, without those held out
-    assert stages["candidates"]["new"] == 4 * 38
+    assert stages["responses"]["new"] == 152  # of 160, without those held out
+    assert stages["candidates"]["new"] == 4 * 152
     assert not stages["candidates"]["exact"]
     for name in ("responses", "revisions", "candidates", "sl_cai", "reward_model", "rl_cai"):
         assert stages[name]["source"] == ["estimated"], name

@@ -92,7 +92,8 @@ def test_an_empty_dataset(demo, tmp_path):
     path = tmp_path / "empty.jsonl"
     path.touch()
     line = refused(demo, {"datasets": {"red_team": {"source": str(path)}}})
-    assert line == f"{path}: no records; at least one is needed"
+    told = f"datasets.red_team.source: {path}: no records; at least one is needed"
+    assert line == told
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from cai.conversion.hf_folder import (
 from cai.conversion.mistral_layout import LayerNames, Shape
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.errors import UserError, fail_if
+from cai.hf_config import check_hf_config
 from cai.progress import Progress
 from cai.records import atomic, write_json
 from cai.templates import Template
@@ -49,7 +50,7 @@ def hf_to_nemo(source: Path | str, target: Path | str, dtype: str = "source") ->
     """
     folder, target = HfFolder(source), Path(target)
     where = str(folder.path / CONFIG)
-    layout.check_hf_config(folder.config, where)
+    check_hf_config(folder.config, where)
     shape = Shape.from_hf(folder.config, where)
     for name, sizes in shape.hf_shapes().items():
         folder.entry(name, sizes)

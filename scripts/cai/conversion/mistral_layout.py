@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from cai.errors import UserError, fail_if
+from cai.hf_config import check_hf_config
 
-MODEL_TYPES = ("mistral", "llama")
 MODELS = "nemo.collections.nlp.models.language_modeling"
 LAYERS = "model.decoder.layers."
 EMBEDDING = "model.embedding.word_embeddings.weight"
@@ -190,28 +190,6 @@ def _kv_heads(config: dict[str, Any], field: str, heads: int, where: str) -> int
 
 
 # --------------------------------------------------------------------------- configs
-
-
-def check_hf_config(config: dict[str, Any], where: str) -> None:
-    """Refuse what Megatron core would not compute in the same way."""
-    accepted = {
-        "model_type": MODEL_TYPES,
-        "hidden_act": ("silu",),
-        "rope_scaling": (None,),
-        "attention_bias": (False,),
-        "mlp_bias": (False,),
-        "partial_rotary_factor": (1.0,),
-        "quantization_config": (None,),
-    }
-    for field, values in accepted.items():
-        found = config.get(field, values[0] if field != "model_type" else None)
-        fail_if(
-            found not in values,
-            f"{where}: {field}: found {found!r}; accepted: {', '.join(map(repr, values))}",
-        )
-    kind = (config.get("rope_parameters") or {}).get("rope_type", "default")
-    field = "rope_parameters.rope_type"
-    fail_if(kind != "default", f"{where}: {field}: found {kind!r}; accepted: 'default'")
 
 
 def rope_theta(config: dict[str, Any]) -> float:

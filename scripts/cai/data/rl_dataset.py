@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cai.data.comparisons import PreferenceFiles, read_comparisons, write_comparisons
 from cai.data.dialogues import Malformed, clashes, parse_turns
@@ -12,15 +12,14 @@ from cai.data.splits import PARTS, Part
 from cai.data.spool import Blend
 from cai.digests import digest
 from cai.errors import fail_if
+from cai.fields import Section
 from cai.records import Ledger, Record, read_jsonl, read_jsonl_tolerant, uniform, write_jsonl
 from cai.templates import Message, Template, single_turn
 from cai.tokens import LengthLimit
 
 
-class RlOptions(BaseModel):
+class RlOptions(Section):
     """What goes into the comparisons and the prompts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(1234, description="Seed of every draw.")
     test_fraction: float = Field(

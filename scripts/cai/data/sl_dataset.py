@@ -5,11 +5,12 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cai.data.dialogues import Malformed, clashes, opening, parse_turns, require_answer
 from cai.data.spool import Blend, Spool
 from cai.errors import fail_if
+from cai.fields import Section
 from cai.records import (
     Ledger,
     Record,
@@ -23,10 +24,8 @@ from cai.templates import Message, Template
 from cai.tokens import LengthLimit
 
 
-class SlOptions(BaseModel):
+class SlOptions(Section):
     """What goes into the SFT set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(1234, description="Seed of the order and of the split.")
     train_on: Literal["final", "all"] = Field("final", description="The last revision, or all.")

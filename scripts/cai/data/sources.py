@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import Field, model_serializer, model_validator
 from pydantic import SerializerFunctionWrapHandler as Serializer
 
 from cai.errors import UserError, fail_if
+from cai.fields import Section
 from cai.records import Ledger, Record, open_bytes, read_jsonl_tolerant
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
@@ -29,7 +30,7 @@ SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid":
 SPLIT_WORD = re.compile(r"(?:^|[^a-z])(train|test|validation|valid)(?![a-z])")
 
 
-class Source(BaseModel):
+class Source(Section):
     """A source of records: JSON Lines, a JSON list (both perhaps gzipped), CSV or Parquet.
 
     The files are this machine's, those of a dataset repository on the Hugging Face hub at a pinned
@@ -37,8 +38,6 @@ class Source(BaseModel):
     of a pinned content. The hub's own environment variables (HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE,
     HF_TOKEN) are honoured; GITHUB_RAW_URL names a mirror of raw.githubusercontent.com.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(
         min_length=1,
@@ -99,6 +98,11 @@ class Source(BaseModel):
         return looks_local or self.source.endswith(SUFFIXES) or Path(self.source).exists()
 
     @property
+    def is_on_hub(self) -> bool:
+        """Whether the source is a dataset repository of the Hugging Face hub."""
+        return not self.is_local and not self.source.startswith("github:")
+
+    @property
     def files(self) -> list[Path]:
         """The local files of the source, sorted by name; none for a hub dataset.
 
@@ -121,10 +125,8 @@ class Source(BaseModel):
         return "/".join(filter(None, (self.source, self.data_dir)))
 
 
-class ReadOptions(BaseModel):
+class ReadOptions(Section):
     """How much of a source is taken, and how bad it may be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(1234, description="Seed of the order, and with it of what a limit takes.")
     limit: int | None = Field(None, ge=1, description="Most records to take; none: all.")

@@ -14,11 +14,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import requests
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from requests.auth import AuthBase
 
 from cai.digests import canonical_json, digest
 from cai.errors import fail_if
+from cai.fields import Section
 from cai.generation.choices import probability_of_a
 from cai.generation.http import (
     SHOWN,
@@ -47,10 +48,8 @@ CHOICE = MappingProxyType(  # what asks for the probabilities of (A) and (B)
 )
 
 
-class ChatSettings(BaseModel):
+class ChatSettings(Section):
     """How the API is asked. Only ``max_tokens``, ``temperature`` and ``top_p`` change an answer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_tokens: int = Field(1024, ge=1, description="Most tokens of an answer.")
     temperature: float = Field(0.0, ge=0, le=2, description="0: the most probable answer.")

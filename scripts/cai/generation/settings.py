@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from cai.fields import Section
 
 MODEL, FREE_PORT = "MODEL", "FREE_PORT"  # words of a server's command
 
 
-class ClientSettings(BaseModel):
+class ClientSettings(Section):
     """How the server is asked.
 
     Answers that are in a journal stay valid whatever is changed here, but for ``eos``; another
     batch size draws other samples, since a batch of NeMo's server has one seed.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_size: int = Field(128, ge=1, le=128, description="Prompts a request; NeMo takes 128.")
     timeout: float = Field(600, gt=0, description="Seconds that a batch may take.")
@@ -24,10 +24,8 @@ class ClientSettings(BaseModel):
     eos: str = Field("</s>", min_length=1, description="The text of the tokenizer's EOS token.")
 
 
-class Serving(BaseModel):
+class Serving(Section):
     """What a program must know of a server to ask it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["nemo", "openai"] = Field(
         "nemo",

@@ -13,8 +13,6 @@ Options that mean nothing together are refused here, before anything is asked.
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -24,6 +22,7 @@ from pydantic import (
 
 from cai.cli import describe
 from cai.errors import UserError
+from cai.fields import Section
 from cai.generation.chat_api import ChatSettings
 
 SLOTS = ("{prompt}", "{a}", "{b}", "{principle}")
@@ -31,12 +30,6 @@ SHOWN = (
     "Here are a request and two answers to it.\n\nRequest: {prompt}\n\n(A) {a}\n\n(B) {b}\n\n"
     "{principle}\n\n"
 )
-
-
-class Section(BaseModel):
-    """A part of a judge's settings: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def check_slots(text: str) -> str:

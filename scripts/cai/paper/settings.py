@@ -2,21 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from cai.data.sources import Source
+from cai.fields import Section
 from cai.hydra import Overrides
 
 HELPFULNESS = (
     "Which answer is more helpful: which one does better what the person asked for, correctly and "
     "completely?"
 )
-
-
-class Section(BaseModel):
-    """A part of the settings: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Snapshots(Section):

@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
+from cai.amounts import Sizes
 from cai.dag import PlannedJob
 from cai.generation.journal import family
 from cai.generation.run import cost_path
 from cai.launch import launch_of
 from cai.manifest import manifest_path
 from cai.plan.rehearsal import Count
-from cai.plan.sizes import Sizes
 from cai.records import Record, read_json
 from cai.settings import Settings
 from cai.values import Values

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from cai.amounts import Sizes
 from cai.dag import PlannedJob
 from cai.plan.rehearsal import Count
-from cai.plan.sizes import Sizes
 from cai.settings import Settings
 from cai.values import Program, Values
 

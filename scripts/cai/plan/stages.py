@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cai import experiments
+from cai.amounts import Sizes
 from cai.dag import DryRun, PlannedJob
 from cai.errors import UserError
 from cai.plan.costs import Cost, Costs
 from cai.plan.disk import disk
 from cai.plan.rehearsal import Count, Rehearsal
-from cai.plan.sizes import Sizes
 from cai.progress import Progress
 from cai.records import Record
 from cai.settings import Settings

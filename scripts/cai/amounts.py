@@ -1,11 +1,17 @@
-"""How many records a step will have, and how large a file will be, before either is there."""
+"""How many records a step will have before it has run, and whether they are enough."""
 
+import gzip
+import zlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow
 import pyarrow.parquet
 
+from cai.batches import batches
 from cai.data.sources import Source
+from cai.errors import UserError
 from cai.launch import Launch
 from cai.memory import parameters
 from cai.records import open_bytes
@@ -30,7 +36,7 @@ class Sizes:
         """The records of a file of the results; of one that is not there, those to be expected."""
         if Path(path).is_file():
             return lines(Path(path))
-        for name, count in self._expected.items():
+        for name, count in self.expected.items():
             if path.endswith(f"/{name}"):  # wherever an experiment has its parts
                 return count
         self.unknown.add(f"{path}: how many records it will have")
@@ -46,7 +52,7 @@ class Sizes:
         return parameters(sizing, shape) * sizing.tensor * sizing.pipeline
 
     @cached_property
-    def _expected(self) -> dict[str, int]:
+    def expected(self) -> dict[str, int]:
         """What each file out of a dataset will have, at most."""
         settings = self._settings
         held_out = settings.datasets.test_fraction
@@ -90,9 +96,54 @@ class Sizes:
         return min(count, self._settings.datasets.limit or count)
 
 
+def problems(settings: Settings) -> Iterator[str]:
+    """Batches that all records together do not fill; nothing where the records are not known."""
+    sizes, limit = Sizes(settings), settings.datasets.limit
+    sft = sizes.expected["sl_cai/train.jsonl"]
+    comparisons = sizes.expected["rl_cai/train.comparisons.jsonl"] // 2
+    prompts = sizes.expected["rl_cai/train.prompts.jsonl"]
+    if sizes.unknown:
+        return
+    sections, needed = "nemo.overrides", batches(settings)
+    held_out = settings.supervised.validation_size
+    for what, field, found, most in (
+        ("SFT dialogues", "supervised.validation_size", held_out, sft - needed.sft_train),
+        (
+            "comparisons",
+            f"{sections}.reward_model: model.global_batch_size",
+            needed.comparisons,
+            comparisons,
+        ),
+        (
+            "prompts of PPO",
+            f"{sections}.actor: model.ppo.num_rollout_samples",
+            needed.rollouts,
+            prompts,
+        ),
+    ):
+        if found <= most:
+            continue
+        enough = f"there are at most {max(most, 0)} {what} for it"
+        if limit:
+            yield (
+                f"datasets.limit: found {limit}; accepted: more, or null: {field} is {found}, "
+                f"and {enough}"
+            )
+            return
+        else:
+            yield f"{field}: found {found}; accepted: up to {max(most, 0)}, since {enough}"
+
+
 def lines(path: Path) -> int:
-    """The records of a JSON Lines or Parquet file."""
-    if path.suffix == ".parquet":
-        return pyarrow.parquet.ParquetFile(path).metadata.num_rows
-    with open_bytes(path) as stream:
-        return sum(1 for line in stream if line.strip())
+    """The records of a JSON Lines or Parquet file.
+
+    Raises:
+        UserError: the file is none of these.
+    """
+    try:
+        if path.suffix == ".parquet":
+            return pyarrow.parquet.ParquetFile(path).metadata.num_rows
+        with open_bytes(path) as stream:
+            return sum(1 for line in stream if line.strip())
+    except (pyarrow.ArrowInvalid, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
