@@ -4,8 +4,6 @@
 protocol in its JSON form (input ``sentences``, BYTES [n, 1]; output ``rewards``, FP32 [n, 1]).
 """
 
-import json
-import math
 import threading
 import time
 from argparse import ArgumentParser
@@ -15,11 +13,12 @@ from itertools import islice
 from cai.cli import existing_file, json_option
 from cai.digests import digest
 from cai.errors import UserError, fail_if
+from cai.generation import checks
 from cai.generation.http import (
-    SHOWN,
     OutOfService,
     Refused,
     Transient,
+    address_of,
     direct_session,
     exchange,
     persist,
@@ -30,6 +29,7 @@ from cai.generation.serving import Served
 from cai.generation.usage import Usage
 from cai.progress import Progress
 from cai.records import Ledger, Record
+from cai.shown import one_line
 from cai.templates import Template
 from cai.tokens import LengthLimit
 
@@ -117,7 +117,8 @@ class RewardModel:
         except Transient:
             self._served.check()
             raise
-        return _read_rewards(text, len(texts))
+        self._served.check()
+        return _read_rewards(text, len(texts), address_of(url))
 
     def _wait_until_ready(self) -> None:
         """Triton answers before its model is loaded."""
@@ -179,19 +180,19 @@ def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _read_rewards(text: str, count: int) -> list[float]:
+def _read_rewards(text: str, count: int, address: str) -> list[float]:
+    answer = checks.decoded(text, address)
     try:
-        [output] = [out for out in json.loads(text)["outputs"] if out["name"] == "rewards"]
-        shape, data = output["shape"], [float(value) for value in output["data"]]
-    except (ValueError, KeyError, TypeError):
-        raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
+        [output] = [out for out in answer["outputs"] if out["name"] == "rewards"]
+        shape, data = output["shape"], list(output["data"])
+    except (ValueError, LookupError, TypeError):
+        raise checks.garbled(text) from None
     if shape != [count, 1] or len(data) != count:
         raise UserError(
-            f"the reward model server answered rewards of shape {shape} for {count} texts; "
-            f"expected [{count}, 1] (one reward a text: a binary ranking reward model)"
+            f"the reward model server answered rewards of shape {one_line(str(shape))} for {count} "
+            f"texts; expected [{count}, 1] (one reward a text: a binary ranking reward model)"
         )
-    fail_if(
-        not all(map(math.isfinite, data)),
-        f"the reward model gave a reward that is no number: {data}",
-    )
-    return data
+    try:
+        return [checks.number_of(value, "reward") for value in data]
+    except checks.Unfit as error:
+        raise UserError(f"the reward model gave a reward that is no number: {error}") from None

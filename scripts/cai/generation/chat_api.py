@@ -20,6 +20,7 @@ from requests.auth import AuthBase
 from cai.digests import canonical_json, digest
 from cai.errors import fail_if
 from cai.fields import Section
+from cai.generation import checks
 from cai.generation.choices import probability_of_a
 from cai.generation.http import (
     SHOWN,
@@ -27,12 +28,12 @@ from cai.generation.http import (
     OutOfService,
     Refused,
     Transient,
+    address_of,
     exchange,
     in_flight,
     persist,
 )
 from cai.generation.journal import Journal
-from cai.generation.openai_protocol import counted
 from cai.generation.proof import HELLO, Proof
 from cai.generation.protocol import Failed
 from cai.generation.serving import ServerFailed
@@ -214,7 +215,8 @@ class ChatClient:
 
     def _ask(self, body: dict[str, Any], secret: str | None) -> dict[str, Any] | Failed:
         try:
-            answer = self._proof(secret).answer(_form(body), lambda: self._send(body, secret))
+            send = partial(self._send, body, secret)
+            answer = self._proof(secret).answer(_form(body), send, self._stop)
         except OutOfService as error:
             name = self._key_variable
             key = f"the key in {name}" if name else "requests without a key (key_variable)"
@@ -233,6 +235,7 @@ class ChatClient:
         """What tells a conversation that fails from a service that fails."""
         if self._proven is None:
             self._proven = Proof(
+                self._flow,
                 lambda form: self._send(_trivial(form), secret),
                 lambda error: ServerFailed(f"{self._url}: refuses all requests: {error}"),
                 lambda error: ServerFailed(f"{self._url}: answers nothing: {error}"),
@@ -256,8 +259,8 @@ class ChatClient:
             secret=secret,
             json=body,
         )
+        answer = checks.decoded(text, address_of(self._url))
         try:
-            answer = json.loads(text)
             return self._read(answer, body) | _tokens(answer)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
@@ -291,7 +294,7 @@ class ChatClient:
 
 def _tokens(answer: dict[str, Any]) -> dict[str, Any]:
     """The numbers of tokens of prompt and answer, if the service tells them."""
-    counts = counted(answer)
+    counts = checks.tokens_of(answer.get("usage"))
     return {"tokens": counts} if counts else {}
 
 

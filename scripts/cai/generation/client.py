@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from cai.digests import canonical_json, digest
 from cai.errors import fail_if
+from cai.generation import checks
 from cai.generation.journal import Journal
 from cai.generation.nemo_protocol import NemoProtocol
 from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Protocol, Question, Reply
@@ -142,7 +143,9 @@ class Client:
             count, told = known[question.prompt], len(reply.tokens) + 1
             if told <= count:
                 return Failed(f"the server took {told} tokens, expected over {count}")
-            return math.fsum(token.logprob for token in reply.tokens[: count - 1])
+            return math.fsum(
+                checks.logprob_of(token.logprob) for token in reply.tokens[: count - 1]
+            )
 
         return self._answers(questions, read, what)
 
@@ -240,9 +243,12 @@ class Client:
         letters = [token for token in reply.tokens if token.text.strip("\u2581 ()") == answer[1]]
         if not letters:
             return Failed("the letter of the answer is not a token")
-        probability = math.exp(letters[-1].logprob)
+        probability = checks.probability_of(letters[-1].logprob)
         return probability if answer == "(A)" else 1.0 - probability
 
 
 def _outcome(question: Question, reply: Reply | Failed, read: _Reader) -> Any:
-    return reply if isinstance(reply, Failed) else read(question, reply)
+    try:
+        return reply if isinstance(reply, Failed) else read(question, reply)
+    except checks.Unfit as error:
+        return Failed(str(error))

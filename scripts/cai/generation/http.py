@@ -164,7 +164,7 @@ class Flow:
     def __init__(self, most: int, *, proven: bool = True) -> None:
         self._most = most
         self._proven = proven
-        self._answered = False
+        self._proving = self._answered = False
         self._unreached: float | None = None  # since when
         self._limit = float(most)
         self._under_way = 0
@@ -198,6 +198,25 @@ class Flow:
             self._leave(cuts, None)
             raise
         self._leave(cuts, None, good=True)
+
+    @contextmanager
+    def first(self, stop: threading.Event) -> Iterator[None]:
+        """Wait until the service is proven, or until it is this thread's to prove it.
+
+        A thread that proves it goes on until its question is answered or has failed for good.
+        """
+        with self._changed:
+            while self._proving and not self._proven and not stop.is_set():
+                self._changed.wait(LOOK)
+            mine = not self._proven and not self._proving
+            self._proving = self._proving or mine
+        try:
+            yield
+        finally:
+            if mine:
+                with self._changed:
+                    self._proving = False
+                    self._changed.notify_all()
 
     def prove(self) -> None:
         """Know that the service answers: as many requests may be made as it bears."""

@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 
 from cai.digests import digest
 from cai.errors import UserError
+from cai.generation import checks
 from cai.generation.http import (
-    SHOWN,
+    ANSWER_BYTES,
     Flow,
+    Garbled,
     Refused,
     TimedOut,
     Transient,
+    address_of,
     direct_session,
     exchange,
     in_flight,
@@ -33,14 +36,16 @@ from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Question, Replie
 from cai.generation.serving import Served
 from cai.generation.settings import ClientSettings
 from cai.generation.usage import Usage
+from cai.shown import one_line
 
+TOKEN_BYTES = 60  # of an answer for each token of it: its text, log-probability, place
 SEED_DIGITS = 6  # hex: NeMo sends the seed to the other ranks as float32, exact to 24 bits
 
 
 class _Row(NamedTuple):
     sentence: str
     tokens: list[str]
-    logprob: list[float] | None
+    logprob: list[Any]  # read by whoever needs one, see checks.logprob_of
 
 
 class NemoProtocol:
@@ -58,9 +63,10 @@ class NemoProtocol:
 
     def __init__(self, served: Served, settings: ClientSettings) -> None:
         self._served, self._settings = served, settings
-        self._flow = Flow(settings.in_flight)
+        self._flow = Flow(settings.in_flight, proven=False)
         self._session = direct_session(settings.in_flight)
         self._proof = Proof(
+            self._flow,
             self._probe,
             lambda error: UserError(f"the model server refuses the request: {error}"),
             lambda error: served.failure(f"the model server is broken: {error}"),
@@ -108,7 +114,7 @@ class NemoProtocol:
 
     def _insist(self, batch: Batch) -> Replies | Refused | Transient:
         send = partial(self._generate, batch, self._settings.retries)
-        return self._proof.answer(batch[0].parameters, send)
+        return self._proof.answer(batch[0].parameters, send, self._stop)
 
     def _once(self, batch: Batch) -> Replies | Refused | Transient:
         try:
@@ -130,17 +136,20 @@ class NemoProtocol:
             _reply(question, row, eos, stops) for question, row in zip(batch, rows, strict=True)
         ]
 
-    def _put(self, body: dict[str, Any]) -> list[_Row]:
+    def _put(self, body: dict[str, Any]) -> list[_Row | Failed]:
         patience = self._settings.timeout * self._settings.in_flight  # others may be before us
         self._usage.sent()
         try:
-            text = exchange(self._session, "PUT", self._url, timeout=patience, json=body)
+            text = exchange(
+                self._session, "PUT", self._url, timeout=patience, most=_most(body), json=body
+            )
         except TimedOut as error:  # the server is still at it: asking again would only queue up
             raise self._served.failure(f"the model server gave {error} (client.timeout)") from None
         except Transient:
             self._served.check()
             raise
-        return _rows(text, body)
+        self._served.check()  # an answer is its server's only while that lives
+        return _rows(text, body, address_of(self._url))
 
 
 def plan(questions: Iterable[Question], journal: Journal, size: int) -> list[list[Question]]:
@@ -170,40 +179,66 @@ def _pack(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
             yield alike[start : start + size]
 
 
+def _most(body: dict[str, Any]) -> int:
+    """Bytes that an answer may have: it repeats the prompts, token by token."""
+    prompts = sum(map(len, body["sentences"]))
+    return ANSWER_BYTES + TOKEN_BYTES * (prompts + len(body["sentences"]) * _longest(body))
+
+
+def _longest(body: dict[str, Any]) -> int:
+    """Tokens of a sentence at most: a batch is filled up to its longest."""
+    return max(map(len, body["sentences"])) + body["tokens_to_generate"]
+
+
 def _failed(failure: Refused | Transient) -> Failed:
     if isinstance(failure, Refused):
         return Failed.refused(failure.fault)
     return Failed(f"the server cannot generate: {failure}")
 
 
-def _rows(text: str, body: dict[str, Any]) -> list[_Row]:
-    """Check and take apart the server's answer to a request.
+def _rows(text: str, body: dict[str, Any], address: str) -> list[_Row | Failed]:
+    """Check and take apart the server's answer to a request; a row that is wrong fails alone.
 
     Raises:
         Refused: it is a text that says which parameter is wrong (with HTTP status 200).
         Transient: it is anything else.
     """
+    answer = checks.decoded(text, address)
+    if isinstance(answer, str):
+        raise Refused(one_line(answer))
+    count = len(body["sentences"])
+    names = ["sentences", "tokens"] + ["logprob"] * bool(body.get("compute_logprob"))
     try:
-        answer = json.loads(text)
-        if isinstance(answer, str):
-            raise Refused(answer[:SHOWN])
-        count = len(body["sentences"])
-        logprob = answer["logprob"] if body.get("compute_logprob") else [None] * count
-        columns = (answer["sentences"], answer["tokens"], logprob)
-        rows = [_Row(*values) for values in zip(*columns, strict=True)]
-    except (ValueError, KeyError, TypeError):
-        raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
-    if len(rows) != count:
-        raise Transient(f"{len(rows)} answers for {count} prompts")
-    return rows
+        columns = [answer[name] for name in names]
+    except (LookupError, TypeError):
+        raise checks.garbled(text) from None
+    if not all(isinstance(column, list) for column in columns):
+        raise checks.garbled(text)
+    if any(len(column) != count for column in columns):
+        raise Garbled(f"{len(columns[0])} answers for {count} prompts")
+    return [_row(*values) for values in zip(*columns, strict=True)]
 
 
-def _reply(question: Question, row: _Row, eos: set[str], stops: list[str]) -> Reply:
+def _row(sentence: Any, tokens: Any, logprob: Any = ()) -> _Row | Failed:
+    try:
+        row = _Row(checks.text_of(sentence), checks.texts_of(tokens), logprob)
+    except checks.Unfit as error:
+        return Failed(str(error))
+    if logprob == () or (isinstance(logprob, list) and len(logprob) >= len(row.tokens) - 1):
+        return row  # the first token has none
+    return Failed(f"not one log-probability for each of {len(row.tokens)} tokens")
+
+
+def _reply(
+    question: Question, row: _Row | Failed, eos: set[str], stops: list[str]
+) -> Reply | Failed:
+    if isinstance(row, Failed):
+        return row
     cut = cut_of(question.prompt, row.sentence)
     text = None if cut is None else row.sentence[cut:]
     ended = bool(eos.union(stops) & {*row.tokens[-1:]})
     filled = sum(1 for _ in takewhile(eos.__contains__, reversed(row.tokens)))  # the batch, up
-    tokens = [Token(*pair) for pair in zip(row.tokens[1:], row.logprob or [], strict=False)]
+    tokens = [Token(*pair) for pair in zip(row.tokens[1:], row.logprob, strict=False)]
     return Reply(text, ended, {"all": len(row.tokens) - filled}, tokens)
 
 

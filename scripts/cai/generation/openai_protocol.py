@@ -14,11 +14,12 @@ from typing import Any
 
 from cai.digests import digest
 from cai.errors import UserError, fail_if
+from cai.generation import checks
 from cai.generation.http import (
-    SHOWN,
     Flow,
     Refused,
     Transient,
+    address_of,
     direct_session,
     exchange,
     in_flight_together,
@@ -30,6 +31,7 @@ from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Question, Replie
 from cai.generation.serving import Served
 from cai.generation.settings import ClientSettings, Serving
 from cai.generation.usage import Usage
+from cai.shown import one_line
 from cai.tokens import Tokenizer
 
 MODELS = "/v1/models"
@@ -54,12 +56,13 @@ class OpenAiProtocol:
     ) -> None:
         self._served, self._client, self._serving = served, client, serving
         self._tokenizer = tokenizer
-        self._flow = Flow(serving.in_flight)
+        self._flow = Flow(serving.in_flight, proven=False)
         self._session = direct_session(serving.in_flight)
         self._model = ""  # until the server runs
         self._usage = Usage()
         self._stop = threading.Event()
         self._proof = Proof(
+            self._flow,
             self._probe,
             lambda error: UserError(f"the model server refuses the request: {error}"),
             lambda error: served.failure(f"the model server is broken: {error}"),
@@ -78,7 +81,9 @@ class OpenAiProtocol:
         assert self._served.url
         self._usage, self._stop = usage, stop
         self._model = self._model or self._name()
-        for finished in in_flight_together(self._ask, batches, self._serving.in_flight, stop):
+        # until the server has answered once it is asked one by one: first what is answered soonest
+        ordered = [*batches[-1:], *batches[:-1]]
+        for finished in in_flight_together(self._ask, ordered, self._serving.in_flight, stop):
             pairs = [(batch[0], replies[0]) for batch, replies in finished]
             for _, alike in groupby(sorted(pairs, key=_parameters), key=_parameters):
                 questions, replies = zip(*alike, strict=True)
@@ -92,15 +97,21 @@ class OpenAiProtocol:
             self._served.check()
             raise self._served.failure(f"{MODELS} cannot be read: {error}") from None
         try:
-            return str(json.loads(text)["data"][0]["id"])
-        except (ValueError, LookupError, TypeError):
-            raise self._served.failure(f"{MODELS} names no model: {text[:SHOWN]!r}") from None
+            name = checks.decoded(text, self._served.url)["data"][0]["id"]
+            return checks.text_of(name)
+        except (Transient, LookupError, TypeError, checks.Unfit):
+            raise self._served.failure(f"{MODELS} names no model: {one_line(text)!r}") from None
 
     def _ask(self, batch: Batch) -> Replies:
         [question] = batch
-        reply = self._proof.answer(
-            question.parameters, lambda: self._send(question, self._client.retries)
-        )
+        try:
+            reply = self._proof.answer(
+                question.parameters,
+                lambda: self._send(question, self._client.retries),
+                self._stop,
+            )
+        except checks.Unfit as error:
+            return [Failed(str(error))]
         if isinstance(reply, Refused):
             return [Failed.refused(reply.fault)]
         if isinstance(reply, Transient):
@@ -108,7 +119,6 @@ class OpenAiProtocol:
         return [reply]
 
     def _probe(self, parameters: str) -> None:
-        self._served.check()
         self._send(Question("", HELLO, parameters, ""), self._client.retries)
 
     def _send(self, question: Question, attempts: int) -> Reply | Failed:
@@ -137,15 +147,15 @@ class OpenAiProtocol:
         except Transient:
             self._served.check()
             raise
+        self._served.check()  # an answer is its server's only while that lives
+        answer = checks.decoded(text, address_of(url))
         try:
-            answer = json.loads(text)
             choice = answer["choices"][0]
-            fine = isinstance(choice["text"], str) and choice["finish_reason"] in ("stop", "length")
-        except (ValueError, LookupError, TypeError):
-            fine = False
-        if not fine:
-            raise Transient(f"unexpected answer {text[:SHOWN]!r}")
-        return choice, counted(answer)
+            said, end = choice["text"], choice["finish_reason"]
+        except (LookupError, TypeError):
+            raise checks.garbled(text) from None
+        known = {"text": checks.text_of(said), "end": checks.end_of(end)}
+        return known | {"logprobs": choice.get("logprobs")}, checks.tokens_of(answer.get("usage"))
 
     def _reply(
         self, choice: dict[str, Any], used: dict[str, int], parameters: dict[str, Any]
@@ -154,23 +164,24 @@ class OpenAiProtocol:
         text = choice["text"].removesuffix(self._client.eos)
         kept = until(text, stops)
         tokens = self._tokens(choice, kept) if parameters.get("compute_logprob") else []
-        ended = choice["finish_reason"] == "stop" or kept != text
+        ended = choice["end"] == "stop" or kept != text
         return Reply(kept, ended, used or None, tokens)
 
     def _tokens(self, choice: dict[str, Any], text: str) -> list[Token]:
         """The tokens of a text, with their log-probabilities."""
-        logprobs = choice.get("logprobs") or {}
-        pairs = list(
-            zip(logprobs.get("tokens") or [], logprobs.get("token_logprobs") or [], strict=False)
-        )
+        told = choice["logprobs"] if isinstance(choice["logprobs"], dict) else {}
+        values = told.get("token_logprobs")
         fail_if(
-            not pairs,
+            not told.get("tokens") or not values,
             f"{self._served.url}: the server gives no log-probabilities, which the judge reads; "
             "accepted: one that does, or another judge (preferences.judge)",
         )
+        texts = checks.texts_of(told["tokens"])
+        if not isinstance(values, list) or len(values) != len(texts):
+            raise checks.Unfit(f"not one log-probability for each of {len(texts)} tokens")
         tokens: list[Token] = []
         length = 0
-        for token, logprob in pairs:
+        for token, logprob in zip(texts, values, strict=True):
             if length >= len(text):
                 break
             tokens.append(Token(token, logprob))
@@ -217,10 +228,3 @@ def until(text: str, stops: Sequence[str]) -> str:
     """The text up to the first of the stop texts, and with it; all of it if there is none."""
     ends = [place + len(stop) for stop in stops if (place := text.find(stop)) >= 0]
     return text[: min(ends)] if ends else text
-
-
-def counted(answer: dict[str, Any]) -> dict[str, int]:
-    """The numbers of tokens of prompt and answer, if the server tells them."""
-    usage = answer.get("usage") or {}
-    counts = {"prompt": usage.get("prompt_tokens"), "answer": usage.get("completion_tokens")}
-    return counts if all(isinstance(n, int) for n in counts.values()) else {}

@@ -1,10 +1,11 @@
 """Whose fault a failure is: found out by a trivial question of the same form."""
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from cai.errors import UserError
-from cai.generation.http import Busy, Refused, Transient, Unreachable
+from cai.generation.http import Busy, Flow, Refused, Transient, Unreachable
 
 HELLO = "Hello"  # a trivial prompt
 ABOUT_CONTENT = ("content_filter",)  # a refusal for it says that the form of the request is fine
@@ -20,6 +21,8 @@ class Proof:
     answers another question of the same form.
 
     Args:
+        flow: what requests go through. While the service is not proven there, one question is asked
+            at a time, until one is answered.
         probe: asks a trivial question of a form; raises what goes wrong.
         refuses: the error that says that the service refuses all questions of a form.
         broken: the error that says that it answers none.
@@ -27,16 +30,19 @@ class Proof:
 
     def __init__(
         self,
+        flow: Flow,
         probe: Callable[[str], object],
         refuses: Callable[[Refused], UserError],
         broken: Callable[[Transient], UserError],
     ) -> None:
+        self._flow = flow
         self._probe, self._refuses, self._broken = probe, refuses, broken
         self._accepted: set[str] = set()
 
     def accept(self, form: str) -> None:
         """Know that a question of this form was answered."""
         self._accepted.add(form)
+        self._flow.prove()
 
     def blame(self, form: str, failure: Refused | Transient) -> None:
         """Return if the prompt is at fault; ask a trivial one to find out, where need be.
@@ -44,10 +50,12 @@ class Proof:
         Raises:
             UserError: the service is at fault.
         """
-        if isinstance(failure, Refused) and (
-            failure.fault.cause in ABOUT_CONTENT or form in self._accepted
-        ):
-            return
+        if isinstance(failure, Refused):
+            if failure.fault.cause in ABOUT_CONTENT:
+                self._flow.prove()
+                return
+            if form in self._accepted:
+                return
         try:
             self._probe(form)
         except Refused as error:
@@ -57,20 +65,23 @@ class Proof:
             raise self._broken(error) from None
         self.accept(form)
 
-    def answer(self, form: str, send: Callable[[], Result]) -> Result | Refused | Transient:
+    def answer(
+        self, form: str, send: Callable[[], Result], stop: threading.Event
+    ) -> Result | Refused | Transient:
         """What ``send`` returns, or the failure that is the prompt's own.
 
         Raises:
             UserError: the service is at fault.
         """
-        for left in reversed(range(ROUNDS)):
-            try:
-                result = send()
-            except (Refused, Transient) as failure:
-                self.blame(form, failure)
-                if not left or not isinstance(failure, Busy | Unreachable):
-                    return failure
-            else:
-                self.accept(form)
-                return result
+        with self._flow.first(stop):
+            for left in reversed(range(ROUNDS)):
+                try:
+                    result = send()
+                except (Refused, Transient) as failure:
+                    self.blame(form, failure)
+                    if not left or not isinstance(failure, Busy | Unreachable):
+                        return failure
+                else:
+                    self.accept(form)
+                    return result
         raise AssertionError("the last round returns")

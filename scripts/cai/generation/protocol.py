@@ -63,10 +63,13 @@ class Question(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A token's text and its natural log-probability."""
+    """A token's text and its natural log-probability, which whoever reads it has to check.
+
+    See :func:`cai.generation.checks.logprob_of`: a token that nobody reads may have any.
+    """
 
     text: str
-    logprob: float
+    logprob: Any
 
 
 class Reply(NamedTuple):
