@@ -17,6 +17,7 @@ from pathlib import Path
 from cai import cli
 from cai.errors import UserError, fail_if
 from cai.generation.upkeep import Contents, journals, prune, verify
+from cai.manifest import content_digest
 from cai.records import read_json
 from cai.settings import load_settings
 
@@ -104,7 +105,7 @@ def _models(folder: Path) -> Iterator[tuple[str, str]]:
     """The names of the results' models by the beginning of their digests."""
     results = folder.parent.parent
     for path in [*results.glob("*.manifest.json"), *results.glob("models/*.manifest.json")]:
-        yield str(read_json(path).get("sha256"))[:12], path.name.removesuffix(".manifest.json")
+        yield (content_digest(read_json(path)) or "")[:12], path.name.removesuffix(".manifest.json")
 
 
 def _verify(stages: dict[str, list[Path]]) -> None:

@@ -5,6 +5,7 @@ given, the code and the software, where and when it ran, and what of the records
 :mod:`cai.lineage` follows the inputs to theirs.
 """
 
+import hashlib
 import json
 import time
 from argparse import Namespace
@@ -16,12 +17,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from cai import provenance
+from cai.conversion.model_identity import model_identity
 from cai.digests import digest, file_digest
+from cai.errors import UserError
 from cai.launch import Launch
 from cai.records import Ledger, read_json, write_json
 
 SUFFIX = ".manifest.json"
 SILENT = {"log", "journal", "url", "launch", "principles"}  # options that settings leave out
+BLOCK, BLOCKS = 4096, 256  # bytes of a block of a file's sample, and how many there are
 ORIGIN = "origin.json"  # in the folder of a model that was fetched
 
 
@@ -31,28 +35,63 @@ def manifest_path(artefact: Path | str) -> Path:
 
 
 def identity(path: Path | str) -> str:
-    """The SHA-256 of a file's content: from its manifest, if nothing has touched the file since.
+    """What a file is, by its content: SHA-256 (hex).
 
-    The file's change time tells, which no program can set: a copy that keeps the modification time
-    is found out. Snakemake touches outputs in the order in which a rule names them, so rules name
-    the manifest after its file. A folder's is that of its files' names and contents.
+    A model's is that of its weights, tokenizer and architecture
+    (:mod:`cai.conversion.model_identity`). It stands in its manifest, so that a large one is read
+    once and not by each job; a manifest of an older form has the digest of the file, which then
+    stays its identity. A folder's is that of its files' names and contents.
     """
     path, manifest = Path(path), manifest_path(path)
     if path.is_dir():
         return digest(read_origin(path).get("files") or files_of(path))
     if path.suffix == ".nemo" and manifest.exists():
-        status = path.stat()
-        untouched = status.st_ctime_ns <= manifest.stat().st_mtime_ns
         known = read_json(manifest)
-        if untouched and known.get("size") == status.st_size and "sha256" in known:
-            return known["sha256"]
+        digested = content_digest(known)
+        if digested and _is_untouched(path, manifest, known):
+            return digested
     status = path.stat()
     return _read(path, status.st_size, status.st_ctime_ns)
 
 
+def content_digest(manifest: dict[str, Any]) -> str | None:
+    """The :func:`identity` of an artefact, as its manifest says."""
+    return manifest.get("identity") or manifest.get("sha256")
+
+
+def _is_untouched(path: Path, manifest: Path, known: dict[str, Any]) -> bool:
+    """Whether a model's file is still the one that its manifest tells of; found out in no time.
+
+    Snakemake touches outputs in the order in which a rule names them, and rules name the manifest
+    after its file: one that was modified later is another. The change time says more, as no program
+    can set it, but it says too much: a hard link that is removed, a copy of the whole folder renew
+    it. After such a change a sample of the content decides, which no other model has.
+    """
+    status, written = path.stat(), manifest.stat().st_mtime_ns
+    if known.get("size") != status.st_size or status.st_mtime_ns > written:
+        return False
+    return status.st_ctime_ns <= written or known.get("sample") == _sample(path)
+
+
+def _sample(path: Path) -> str:
+    """A digest of blocks from all over a file: of the first, of the last, evenly between them."""
+    last = max(path.stat().st_size - BLOCK, 0)
+    hashed = hashlib.sha256()
+    with open(path, "rb", buffering=0) as stream:
+        for number in range(BLOCKS):
+            stream.seek(last * number // (BLOCKS - 1))
+            hashed.update(stream.read(BLOCK))
+    return hashed.hexdigest()
+
+
 @cache
 def _read(path: Path, size: int, changed: int) -> str:
-    """The digest of a file that has this size and change time: read once by a process."""
+    """The identity of a file that has this size and change time: read once by a process."""
+    if path.suffix == ".nemo":
+        try:
+            return model_identity(path)
+        except UserError:  # whatever it is, its bytes tell it from others
+            pass
     return file_digest(path)
 
 
@@ -88,8 +127,7 @@ def write_manifest(artefact: Path | str, **facts: Any) -> None:
         {
             "artefact": artefact.name,
             "path": str(artefact),
-            "sha256": file_digest(artefact),
-            "size": artefact.stat().st_size,
+            **_content(artefact),
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "code": provenance.code(),
             "software": provenance.software(),
@@ -97,6 +135,16 @@ def write_manifest(artefact: Path | str, **facts: Any) -> None:
             **facts,
         },
     )
+
+
+def _content(artefact: Path) -> dict[str, Any]:
+    """The file's digest and size; a model's identity, and what it is known by until it changes."""
+    status = artefact.stat()
+    found = {"sha256": file_digest(artefact), "size": status.st_size}
+    if artefact.suffix != ".nemo":
+        return found
+    model = _read(artefact, status.st_size, status.st_ctime_ns)
+    return {**found, "identity": model, "sample": _sample(artefact)}
 
 
 def record(

@@ -116,6 +116,24 @@ def reshard(source: str, target: str, padding: int, extra: str | None = None) ->
         out.close()
 
 
+def as_views(source: str, target: str) -> None:
+    """Write an archive as trainers do: a tensor's storage may hold more, or in another order."""
+    with NemoArchive(source) as archive, open(target, "wb") as stream:
+        out = ArchiveWriter(stream)
+        for name in archive.others():
+            out.add(name, archive.artifact(name))
+        writer = CheckpointWriter(out)
+        with writer.file():
+            for number, name in enumerate(archive.names()):
+                tensor = archive.read(name)
+                turned = tensor.transpose(0, -1).contiguous().transpose(0, -1)
+                within = torch.cat([tensor, tensor])[len(tensor) :]
+                view = turned if number % 2 else within
+                writer.add(name, tuple(tensor.shape), (0,) * tensor.dim(), view)
+        writer.finish()
+        out.close()
+
+
 def padded(name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
     if name not in (mistral_layout.EMBEDDING, mistral_layout.OUTPUT):
         return tensor
@@ -169,6 +187,7 @@ FUNCTIONS = {
         config_of,
         layout_of,
         reshard,
+        as_views,
         convert.hf_to_nemo,
         convert.nemo_to_hf,
         checkpoint_to_nemo,

@@ -2,9 +2,13 @@
 
 import json
 import os
+import random
+import shutil
 from argparse import Namespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cai import manifest
 from cai.digests import file_digest
@@ -38,6 +42,51 @@ def test_a_copy_of_another_file_is_found_out_though_it_keeps_size_and_time(publi
     os.utime(published, ns=(an_hour_ago, an_hour_ago))
     assert published.stat().st_size == status.st_size
     assert manifest.identity(published) == file_digest(published)
+
+
+def _nothing_is_read(monkeypatch):
+    monkeypatch.delattr(manifest, "file_digest")
+    monkeypatch.delattr(manifest, "model_identity")
+
+
+def test_a_removed_hard_link_is_no_reason_to_read_a_model_again(published, monkeypatch):
+    """The trainer's own file in the work folder is one: `rm -rf results/work` takes it away."""
+    digest = file_digest(published)
+    link = published.with_suffix(".link")
+    os.link(published, link)
+    link.unlink()
+    assert published.stat().st_ctime_ns > manifest.manifest_path(published).stat().st_mtime_ns
+    _nothing_is_read(monkeypatch)
+    assert manifest.identity(published) == digest
+
+
+def test_a_copied_folder_is_no_reason_either(published, tmp_path, monkeypatch):
+    digest = file_digest(published)
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    _nothing_is_read(monkeypatch)
+    assert manifest.identity(tmp_path / "copy" / published.name) == digest
+
+
+@given(size=st.integers(1, 3_000_000), part=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=30, deadline=None)
+def test_another_model_under_the_old_name_is_found_out(tmp_path_factory, size, part):
+    """Of the same size, and older than the manifest, as `cp -p` leaves it."""
+    path = tmp_path_factory.mktemp("models") / "tiny.nemo"
+    path.write_bytes(random.Random(1).randbytes(size))
+    manifest.write_manifest(path)
+    first, times = manifest.identity(path), path.stat()
+    path.write_bytes(random.Random(2).randbytes(size) if part < 0.9 else bytes(size))
+    os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
+    assert manifest.identity(path) != first
+
+
+def test_a_manifest_of_an_older_form_keeps_its_identity(published, monkeypatch):
+    """Journals and trainings of before know the model by the digest of its file."""
+    beside = manifest.manifest_path(published)
+    facts = json.loads(beside.read_text())
+    beside.write_text(json.dumps({"sha256": facts["sha256"], "size": facts["size"]}))
+    _nothing_is_read(monkeypatch)
+    assert manifest.identity(published) == facts["sha256"]
 
 
 def test_without_a_manifest_the_file_is_read(tmp_path):

@@ -19,6 +19,7 @@ from cai.evaluation import statistics, tables
 from cai.evaluation.differences import principles_differences, settings_differences
 from cai.evaluation.report import cost
 from cai.evaluation.summary import JOINED, METRICS, category_metrics, measure, read_model
+from cai.manifest import content_digest
 from cai.records import Record, read_json, read_jsonl, uniform
 
 SIGNIFICANT = 0.05  # of p-values after Holm's adjustment
@@ -203,7 +204,7 @@ def _judging(run: Run) -> Any:
 
 
 def _reward_model(run: Run) -> str | None:
-    known = {one["artefact"]: one["sha256"] for one in run.told["manifests"]}
+    known = {one["artefact"]: content_digest(one) for one in run.told["manifests"]}
     return known.get("reward_model.nemo")
 
 

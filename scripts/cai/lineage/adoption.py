@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cai.dag import PlannedJob, dry_run, touch
 from cai.errors import fail_if
-from cai.manifest import SUFFIX, identity, manifest_path
+from cai.manifest import SUFFIX, content_digest, identity, manifest_path
 from cai.records import read_json, write_json
 
 
@@ -112,7 +112,7 @@ def _touch(jobs: Sequence[PlannedJob], arguments: Sequence[str]) -> None:
 
 def _known(path: Path) -> str | None:
     beside = manifest_path(path)
-    return read_json(beside).get("sha256") if beside.exists() else None
+    return content_digest(read_json(beside)) if beside.exists() else None
 
 
 def _record(adoption: Adoption, why: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cai.changes import plain
 from cai.errors import fail_if
-from cai.manifest import ORIGIN, identity, manifest_path
+from cai.manifest import ORIGIN, content_digest, identity, manifest_path
 from cai.records import read_json
 
 EXPERIMENT = re.compile(r"^experiments/[^/]+/")  # an experiment's folder in the base run's results
@@ -173,7 +173,7 @@ def _follow(path: str, moved: _Moved, nodes: dict[str, Node], digest: str | None
     beside = manifest_path(node.file)
     if beside.exists() and not node.file.is_dir():
         node.manifest = read_json(beside)
-        node.digest = node.manifest["sha256"]
+        node.digest = content_digest(node.manifest)
         node.inputs = dict(node.manifest.get("inputs", {}))
     for each, known in node.inputs.items():
         _follow(each, moved, nodes, known)
