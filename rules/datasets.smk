@@ -23,8 +23,11 @@ rule red_team:
             settings,
             settings.lengths.context - settings.supervised.response.max_tokens,
         ),
+        chat=CHAT,
+        instruct=INSTRUCT,
     shell:
         "python {input.program} --source {params.source:q} {params.split} {params.limits}"
+        " --template {params.chat:q} {params.instruct:q}"
         " --tokenizer {input.model} --train {output.train} --test {output.test} 2>&1 | tee {log}"
 
 

@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 
 from cai import cli
-from cai.constitution import load_few_shot
 from cai.errors import fail_if
 from cai.published import (
     constitution_yaml,
     few_shot_yaml,
     read_comparison_principles,
     read_critique_instructions,
+    read_few_shot,
 )
 from cai.records import write_text
 
@@ -40,7 +40,7 @@ def main() -> None:
     if principles:
         write_text(options.constitution, constitution_yaml(principles))
     if options.samples:
-        write_text(options.few_shot, few_shot_yaml(load_few_shot(options.samples)))
+        write_text(options.few_shot, few_shot_yaml(read_few_shot(options.samples)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from cai.data.red_team import prepare_red_team
 from cai.data.sources import Source
 from cai.data.splits import SplitOptions
 from cai.manifest import record
+from cai.templates import Template
 from cai.tokens import LengthLimit
 
 
@@ -17,6 +18,13 @@ def main() -> None:
     parser.add_argument("--source", type=cli.json_option(Source), required=True, help="JSON")
     parser.add_argument("--train", type=Path, required=True, help="output")
     parser.add_argument("--test", type=Path, required=True, help="output, the held-out prompts")
+    parser.add_argument(
+        "--template",
+        type=cli.json_option(Template),
+        nargs="*",
+        default=[],
+        help="JSON of each in which models see the prompts: none may hold a mark of it",
+    )
     LengthLimit.add_options(parser, "prompt")
     cli.add_options(parser, SplitOptions)
     options = parser.parse_args()
@@ -25,6 +33,7 @@ def main() -> None:
         {"train": options.train, "test": options.test},
         LengthLimit.from_options(options),
         cli.read_options(SplitOptions, options),
+        options.template,
     )
     record(options, "train", "test", ledger=ledger)
 

@@ -6,19 +6,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from cai.cli import describe
+from cai.documents import read_yaml
 from cai.errors import UserError, fail_if
 from cai.records import uniform
 from cai.templates import Message
+from cai.texts import trimmed
 
 Stage = Literal["supervised", "preference"]
 STAGE_TEXTS: dict[Stage, tuple[str, ...]] = {
     "supervised": ("critique", "revision"),
     "preference": ("preference",),
 }
+NAME = re.compile(r"\w+(?:[ .:_-]+\w+)*")  # names of principles are joined with + in tables
 PLACEHOLDER = re.compile(
     r"\s*(<.*>|\[.*\]|\.\.\.|TODO.*|content|prompt|response"
     r"|(critique|revision) (request|response))\s*",
@@ -39,9 +41,16 @@ class Principle(BaseModel):
     @field_validator("*")
     @classmethod
     def _not_empty(cls, text: str | None) -> str | None:
-        if text is not None and not text.strip():
+        if text is not None and not trimmed(text):
             raise ValueError("must not be empty")
-        return text.strip() if text else text
+        return text and trimmed(text)
+
+    @field_validator("id")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if len(name) > 80 or not NAME.fullmatch(name):
+            raise ValueError("expected up to 80 letters and digits, with _ - . : or spaces within")
+        return name
 
     @model_validator(mode="after")
     def _whole(self) -> "Principle":
@@ -126,7 +135,8 @@ def load_few_shot(path: Path | str | None) -> list[list[Message]]:
     """Read the dialogues that precede a critique: lists of alternating user and assistant turns.
 
     A dialogue is prompt, response, critique request, critique, revision request, revision: six
-    turns. ``None`` gives no dialogues (zero-shot).
+    turns, or more if the user and the assistant say more before the critique request. ``None``
+    gives no dialogues (zero-shot).
 
     Raises:
         UserError: file, dialogue and turn of placeholder text, a wrong role or a wrong length.
@@ -143,9 +153,9 @@ def _dialogue(path: Path | str, number: int, turns: Any) -> list[Message]:
     where = f"{path}: samples[{number}]"
     found = len(turns) if isinstance(turns, list) else type(turns).__name__
     fail_if(
-        found != 6,
+        not isinstance(found, int) or found < 6 or found % 2,
         f"{where}: expected 6 turns (prompt, response, critique request, critique, revision "
-        f"request, revision), found {found}",
+        f"request, revision), or an even number of more, found {found}",
     )
     messages: list[Message] = []
     for index, turn in enumerate(turns):
@@ -157,10 +167,10 @@ def _dialogue(path: Path | str, number: int, turns: Any) -> list[Message]:
             f"{where}[{index + 1}].role: roles alternate, expected {expected!r}, found {role!r}",
         )
         fail_if(
-            not isinstance(content, str) or not content.strip() or PLACEHOLDER.fullmatch(content),
+            not isinstance(content, str) or not trimmed(content) or PLACEHOLDER.fullmatch(content),
             f"{where}[{index + 1}].content: expected real text, found {content!r}",
         )
-        messages.append({"role": expected, "content": content.strip()})
+        messages.append({"role": expected, "content": trimmed(content)})
     return messages
 
 
@@ -181,18 +191,3 @@ def _read_list(path: Path | str, key: str) -> list[Any]:
         f"{path}: expected a list under {key!r}, found {found}",
     )
     return rows
-
-
-def read_yaml(path: Path | str) -> Any:
-    """Read a YAML (or JSON) file; what is malformed is a :class:`UserError` with its line."""
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        told = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise UserError(f"{path}: {told}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not text in UTF-8 (byte {error.start})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from None

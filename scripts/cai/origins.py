@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cai.constitution import read_yaml
+from cai.documents import read_yaml
 from cai.errors import fail_if
 
 COMMAND_LINE = "--config"

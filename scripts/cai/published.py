@@ -1,10 +1,11 @@
 """Constitutions in the forms that others have published, read into ours.
 
 The critique and revision instructions and the comparison principles of Bai et al. 2022 (arXiv
-2212.08073) are JSON files, which NeMo-Aligner's tutorial uses too; its few-shot dialogues are a
-third.
+2212.08073) are JSON files, which NeMo-Aligner's tutorial uses too. Few-shot dialogues come as that
+paper's, plain transcripts, or as the tutorial's, lists of turns.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ import yaml
 from pydantic import ValidationError
 
 from cai.cli import describe
-from cai.constitution import Principle
+from cai.constitution import Principle, parse_few_shot
+from cai.documents import read_json, read_yaml
 from cai.errors import UserError, fail_if
-from cai.records import read_json
 from cai.templates import Message
 
 CRITIQUE_MARKS = ("CritiqueRequest:", "Critique:")
 REVISION_MARKS = ("RevisionRequest:", "Revision:")
+OPTIONS = "Options:"  # ends the published comparison principles: the two answers follow it
+SPEAKERS = ("Human", "Assistant", "CritiqueRequest", "Critique", "RevisionRequest", "Revision")
+TURN = re.compile(rf"(?:^|\n)\s*({'|'.join(SPEAKERS)}):")
 
 
 def read_critique_instructions(path: Path) -> list[Principle]:
@@ -64,9 +68,55 @@ def read_comparison_principles(path: Path) -> list[Principle]:
         f"{path}: expected a list of texts, found {type(texts).__name__}",
     )
     return [
-        _principle(f"{path}: [{number}]", id=f"comparison{number}", preference=text)
+        _principle(f"{path}: [{number}]", id=f"comparison{number}", preference=_request(text))
         for number, text in enumerate(texts)
     ]
+
+
+def _request(text: Any) -> Any:
+    """A principle without the word before the two answers, which our judges' form has, too."""
+    return text.strip().removesuffix(OPTIONS).rstrip() if isinstance(text, str) else text
+
+
+def read_few_shot(path: Path) -> list[list[Message]]:
+    """Read few-shot dialogues: ``{"samples": [turns]}``, or transcripts, listed or under names.
+
+    In a transcript, the requests are the user's turns, and the critique and the revision the
+    assistant's. A turn of the user that has no text at the end is cut off.
+
+    Raises:
+        UserError: with the dialogue that has another form.
+    """
+    content = read_yaml(path)
+    rows = content.get("samples", content) if isinstance(content, dict) else content
+    if isinstance(rows, dict):
+        rows = list(rows.values())
+    fail_if(
+        not isinstance(rows, list) or not rows,
+        f"{path}: expected dialogues: a list under 'samples', or transcripts, found "
+        f"{type(rows).__name__}",
+    )
+    numbered = enumerate(rows, 1)
+    read = [_turns(path, n, row) if isinstance(row, str) else row for n, row in numbered]
+    return parse_few_shot(read, path)
+
+
+def _turns(path: Path, number: int, transcript: str) -> list[Message]:
+    text = transcript.replace("\r\n", "\n").replace("\r", "\n")
+    head, *rest = TURN.split(text)
+    fail_if(
+        head.strip() or not rest,
+        f"{path}: samples[{number}]: expected a transcript that begins with 'Human:', found "
+        f"{text.strip()[:40]!r}",
+    )
+    users = {"Human", "CritiqueRequest", "RevisionRequest"}
+    turns: list[Message] = [
+        {"role": "user" if name in users else "assistant", "content": said.strip()}
+        for name, said in zip(rest[0::2], rest[1::2], strict=True)
+    ]
+    if turns[-1] == {"role": "user", "content": ""}:
+        turns.pop()
+    return turns
 
 
 def _principle(where: str, **fields: Any) -> Principle:

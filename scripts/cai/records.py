@@ -1,28 +1,30 @@
 """Records: JSON Lines with a stable id, written whole or not at all, and the ledger of a step."""
 
+import csv
 import gzip
 import hashlib
-import json
 import os
-import unicodedata
+import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from cai.documents import NotJson, decode, dump_json, flaw_in
+from cai.documents import read_json as read_json  # the programs' own files are read with it
 from cai.errors import UserError
+from cai.texts import csv_cell, identity
 
 Record = dict[str, Any]
+BOM = b"\xef\xbb\xbf"
+LINE_END = re.compile(rb"\r\n?")
 
 
 def record_id(prompt: str) -> str:
-    """The id of a prompt: 16 hex digits of the SHA-256 of its normalised text.
-
-    Normalised: Unicode NFC, runs of white space are one space, no space at the ends.
-    """
-    normalised = " ".join(unicodedata.normalize("NFC", prompt).split())
-    return hashlib.sha256(normalised.encode()).hexdigest()[:16]
+    """The id of a prompt: 16 hex digits of the SHA-256 of its :func:`cai.texts.identity`."""
+    return hashlib.sha256(identity(prompt).encode()).hexdigest()[:16]
 
 
 def uniform(*key: object) -> float:
@@ -81,17 +83,14 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write an indented JSON file atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, dump_json(value, indent=2) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file; a malformed one is a :class:`UserError`."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+def write_csv(path: Path | str, rows: Iterable[Iterable[object]]) -> None:
+    """Write a table atomically; no cell is a formula to a spreadsheet, see :func:`csv_cell`."""
+    with atomic(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
 
 def write_jsonl(path: Path | str, rows: Iterable[Record]) -> int:
@@ -99,7 +98,7 @@ def write_jsonl(path: Path | str, rows: Iterable[Record]) -> int:
     count = 0
     with atomic(path) as stream:
         for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.write(dump_json(row) + "\n")
             count += 1
     return count
 
@@ -111,9 +110,10 @@ def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
     try:
         with opener(path, "rb") as stream:
             yield stream
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
+        told = "no such file" if isinstance(error, FileNotFoundError) else "a folder, not a file"
+        raise UserError(f"{path}: {told}") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: not a whole gzip file ({error})") from None
 
 
@@ -136,23 +136,37 @@ def read_jsonl_tolerant(path: Path | str, ledger: "Ledger") -> Iterator[tuple[st
 
 
 def _lines(path: Path | str) -> Iterator[tuple[str, Record | str]]:
-    """Yield ``(file:line, record)``, with what is wrong in place of a record that is malformed."""
+    """Yield ``(file:line, record)``, with what is wrong in place of a record that is malformed.
+
+    Lines end as they do on any system: in JSON, no carriage return stands within a value.
+    """
+    number = 0
     with open_bytes(path) as stream:
-        for number, raw in enumerate(stream, 1):
-            if raw.strip():
-                yield f"{path}:{number}", _parse(raw)
+        for ended in stream:
+            for raw in LINE_END.split(ended.removesuffix(b"\n").removesuffix(b"\r")):
+                number += 1
+                if raw.strip() and raw != BOM:
+                    yield f"{path}:{number}", _parse(raw)
 
 
 def _parse(raw: bytes) -> Record | str:
     try:
-        value = json.loads(raw)
-        if b"\\ud" in raw.lower():  # half of a surrogate pair is JSON but cannot be written again
-            json.dumps(value, ensure_ascii=False).encode()
-    except (json.JSONDecodeError, UnicodeError) as error:
+        return unflawed(decode(raw))
+    except NotJson as error:
         return f"not JSON ({error}), found {raw[:60]!r}"
+
+
+def unflawed(value: Any) -> Record | str:
+    """A decoded record, or what is wrong with it."""
+    if reason := flaw_in(value):
+        return reason
     if not isinstance(value, dict):
         return f"expected a JSON object, found {type(value).__name__}"
     return value
+
+
+class Unbalanced(Exception):
+    """A defect of a program: records are neither in its output nor in its ledger."""
 
 
 class Ledger:
@@ -218,8 +232,13 @@ class Ledger:
         return ", ".join(f"{reason}: {count}" for reason, count in sorted(self.dropped.items()))
 
     def as_dict(self) -> Record:
-        """The ledger's content as it is written."""
-        assert self.seen == self.out + sum(self.dropped.values()), self.summary()
+        """The ledger's content as it is written.
+
+        Raises:
+            Unbalanced: records came in of which nothing is told.
+        """
+        if self.seen != self.out + sum(self.dropped.values()):
+            raise Unbalanced(self.summary())
         return {
             "step": self.step,
             "in": self.seen,

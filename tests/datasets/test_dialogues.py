@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.datasets.samples import CHAT, transcript
 
-from cai.data.dialogues import Malformed, clashes, opening, parse_dialogue, parse_transcript
+from cai.data.dialogues import (
+    Malformed,
+    clashes,
+    first_prompt,
+    opening,
+    parse_dialogue,
+    parse_transcript,
+)
+from cai.templates import Template
 
 words = st.text(alphabet="abc ?\n", min_size=1).map(str.strip).filter(bool)
 turns = st.lists(words.filter(lambda text: "\n\n" not in text), min_size=2, max_size=6)
@@ -19,6 +27,86 @@ def test_a_transcript_gives_back_its_turns(contents):
         ("user", "assistant")[i % 2] for i in range(len(contents))
     ]
     assert opening(messages) == contents[0]
+
+
+@given(turns, st.sampled_from(["\n\n", "\r\n\r\n", "\r\r", "\n", "\r\n"]))
+def test_line_ends_of_any_system_part_the_turns(contents, ends):
+    text = transcript(*(" ".join(text.split()) for text in contents)).replace("\n\n", ends)
+    found = parse_transcript(text)
+    assert [m["content"] for m in found] == [" ".join(text.split()) for text in contents]
+    assert parse_transcript(text.lstrip()) == parse_transcript("\ufeff" + text) == found
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "\n\nAssistant: So.\n\nHuman:\n\nAssistant: Well.",
+        "\n\nAssistant: So.\n\nAssistant: Well.",
+        "\n\nHuman: Well?",
+        "\n\nAssistant:",
+        "",
+    ],
+)
+def test_what_comes_after_the_first_prompt_does_not_matter_to_it(later):
+    assert first_prompt({"transcript": "\n\nHuman: Why?" + later}) == "Why?"
+    turns = [{"role": "user", "content": "Why?"}, {"role": "tool", "content": None}]
+    assert first_prompt({"messages": turns}) == "Why?"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"transcript": "\n\nHuman:\n\nAssistant: So."}, {"transcript": transcript("\u200b", "So.")}],
+)
+def test_a_first_prompt_that_shows_nothing_is_none(row):
+    with pytest.raises(Malformed, match="empty turn"):
+        first_prompt(row)
+
+
+def test_fields_that_are_null_are_absent():
+    turn = {"role": None, "content": None, "from": "User", "value": "Why?"}
+    empty = dict.fromkeys(("prompt", "messages", "transcript", "system"))
+    assert first_prompt({**empty, "conversations": [turn]}) == "Why?"
+    assert parse_dialogue({**empty, "chosen": transcript("Why?", "So.")})[1]["content"] == "So."
+
+
+def test_an_answer_ends_where_the_next_turn_begins_and_keeps_its_indentation():
+    text = "\n\nHuman: Code?\n\nAssistant:     x = 1\n    y = 2\n\nHuman"
+    assert parse_transcript(text)[1]["content"] == "    x = 1\n    y = 2"
+    turns = [
+        {"role": "user", "content": "Code?"},
+        {"role": "assistant", "content": "No.\n\nHuman:"},
+    ]
+    assert parse_dialogue({"messages": turns})[1]["content"] == "No."
+
+
+CHATML = Template(
+    user="<|im_start|>user\n{content}<|im_end|>\n",
+    assistant="<|im_start|>assistant\n{content}<|im_end|>\n",
+    stop=["<|im_end|>"],
+    add_bos=False,
+)
+INST = Template(
+    user="[INST] {content} [/INST]",
+    assistant=" {content}",
+    close="</s>",
+    stop=["</s>"],
+    add_bos=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        (CHATML, "a <|im_start|>system"),
+        (CHATML, "a <|im_end|>"),
+        (INST, "a [/INST] Sure"),
+        (INST, "[INST]"),
+        (INST, "a</s>"),
+    ],
+)
+def test_every_mark_of_a_form_clashes(template, text):
+    assert clashes([{"role": "user", "content": text}], template)
+    assert not clashes([{"role": "user", "content": "a [list] <b> INST"}], template)
 
 
 def test_three_forms_of_one_dialogue_are_equal():
@@ -56,7 +144,12 @@ def test_an_empty_human_turn_at_the_end_is_cut_off():
         ({"messages": [{"role": "tool", "content": "x"}]}, "unknown role"),
         ({"messages": [{"role": "user", "content": None}]}, "a turn is not text"),
         ({"messages": "Why?"}, "not a list of turns"),
-        ({"conversations": None}, "not a list of turns"),
+        ({"conversations": None}, "no messages"),
+        ({"conversations": {}}, "not a list of turns"),
+        (
+            {"transcript": "\n\nHuman: Why?\nAssistant: So.\n\nHuman: x\n\nAssistant: y"},
+            "an answer",
+        ),
         ({"text": "Why?"}, "no messages"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from tests.datasets.samples import error_line, program
 
 from cai.constitution import load_constitution, load_few_shot
+from cai.documents import read_yaml
 
 CRITIQUES = {
     "harmful0": {
@@ -47,6 +48,62 @@ def test_the_published_files_are_read(tmp_path):
     dialogue = load_few_shot(tmp_path / "f.yaml")[0]
     assert [turn["content"] for turn in dialogue] == TURNS
     assert dialogue[0]["role"] == "user"
+
+
+def test_the_word_before_the_options_is_cut_off(tmp_path):
+    texts = ["\nPlease choose the kinder one. Options:", "Weigh the Options: which is wiser?"]
+    path = written(tmp_path, "rl.json", texts)
+    output = tmp_path / "c.yaml"
+    assert (
+        program("import_constitution", "--comparisons", path, "--constitution", output).returncode
+        == 0
+    )
+    found = [row["preference"] for row in read_yaml(output)["principles"]]
+    assert found == ["Please choose the kinder one.", "Weigh the Options: which is wiser?"]
+
+
+def few_shot_transcript(*before):
+    names = ("Human", "Assistant", "CritiqueRequest", "Critique", "RevisionRequest", "Revision")
+    said = [*zip(("Human", "Assistant"), before, strict=True)] if before else []
+    said += zip(names, TURNS, strict=True)
+    return "".join(f"\n\n{name}: {text}" for name, text in said) + "\n\nHuman:"
+
+
+@pytest.mark.parametrize("form", [list, lambda texts: dict(enumerate(texts))])
+def test_few_shot_dialogues_may_be_plain_transcripts(tmp_path, form):
+    texts = [few_shot_transcript("Hm?", "Yes?"), few_shot_transcript().replace("\n", "\r\n")]
+    path = written(tmp_path, "few.json", form(texts))
+    output = tmp_path / "f.yaml"
+    result = program("import_constitution", "--samples", path, "--few-shot", output)
+    assert result.returncode == 0, result.stderr
+    found = [[turn["content"] for turn in dialogue] for dialogue in load_few_shot(output)]
+    assert found == [["Hm?", "Yes?", *TURNS], TURNS]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (["Once upon a time"], "samples[1]: expected a transcript that begins with 'Human:'"),
+        (["\n\nHuman: a\n\nAssistant: b"], "samples[1]: expected 6 turns"),
+        ({"samples": 1}, "found int"),
+        ([3], "samples[1]: expected 6 turns"),
+    ],
+)
+def test_few_shot_dialogues_of_another_form_are_refused(tmp_path, content, complaint):
+    path = written(tmp_path, "few.json", content)
+    result = program("import_constitution", "--samples", path, "--few-shot", tmp_path / "f.yaml")
+    assert complaint in error_line(result)
+
+
+def test_a_name_twice_in_a_published_file_is_refused(tmp_path):
+    path = tmp_path / "sl.json"
+    text = json.dumps(CRITIQUES, indent=1).replace("harmful1", "harmful0")
+    path.write_text(text)
+    line = text[: text.rindex("harmful0")].count("\n") + 1
+    result = program(
+        "import_constitution", "--critiques", path, "--constitution", tmp_path / "c.yaml"
+    )
+    assert f"{path}:{line}: " in (told := error_line(result)) and "stands twice" in told
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cai.errors import UserError
 from cai.records import (
     Ledger,
+    Unbalanced,
     held_out,
     in_shard,
     read_jsonl,
@@ -91,7 +92,7 @@ def test_malformed_lines_go_to_the_ledger_and_the_reading_goes_on(tmp_path):
 def test_a_ledger_that_does_not_balance_is_a_defect():
     ledger = Ledger("test")
     ledger.count_in(2)
-    with pytest.raises(AssertionError):
+    with pytest.raises(Unbalanced, match="in 2, out 0"):
         ledger.as_dict()
 
 

@@ -1,11 +1,13 @@
 """Dialogues in the forms that public datasets have, read into messages."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from cai.records import Record, record_id
 from cai.templates import Message, Template
+from cai.texts import answer_text, trimmed
 
 ROLES = {
     "user": "user",
@@ -16,6 +18,8 @@ ROLES = {
     "system": "system",
 }
 TURN = re.compile(r"\n\n(Human|Assistant):")
+LINE = re.compile(r"(?:^|\n)(Human|Assistant):")  # for transcripts without blank lines
+SPECIAL = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]{2,}\]")  # <|im_start|>, <extra_id_1>, </s>, [INST]
 
 
 class Malformed(ValueError):
@@ -25,19 +29,28 @@ class Malformed(ValueError):
 def parse_transcript(text: str) -> list[Message]:
     r"""Read ``"\n\nHuman: ...\n\nAssistant: ..."`` (hh-rlhf) into messages.
 
-    An empty human turn at the end, which some transcripts have, is cut off.
+    Line ends may be those of any system; where no blank line stands before an answer, turns begin
+    at any line that begins with a speaker. An empty human turn at the end is cut off.
 
     Raises:
         Malformed: if a turn is empty, or the turns do not alternate from the human's on.
     """
-    head, *rest = TURN.split("\n\n" + text.lstrip())
-    if head.strip() or not rest:
-        raise Malformed("not a transcript")
-    roles, contents = rest[0::2], rest[1::2]
-    messages = [_message(role, text) for role, text in zip(roles, contents, strict=True)]
+    messages = list(_turns_of(text))
     if messages[-1] == {"role": "user", "content": ""}:
         messages.pop()
     return checked(messages)
+
+
+def _turns_of(text: str) -> Iterator[Message]:
+    """The turns of a transcript, one after the other."""
+    text = "\n\n" + trimmed(text.replace("\r\n", "\n").replace("\r", "\n"))
+    head, *rest = (TURN if "\n\nAssistant:" in text else LINE).split(text)
+    if head.strip() or not rest:
+        raise Malformed("not a transcript")
+    for role, content in zip(rest[0::2], rest[1::2], strict=True):
+        if role == "Human" and "\nAssistant:" in content:
+            raise Malformed("a human turn holds an answer")
+        yield _message(role, content.removeprefix(" "))  # which parts the speaker from the words
 
 
 def parse_turns(turns: Any) -> list[Message]:
@@ -46,30 +59,70 @@ def parse_turns(turns: Any) -> list[Message]:
     Raises:
         Malformed: for an unknown role, an empty turn, or turns that do not alternate.
     """
+    return checked(list(_listed(turns)))
+
+
+def _listed(turns: Any) -> Iterator[Message]:
+    """The turns of a list, one after the other."""
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise Malformed("not a list of turns")
-    return checked(
-        [
-            _message(turn.get("role", turn.get("from")), turn.get("content", turn.get("value")))
-            for turn in turns
-        ]
-    )
+    for turn in turns:
+        yield _message(_first(turn, "role", "from"), _first(turn, "content", "value"))
+
+
+def _first(row: Record, *fields: str) -> Any:
+    """The first of these fields that is not null; null is absent."""
+    return next((row[field] for field in fields if row.get(field) is not None), None)
 
 
 def parse_dialogue(record: Record) -> list[Message]:
     """The messages of a record that has ``messages``, ``conversations`` (NeMo) or a transcript.
 
+    A field that is null is absent: unions of several datasets have many.
+
     Raises:
         Malformed: if it has none of them or the dialogue is malformed.
     """
-    if "messages" in record:
-        return parse_turns(record["messages"])
-    if "conversations" in record:
-        return parse_turns(_with_system(record))
-    for field in ("transcript", "chosen"):
-        if field in record:
-            return parse_side(record[field])
-    raise Malformed("no messages, conversations, transcript or chosen")
+    return checked(list(_dialogue_of(record, parse_transcript)))
+
+
+def _dialogue_of(record: Record, read: Callable[[str], Iterable[Message]]) -> Iterable[Message]:
+    """The turns of a record, of which a list is not checked; ``read`` reads a transcript."""
+    if record.get("messages") is not None:
+        return _listed(record["messages"])
+    if record.get("conversations") is not None:
+        return _listed(_with_system(record))
+    side = _first(record, "transcript", "chosen")
+    if side is None:
+        raise Malformed("no messages, conversations, transcript or chosen")
+    return read(side) if isinstance(side, str) else _listed(side)
+
+
+def first_turns(record: Record, count: int) -> list[Message]:
+    """The first turns of a record's dialogue after its system message, if there is one.
+
+    What comes after them is not used, so nothing is asked of it: later turns may be empty or not
+    alternate. A dialogue may have fewer turns than ``count``.
+
+    Raises:
+        Malformed: if it has no dialogue, or these turns are malformed.
+    """
+    turns = (turn for turn in _dialogue_of(record, _turns_of) if turn["role"] != "system")
+    return checked(list(islice(turns, count)))
+
+
+def first_prompt(record: Record) -> str:
+    """A record's own ``prompt``, or the first human turn of its dialogue.
+
+    Raises:
+        Malformed: if there is none, or it shows nothing.
+    """
+    prompt = record.get("prompt")
+    if prompt is None:
+        return first_turns(record, 1)[0]["content"]
+    if not isinstance(prompt, str) or not trimmed(prompt):
+        raise Malformed("empty prompt")
+    return trimmed(prompt)
 
 
 def parse_side(value: Any) -> list[Message]:
@@ -126,17 +179,36 @@ def clashes(messages: Sequence[Message], template: Template) -> bool:
 
 
 def marks(template: Template) -> list[str]:
-    """The texts that a template sets around turns: its stops and what comes before a content."""
-    forms = (template.system, template.user, template.assistant)
-    before = [form.split("{content}")[0].strip() for form in forms if form]
-    return [mark for mark in [*template.stop, *before] if mark]
+    """The texts that a template sets around turns.
+
+    They are its stops, what comes before a content, and all that looks like ``<|im_start|>`` or
+    ``[INST]`` in its forms.
+
+    A tokenizer sees no difference between a mark that the template sets and one that a text holds:
+    who writes ``[/INST]`` into a prompt writes the answer, too. Such a text is left out, into the
+    ledger, and not escaped: another text would be asked and trained on then.
+    """
+    forms = [template.system, template.user, template.assistant, template.between, template.close]
+    before = [form.split("{content}")[0].strip() for form in forms[:3] if form]
+    special = [mark for form in forms for mark in SPECIAL.findall(form)]
+    return sorted({mark for mark in [*template.stop, *before, *special] if mark.strip()})
+
+
+def refuse_marks(messages: Sequence[Message], templates: Iterable[Template]) -> None:
+    """Refuse texts that hold a mark of one of the templates that they will be rendered in.
+
+    Raises:
+        Malformed: if one does, see :func:`marks`.
+    """
+    if any(clashes(messages, template) for template in templates):
+        raise Malformed("text holds a mark of the chat template")
 
 
 def _with_system(record: Record) -> list[Any]:
     system = record.get("system") or ""
     if not isinstance(system, str) or not isinstance(record["conversations"], list):
         raise Malformed("not a list of turns")
-    head = [{"role": "system", "content": system}] if system.strip() else []
+    head = [{"role": "system", "content": system}] if trimmed(system) else []
     return head + record["conversations"]
 
 
@@ -146,4 +218,4 @@ def _message(role: Any, content: Any) -> Message:
         raise Malformed("unknown role")
     if not isinstance(content, str):
         raise Malformed("a turn is not text")
-    return {"role": name, "content": content.strip()}
+    return {"role": name, "content": (answer_text if name == "assistant" else trimmed)(content)}

@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from cai.data.comparisons import PreferenceFiles, write_comparisons
-from cai.data.dialogues import Malformed, clashes, dialogue_id, opening, parse_side, require_answer
+from cai.data.dialogues import (
+    Malformed,
+    dialogue_id,
+    opening,
+    parse_side,
+    refuse_marks,
+    require_answer,
+)
 from cai.data.sources import Source, read_source
 from cai.data.splits import PARTS, Part, SplitOptions, Splitter
 from cai.data.spool import Spool
@@ -97,13 +104,12 @@ def _sides(row: Record, template: Template) -> tuple[list[Message], Message, Mes
     Raises:
         Malformed: for a malformed side, prompts that differ, or a mark of the template in a text.
     """
-    if "chosen" not in row or "rejected" not in row:
+    if row.get("chosen") is None or row.get("rejected") is None:
         raise Malformed("no chosen and rejected")
     chosen, rejected = (require_answer(parse_side(row[side])) for side in ("chosen", "rejected"))
     if chosen[:-1] != rejected[:-1]:
         raise Malformed("chosen and rejected differ before the last answer")
-    if clashes([*chosen, rejected[-1]], template):
-        raise Malformed("text holds a mark of the chat template")
+    refuse_marks([*chosen, rejected[-1]], [template])
     return chosen[:-1], chosen[-1], rejected[-1]
 
 

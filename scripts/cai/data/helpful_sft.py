@@ -49,4 +49,6 @@ def _dialogues(source: Source, ledger: Ledger) -> Iterator[Record]:
             ledger.leave_out("duplicate dialogue")
             continue
         seen.add(name)
-        yield {"id": name, "messages": messages, "source": row.get("dataset") or source.label}
+        told = row.get("dataset")
+        label = told if isinstance(told, str) and told else source.label
+        yield {"id": name, "messages": messages, "source": label}

@@ -1,13 +1,14 @@
 """Red-team prompts: the first human turn of each transcript, each once, in two parts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cai.data.dialogues import Malformed, opening, parse_dialogue
+from cai.data.dialogues import Malformed, first_prompt, refuse_marks
 from cai.data.sources import Source, read_source
 from cai.data.splits import Part, SplitOptions, Splitter
 from cai.data.spool import Spool
 from cai.records import Ledger, Record, record_id, uniform, write_jsonl
+from cai.templates import Template, single_turn
 from cai.tokens import LengthLimit
 
 
@@ -16,18 +17,20 @@ def prepare_red_team(
     outputs: dict[Part, Path],
     length: LengthLimit,
     options: SplitOptions,
+    templates: Sequence[Template] = (),
 ) -> Ledger:
     """Write ``{"id", "prompt", "source"}`` of each distinct prompt to the file of its part.
 
     Records come in the order of a hash; with ``limit`` the first are taken, so a smaller limit
-    gives a subset of a larger one's.
+    gives a subset of a larger one's. A prompt with a mark of one of the ``templates`` in which
+    models will see it is left out: it could end the user's turn.
 
     Raises:
         UserError: if the source cannot be read, too many records are bad or a part stays empty.
     """
     ledger, splitter = Ledger("red_team"), Splitter(options)
     with Spool(outputs["train"].parent) as spool:
-        for part, record in _prompts(source, ledger, splitter, length):
+        for part, record in _prompts(source, ledger, splitter, length, templates):
             spool.add(uniform("order", options.seed, record["id"]), record, part)
         ledger.check(options.max_bad_share, source.label)
         splitter.check(spool.groups(options.limit), source.label)
@@ -40,13 +43,18 @@ def prepare_red_team(
 
 
 def _prompts(
-    source: Source, ledger: Ledger, splitter: Splitter, length: LengthLimit
+    source: Source,
+    ledger: Ledger,
+    splitter: Splitter,
+    length: LengthLimit,
+    templates: Sequence[Template],
 ) -> Iterator[tuple[Part, Record]]:
     seen: set[str] = set()
     label = source.label
     for where, row in read_source(source, ledger):
         try:
-            prompt = prompt_of(row)
+            prompt = first_prompt(row)
+            refuse_marks(single_turn(prompt), templates)
             name = record_id(prompt)
             part = splitter.part(name, row, source, where)
         except Malformed as error:
@@ -59,13 +67,3 @@ def _prompts(
         else:
             seen.add(name)
             yield part, {"id": name, "prompt": prompt, "source": label}
-
-
-def prompt_of(row: Record) -> str:
-    """The record's own prompt, or the first human turn of its transcript."""
-    prompt = row.get("prompt")
-    if prompt is None:
-        return opening(parse_dialogue(row))
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise Malformed("empty prompt")
-    return prompt.strip()

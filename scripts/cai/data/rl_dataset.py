@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from cai.data.comparisons import PreferenceFiles, read_comparisons, write_comparisons
-from cai.data.dialogues import Malformed, clashes, parse_turns
+from cai.data.dialogues import Malformed, parse_turns, refuse_marks
 from cai.data.splits import PARTS, Part
 from cai.data.spool import Blend
 from cai.digests import digest
@@ -127,10 +127,9 @@ def _pair(row: Record, template: Template) -> Record:
         Malformed: with the reason.
     """
     sides = [parse_turns(_dialogue(row, side)) for side in ("a", "b")]
-    if any(clashes(side, template) for side in sides):
-        raise Malformed("text holds a mark of the chat template")
+    refuse_marks([turn for side in sides for turn in side], [template])
     p_a = row.get("p_a")
-    if not isinstance(p_a, int | float) or not 0 <= p_a <= 1:
+    if isinstance(p_a, bool) or not isinstance(p_a, int | float) or not 0 <= p_a <= 1:
         raise Malformed("p_a is not a probability")
     first, second = (template.closed(side) for side in sides)
     if first > second:
@@ -227,8 +226,7 @@ def _harmful_prompts(
     for where, row in _rows(preferences, ledger):
         try:
             messages = parse_turns(_dialogue(row, "a"))[:1]
-            if clashes(messages, template):
-                raise Malformed("text holds a mark of the chat template")
+            refuse_marks(messages, [template])
         except Malformed as error:
             ledger.drop(str(error), where=where, record=row)
             continue

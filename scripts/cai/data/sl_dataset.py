@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cai.data.dialogues import Malformed, clashes, opening, parse_turns, require_answer
+from cai.data.dialogues import Malformed, opening, parse_turns, refuse_marks, require_answer
 from cai.data.spool import Blend, Spool
 from cai.errors import fail_if
 from cai.fields import Section
@@ -83,14 +83,19 @@ Rows = Iterable[tuple[str, str, Any, str]]  # where it stands, id, turns, datase
 def _revised(paths: Sequence[Path], ledger: Ledger, train_on: str) -> Rows:
     for path in paths:
         for where, row in read_jsonl_tolerant(path, ledger):
-            answers = [row.get("revision")]
-            if train_on == "all":
-                answers = [turn.get("revision") for turn in row.get("rounds", [])] or answers
+            answers = _answers(row) if train_on == "all" else [row.get("revision")]
             ledger.count_in(len(answers) - 1)
             for number, answer in enumerate(answers, 1):
                 name = f"{row.get('id')}.{number}" if train_on == "all" else str(row.get("id"))
                 turns = [("user", row.get("prompt")), ("assistant", answer)]
                 yield where, name, [{"role": r, "content": c} for r, c in turns], "revisions"
+
+
+def _answers(row: Record) -> list[Any]:
+    """The revisions of all rounds; the last one alone where no rounds are told."""
+    rounds = row.get("rounds")
+    told = [turn.get("revision") for turn in rounds or [] if isinstance(turn, dict)]
+    return told or [row.get("revision")]
 
 
 def _helpful(path: Path, ledger: Ledger) -> Rows:
@@ -135,8 +140,7 @@ def _collect(
 
 def _usable(turns: Any, template: Template) -> list[Message]:
     messages = require_answer(parse_turns(turns))
-    if clashes(messages, template):
-        raise Malformed("text holds a mark of the chat template")
+    refuse_marks(messages, [template])
     return messages
 
 

@@ -1,27 +1,23 @@
 """Where records come from: a dataset of a hub, a file of a GitHub repository, or local files."""
 
-import csv
 import errno
 import glob
 import hashlib
-import io
-import json
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import requests
 from pydantic import Field, model_serializer, model_validator
 from pydantic import SerializerFunctionWrapHandler as Serializer
 
+from cai.data.rows import SUFFIXES, read_rows
 from cai.errors import UserError, fail_if
 from cai.fields import Section
-from cai.records import Ledger, Record, open_bytes, read_jsonl_tolerant
+from cai.records import Ledger, Record
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv")
 GITHUB = re.compile(r"github:(?P<repository>[\w.-]+/[\w.-]+)/(?P<path>.+)")
 COMMIT, SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
 RAW = "https://raw.githubusercontent.com"  # of GitHub; a mirror is named in GITHUB_RAW_URL
@@ -106,12 +102,20 @@ class Source(Section):
     def files(self) -> list[Path]:
         """The local files of the source, sorted by name; none for a hub dataset.
 
+        A file of this very name comes before a pattern: ``data[1].jsonl`` may be one.
+
         Raises:
             UserError: if the source is local and no file is there.
         """
         if not self.is_local:
             return []
-        found = sorted(Path(path) for path in glob.glob(self.source))
+        named = Path(self.source)
+        matches = [named] if named.exists() else map(Path, glob.glob(self.source))
+        found = sorted(path for path in matches if not path.is_dir())
+        fail_if(
+            not found and named.is_dir(),
+            f"{self.source}: a folder; name its files, such as {named}/*.jsonl",
+        )
         fail_if(not found, f"{self.source}: no such file")
         empty = not any(path.stat().st_size for path in found)
         fail_if(empty, f"{self.source}: no records; at least one is needed")
@@ -147,59 +151,10 @@ def read_source(source: Source, ledger: Ledger) -> Iterator[tuple[str, Record]]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, Path(found["path"]).name)
             path.write_bytes(_github_file(source, found["repository"], found["path"]))
-            yield from _file_records(path, ledger)
+            yield from read_rows(path, ledger)
         return
     for path in source.files or _hub_files(source):
-        yield from _file_records(path, ledger)
-
-
-def _file_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    fail_if(
-        not path.name.endswith(SUFFIXES),
-        f"{path}: unknown kind of file; accepted are {', '.join(SUFFIXES)}",
-    )
-    if path.suffix == ".parquet":
-        return _parquet_records(path, ledger)
-    if path.suffix == ".csv":
-        return _csv_records(path, ledger)
-    return _list_records(path, ledger) if _is_whole(path) else read_jsonl_tolerant(path, ledger)
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is one JSON value: a list, or a task of BIG-bench (an object of examples).
-
-    ``Dataset.to_json`` writes JSON Lines as ``.json``, so the name does not tell.
-    """
-    if ".jsonl" in path.suffixes:
-        return False
-    with open_bytes(path) as stream:
-        first = next((line.strip() for line in stream if line.strip()), b"")
-    try:
-        value = json.loads(first)
-    except ValueError:  # it goes on in the next line, or is malformed
-        return first[:1] == b"[" or first == b"{"
-    return isinstance(value, list) or (isinstance(value, dict) and "examples" in value)
-
-
-def _list_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    with open_bytes(path) as stream:
-        try:
-            rows = json.load(stream)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not JSON ({error})") from None
-    if isinstance(rows, dict):
-        rows = rows.get("examples")
-    fail_if(not isinstance(rows, list), f"{path}: expected a list, or an object with 'examples'")
-    yield from _counted(rows, str(path), ledger)
-
-
-def _csv_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    """The rows of a table whose first line names the columns."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not text in UTF-8 (byte {error.start})") from None
-    yield from _counted(csv.DictReader(io.StringIO(text, newline="")), str(path), ledger)
+        yield from read_rows(path, ledger)
 
 
 def _github_file(source: Source, repository: str, path: str) -> bytes:
@@ -226,28 +181,6 @@ def _github_file(source: Source, repository: str, path: str) -> bytes:
         f"found {digest}",
     )
     return answer.content
-
-
-def _parquet_records(path: Path, ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    import pyarrow.parquet
-
-    try:
-        batches = pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1024)
-        yield from _counted(
-            (row for batch in batches for row in batch.to_pylist()), str(path), ledger
-        )
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path}: not a Parquet file ({error})") from None
-
-
-def _counted(rows: Any, where: str, ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    """Number the rows from 1, as lines are, and count them."""
-    for number, row in enumerate(rows, 1):
-        ledger.count_in()
-        if isinstance(row, dict):
-            yield f"{where}:{number}", row
-        else:
-            ledger.drop("malformed line", where=f"{where}:{number}", record=row)
 
 
 def _hub_files(source: Source) -> list[Path]:

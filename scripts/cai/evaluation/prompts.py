@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from cai.data.dialogues import Malformed, opening, parse_dialogue
+from cai.data.dialogues import Malformed, first_prompt
 from cai.data.sources import Source, read_source
 from cai.errors import fail_if
 from cai.records import Ledger, Record, read_jsonl, record_id, uniform, write_jsonl
@@ -61,16 +61,9 @@ def _from_source(source: Source, ledger: Ledger) -> Iterator[Located]:
     """The prompt of each record, or the first human turn of its dialogue."""
     for where, row in read_source(source, ledger):
         try:
-            prompt = row["prompt"] if "prompt" in row else opening(parse_dialogue(row))
-            yield where, {"prompt": _text(prompt)}
+            yield where, {"prompt": first_prompt(row)}
         except Malformed as error:
             ledger.drop(str(error), where=where, record=row)
-
-
-def _text(prompt: object) -> str:
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise Malformed("empty prompt")
-    return prompt.strip()
 
 
 def _from_preferences(prompts: tuple[Path, Template], ledger: Ledger) -> Iterator[Located]:

@@ -17,6 +17,7 @@ from cai.data.sources import Source, read_source
 from cai.evaluation.prompts import first_of
 from cai.records import Ledger, Record, record_id, write_jsonl
 from cai.templates import Message, single_turn
+from cai.texts import trimmed
 
 SAFE, UNSAFE = "safe", "unsafe"
 CONTRAST = "contrast_"  # how the types of XSTest's unsafe prompts begin
@@ -72,11 +73,11 @@ def comparison(row: Record, where: str) -> Record:
     Raises:
         Malformed: with the reason.
     """
-    if "target_scores" in row:
+    if row.get("target_scores") is not None:
         messages, chosen, rejected = _scored(row)
         part = Path(where.rpartition(":")[0]).parent.name
     else:
-        sides = ("text_correct", "text_incorrect") if "text_correct" in row else None
+        sides = ("text_correct", "text_incorrect") if row.get("text_correct") is not None else None
         messages, chosen, rejected = _sides(row, sides or ("chosen", "rejected"))
         part = "all"
     if chosen == rejected:
@@ -95,17 +96,20 @@ def comparison(row: Record, where: str) -> Record:
 def _scored(row: Record) -> tuple[list[Message], str, str]:
     """A query with two answers, of which one scores more."""
     query, scores = row.get("input"), row["target_scores"]
-    if not isinstance(query, str) or not query.strip():
+    if not isinstance(query, str) or not trimmed(query):
         raise Malformed("no input")
-    if not isinstance(scores, dict) or len(scores) != 2 or len({*scores.values()}) != 2:
+    # a union of such tables has the answers of all rows, null but in one
+    told = {k: v for k, v in scores.items() if v is not None} if isinstance(scores, dict) else {}
+    numbers = all(isinstance(v, int | float) for v in told.values())
+    if len(told) != 2 or not numbers or len({*told.values()}) != 2:
         raise Malformed("target_scores: expected two answers, one of which scores more")
-    better, worse = sorted(scores, key=lambda answer: -scores[answer])
-    return single_turn(query.strip()), _text(better), _text(worse)
+    better, worse = sorted(told, key=lambda answer: -told[answer])
+    return single_turn(trimmed(query)), _text(better), _text(worse)
 
 
 def _sides(row: Record, fields: tuple[str, str]) -> tuple[list[Message], str, str]:
     """Two dialogues that differ in the last answer alone."""
-    missing = [field for field in fields if field not in row]
+    missing = [field for field in fields if row.get(field) is None]
     if missing:
         raise Malformed(f"no {missing[0]}")
     chosen, rejected = (require_answer(parse_side(row[field])) for field in fields)
@@ -133,14 +137,15 @@ def question(row: Record, where: str) -> Record:
         Malformed: with the reason.
     """
     prompt, right, wrong = (row.get(field) for field in ("prompt", "corrects", "incorrects"))
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not isinstance(prompt, str) or not trimmed(prompt):
         raise Malformed("empty prompt")
     if not isinstance(right, list) or not isinstance(wrong, list) or len(right) != 1 or not wrong:
         raise Malformed("expected one text in corrects, and some in incorrects")
     choices = sorted(_text(text) for text in (*right, *wrong))
     if len(set(choices)) != len(choices):
         raise Malformed("choices that are alike")
-    if prompt.startswith("\n\nHuman:"):
+    prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")
+    if prompt.lstrip().startswith("Human:"):
         messages, prefix = parse_transcript(prompt), ""
     else:
         line = LAST_LINE.search(prompt)
@@ -170,9 +175,9 @@ def prompt(row: Record, where: str) -> Record:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not trimmed(value):
         raise Malformed("an empty text")
-    return value.strip()
+    return trimmed(value)
 
 
 KINDS: dict[str, Parse] = {"comparisons": comparison, "questions": question, "prompts": prompt}

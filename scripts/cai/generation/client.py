@@ -22,6 +22,7 @@ from cai.generation.settings import ClientSettings
 from cai.generation.usage import Usage
 from cai.progress import Progress
 from cai.sampling import Sampling
+from cai.texts import answer_text
 
 ANSWERS = ("(A)", "(B)")
 NO_PROMPT = "the answer does not begin with the prompt"
@@ -231,7 +232,7 @@ class Client:
         for end in json.loads(question.parameters)["end_strings"]:
             ended = ended or text.endswith(end)
             text = text.removesuffix(end)
-        return asdict(Completion(text.strip(), "stop" if ended else "length"))
+        return asdict(Completion(answer_text(text), "stop" if ended else "length"))
 
     def _read_choice(self, question: Question, reply: Reply) -> float | Failed:
         if reply.text is None:

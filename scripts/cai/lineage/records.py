@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cai.data.dialogues import Malformed, dialogue_id
+from cai.data.dialogues import Malformed, dialogue_id, first_prompt
 from cai.data.helpful_preferences import pair_of
 from cai.data.helpful_sft import dialogue_of
-from cai.data.red_team import prompt_of
 from cai.data.sources import Source, read_source
 from cai.errors import UserError, fail_if
 from cai.lineage.trace import Lineage, Node
@@ -85,8 +84,8 @@ def _id(ids: Callable[[Record, Any], str], row: Record, template: Any) -> str | 
 
 
 _IDS: dict[str, Callable[[Record, Any], str]] = {
-    "red_team": lambda row, template: record_id(prompt_of(row)),
-    "evaluation_prompts": lambda row, template: record_id(prompt_of(row)),
+    "red_team": lambda row, template: record_id(first_prompt(row)),
+    "evaluation_prompts": lambda row, template: record_id(first_prompt(row)),
     "helpful_sft": lambda row, template: dialogue_id(dialogue_of(row)),
     "helpful_preferences": lambda row, template: pair_of(row, Template(**template))["id"],
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy
 
-from cai.data.dialogues import Malformed, parse_dialogue
+from cai.data.dialogues import Malformed, first_turns
 from cai.data.sources import Source, read_source
 from cai.data.splits import SplitOptions, Splitter
 from cai.data.spool import Spool
@@ -82,7 +82,7 @@ def _exchange(row: Record) -> tuple[str, str, float]:
     Raises:
         Malformed: with the reason.
     """
-    turns = [turn for turn in parse_dialogue(row) if turn["role"] != "system"]
+    turns = first_turns(row, 2)
     if len(turns) < 2:
         raise Malformed("no answer")
     rating = row["rating"]
