@@ -7,12 +7,11 @@ A run is its results folder, in which its report has been made:
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 from cai import cli
 from cai.evaluation import comparison, comparison_page
-from cai.records import atomic, write_json, write_text
+from cai.records import write_csv, write_json, write_text
 
 
 def main() -> None:
@@ -40,8 +39,7 @@ def main() -> None:
     a, b = (comparison.read_run(*run) for run in zip(names, (options.a, options.b), strict=True))
     compared = comparison.compare(a, b, options.seed, options.judged)
     write_json(options.output.with_suffix(".json"), compared)
-    with atomic(options.output.with_suffix(".csv")) as stream:
-        csv.writer(stream, lineterminator="\n").writerows(comparison_page.csv_rows(compared))
+    write_csv(options.output.with_suffix(".csv"), comparison_page.csv_rows(compared))
     drawn, path = comparison_page.draw(compared), options.output.with_suffix(".figure.svg")
     if drawn is not None:
         drawn.write(path)

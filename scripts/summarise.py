@@ -5,7 +5,6 @@ A file belongs to the model that its stem names: rewards/rl_cai.jsonl to answers
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 from cai import cli
@@ -13,7 +12,7 @@ from cai.errors import fail_if
 from cai.evaluation import tables
 from cai.evaluation.summary import read_model, stem_of, summarise
 from cai.manifest import record
-from cai.records import atomic, write_json, write_text
+from cai.records import write_csv, write_json, write_text
 
 SOURCES = ("rewards", "judged", "truth")
 
@@ -40,8 +39,7 @@ def main() -> None:
     models = read_models(options.answers, {source: getattr(options, source) for source in SOURCES})
     summary = summarise(models, options.seed)
     write_json(options.output, summary)
-    with atomic(options.output.with_suffix(".csv")) as stream:
-        csv.writer(stream, lineterminator="\n").writerows(tables.csv_rows(summary))
+    write_csv(options.output.with_suffix(".csv"), tables.csv_rows(summary))
     write_text(options.output.with_suffix(".md"), tables.markdown(summary))
     record(options, "output", what="summary")
     print(tables.plain(*tables.table(summary)), flush=True)

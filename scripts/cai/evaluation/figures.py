@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator
 
 from cai.errors import UserError, fail_if
 from cai.evaluation.tables import label
-from cai.records import Record, atomic, write_text
+from cai.records import Record, atomic, write_csv, write_text
+from cai.texts import shown
 
 GREY, ORANGE, BLUE, GREEN, VERMILION = "#5f5f5f", "#e69f00", "#0072b2", "#009e73", "#d55e00"
 STYLES = ((GREY, "s"), (ORANGE, "^"), (BLUE, "o"), (GREEN, "D"), (VERMILION, "v"))
@@ -45,6 +46,7 @@ SETTINGS = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a $ in a text is a $
 }
 
 Rows = list[list[Any]]
@@ -139,21 +141,20 @@ class Drawing:
         write_text(path, self._svg(path.stem))
         with atomic(path.with_suffix(".png"), "wb") as stream:
             self.figure.savefig(stream, format="png", dpi=200, metadata={"Software": None})
-        with atomic(path.with_suffix(".csv")) as stream:
-            csv.writer(stream, lineterminator="\n").writerows([self.header, *self.rows])
+        write_csv(path.with_suffix(".csv"), [self.header, *self.rows])
 
     def _svg(self, salt: str) -> str:
         stream = io.StringIO()
         metadata = {"Date": None, "Title": self.title, "Description": self.description}
         with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
             self.figure.savefig(stream, format="svg", metadata=metadata)
-        return _accessible(stream.getvalue(), self.title, self.description)
+        return shown(_accessible(stream.getvalue(), self.title, self.description))
 
 
 def _accessible(svg: str, title: str, description: str) -> str:
     """The SVG with a title and a description that screen readers and browsers show."""
     names = f"<title>{escape(title)}</title>\n <desc>{escape(description)}</desc>"
-    return re.sub(r"(<svg [^>]*)>", rf'\1 role="img">\n {names}', svg, count=1)
+    return re.sub(r"(<svg [^>]*)>", lambda tag: f'{tag[1]} role="img">\n {names}', svg, count=1)
 
 
 # Training curves

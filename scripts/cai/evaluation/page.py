@@ -5,6 +5,8 @@ from typing import Any
 
 import jinja2
 
+from cai.texts import shown
+
 
 def render(template: str, **values: Any) -> str:
     """Fill in one of the templates beside this file; texts are escaped, a missing value fails."""
@@ -14,5 +16,11 @@ def render(template: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_harmless,
     )
     return environment.get_template(template).render(**values)
+
+
+def _harmless(value: Any) -> Any:
+    """A value that is put into a page, without the characters that a page must not hold."""
+    return type(value)(shown(value)) if isinstance(value, str) else value
