@@ -5,6 +5,7 @@ rule red_team:
     input:
         program="scripts/prepare_red_team.py",
         files=settings.datasets.red_team.files,
+        held_out=ASKED_FILES,
         model="<pretrained>/models/instruct.nemo",
     output:
         train="<source>/data/red_team/train.jsonl",
@@ -25,9 +26,10 @@ rule red_team:
         ),
         chat=CHAT,
         instruct=INSTRUCT,
+        held_out=HELD_OUT,
     shell:
         "python {input.program} --source {params.source:q} {params.split} {params.limits}"
-        " --template {params.chat:q} {params.instruct:q}"
+        " --template {params.chat:q} {params.instruct:q} --held-out-source {params.held_out:q}"
         " --tokenizer {input.model} --train {output.train} --test {output.test} 2>&1 | tee {log}"
 
 
@@ -60,6 +62,8 @@ rule helpful_preferences:
             for source in settings.datasets.helpful_preferences
             for path in source.files
         ],
+        evaluated=ASKED_FILES,
+        held_out=rules.red_team.output.test,
         model="<pretrained>/models/base.nemo",
     output:
         train_prompts="<source>/data/helpful_preferences/train.prompts.jsonl",
@@ -83,10 +87,12 @@ rule helpful_preferences:
             for source in settings.datasets.helpful_preferences
         ],
         template=CHAT,
+        held_out=HELD_OUT,
         split=SPLIT,
         limits=preflight.limits(settings, settings.lengths.rl),
     shell:
         "python {input.program} {params.sources:q} --template {params.template:q}"
+        " --held-out {input.held_out} --held-out-source {params.held_out:q}"
         " {params.split} {params.limits} --tokenizer {input.model}"
         " --train-prompts {output.train_prompts} --train-comparisons {output.train_comparisons}"
         " --test-prompts {output.test_prompts} --test-comparisons {output.test_comparisons}"

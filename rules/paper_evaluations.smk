@@ -20,6 +20,11 @@ rule evaluation_set:
     input:
         program="scripts/prepare_evaluation_set.py",
         files=lambda wildcards: getattr(settings.evaluations, wildcards.public).files,
+        trained_on=[
+            rules.red_team.output.train,
+            rules.helpful_sft.output.data,
+            rules.helpful_preferences.output.train_prompts,
+        ],
     output:
         data="<results>/evaluation/sets/{public}.jsonl",
         ledger="<results>/evaluation/sets/{public}.ledger.json",
@@ -48,7 +53,7 @@ rule evaluation_set:
         ],
     shell:
         "python {input.program} --kind {params.kind} --source {params.source:q} {params.options}"
-        " --output {output.data} 2>&1 | tee {log}"
+        " --trained-on {input.trained_on} --output {output.data} 2>&1 | tee {log}"
 
 
 rule comparison_rewards:

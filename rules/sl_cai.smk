@@ -90,6 +90,7 @@ rule sl_dataset:
             rules.red_team.output.test,
             rules.helpful_preferences.output.test_prompts,
         ],
+        evaluated=ASKED_FILES,
         model="<pretrained>/models/base.nemo",
     output:
         train="<supervised>/sl_cai/train.jsonl",
@@ -105,10 +106,11 @@ rule sl_dataset:
     params:
         template=CHAT,
         options=literal(preflight.sl_options(settings)),
+        held_out=HELD_OUT,
         length=settings.lengths.sft,
     shell:
         "python {input.program} --revisions {input.revisions} --helpful {input.helpful}"
-        " --held-out {input.held_out}"
+        " --held-out {input.held_out} --held-out-source {params.held_out:q}"
         " --train {output.train} --validation {output.validation} --template {params.template:q}"
         " --options {params.options:q} --tokenizer {input.model} --max-tokens {params.length}"
         " 2>&1 | tee {log}"

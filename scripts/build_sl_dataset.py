@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cai import cli
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
+from cai.data.splits import HeldOut
 from cai.manifest import record
 from cai.templates import Template
 from cai.tokens import LengthLimit
@@ -15,9 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--revisions", type=Path, nargs="+", required=True, help="all shards")
     parser.add_argument("--helpful", type=Path, required=True, help="helpful_sft.jsonl")
-    parser.add_argument(
-        "--held-out", type=Path, nargs="*", default=[], help="prompts that are not to be trained on"
-    )
+    HeldOut.add_options(parser)
     parser.add_argument("--train", type=Path, required=True, help="output")
     parser.add_argument("--validation", type=Path, required=True, help="output")
     parser.add_argument("--template", type=cli.json_option(Template), required=True, help="JSON")
@@ -34,7 +33,7 @@ def main() -> None:
         template=options.template,
         length=LengthLimit.from_options(options, add_bos=options.template.add_bos),
         options=options.options,
-        held_out=options.held_out,
+        excluded=HeldOut.from_options(options),
     )
     record(options, "train", "validation", ledger=ledger)
 

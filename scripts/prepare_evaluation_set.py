@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cai import cli
 from cai.data.sources import Source
+from cai.data.splits import HeldOut
 from cai.evaluation.public_sets import KINDS, prepare_set
 from cai.manifest import record
 
@@ -21,6 +22,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1234, help="of the order")
     parser.add_argument("--limit", type=cli.positive, help="most records")
     parser.add_argument("--max-bad-share", type=float, default=0.05)
+    parser.add_argument(
+        "--trained-on",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="training data: its prompts are left out",
+    )
     options = parser.parse_args()
     ledger = prepare_set(
         options.kind,
@@ -29,6 +37,7 @@ def main() -> None:
         seed=options.seed,
         limit=options.limit,
         max_bad_share=options.max_bad_share,
+        trained_on=HeldOut(options.trained_on),
     )
     record(options, "output", ledger=ledger)
 

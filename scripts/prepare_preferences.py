@@ -6,7 +6,7 @@ from cai import cli
 from cai.data.comparisons import PreferenceFiles
 from cai.data.helpful_preferences import prepare_helpful_preferences
 from cai.data.sources import Source
-from cai.data.splits import SplitOptions
+from cai.data.splits import HeldOut, SplitOptions
 from cai.manifest import record
 from cai.templates import Template
 from cai.tokens import LengthLimit
@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("sources", type=cli.json_option(Source), nargs="+", help="JSON of each")
     parser.add_argument("--template", type=cli.json_option(Template), required=True, help="JSON")
     PreferenceFiles.add_options(parser)
+    HeldOut.add_options(parser)
     LengthLimit.add_options(parser, "comparison")
     cli.add_options(parser, SplitOptions)
     options = parser.parse_args()
@@ -27,6 +28,7 @@ def main() -> None:
         options.template,
         LengthLimit.from_options(options, add_bos=options.template.add_bos),
         cli.read_options(SplitOptions, options),
+        HeldOut.from_options(options),
     )
     record(options, *PreferenceFiles.names(), ledger=ledger)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from cai import cli
 from cai.data.red_team import prepare_red_team
 from cai.data.sources import Source
-from cai.data.splits import SplitOptions
+from cai.data.splits import HeldOut, SplitOptions
 from cai.manifest import record
 from cai.templates import Template
 from cai.tokens import LengthLimit
@@ -25,6 +25,7 @@ def main() -> None:
         default=[],
         help="JSON of each in which models see the prompts: none may hold a mark of it",
     )
+    HeldOut.add_options(parser)
     LengthLimit.add_options(parser, "prompt")
     cli.add_options(parser, SplitOptions)
     options = parser.parse_args()
@@ -34,6 +35,7 @@ def main() -> None:
         LengthLimit.from_options(options),
         cli.read_options(SplitOptions, options),
         options.template,
+        HeldOut.from_options(options),
     )
     record(options, "train", "test", ledger=ledger)
 

@@ -52,6 +52,7 @@ FIRST_READ: dict[str, tuple[str, ...]] = {
     "source": (
         "seed",
         "datasets",
+        "evaluation.helpful",  # no training set may hold what it asks
         "lengths",
         "shards",
         "client",

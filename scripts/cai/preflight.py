@@ -284,6 +284,11 @@ def evaluation_files(settings: Settings, test_prompts: str) -> list[Path] | str:
     return test_prompts if source is None else source.files
 
 
+def held_out_sources(settings: Settings) -> list[Source]:
+    """The sources of prompts that the evaluation asks, which no training set may hold."""
+    return [settings.evaluation.helpful] if settings.evaluation.helpful else []
+
+
 def evaluation_options(settings: Settings, test_prompts: str) -> list[str]:
     """The options that name the held-out helpful prompts, and how many are taken."""
     source, limit = settings.evaluation.helpful, settings.evaluation.limit

@@ -1,5 +1,6 @@
 """Helpful dialogues and human comparisons of helpfulness."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.datasets.samples import (
     ids,
     ledger,
     preference_files,
+    program,
     rows,
     transcript,
     write_lines,
@@ -151,3 +153,44 @@ def test_an_unpaired_line_is_told_with_its_place(tmp_path):
     path = write_lines(tmp_path / "c.jsonl", lines[1:])
     with pytest.raises(UserError, match=r"c.jsonl:1: the ids"):
         list(read_comparisons(path))
+
+
+def test_what_the_evaluation_asks_is_in_no_training_part(tmp_path):
+    asked = [f"How do I brew tea {i}?" for i in range(30)]
+    pairs = [comparison(f"\ufeff{prompt} ", "So.", "No.") for prompt in asked]
+    pairs += [comparison(f"How do I brew coffee {i}?", "So.", "No.") for i in range(30)]
+    source = write_lines(tmp_path / "pairs.jsonl", pairs)
+    attempts = write_lines(
+        tmp_path / "attempts.jsonl",
+        [{"prompt": row} for row in (*asked, *(f"How do I break {i}?" for i in range(30)))],
+    )
+    evaluated = write_lines(
+        tmp_path / "asked.jsonl", [*({"prompt": prompt} for prompt in asked[:20]), {"prompt": None}]
+    )
+    tested = write_lines(
+        tmp_path / "tested.jsonl", [{"id": record_id(prompt)} for prompt in asked[20:]]
+    )
+    held_out = (
+        *("--held-out", tested, "--held-out-source", json.dumps({"source": str(evaluated)})),
+        *("--test-fraction", 0.3),
+    )
+    files = preference_files(tmp_path)
+    outputs = {f"--{name.replace('_', '-')}": getattr(files, name) for name in files.names()}
+    result = program(
+        *("prepare_preferences", json.dumps({"source": str(source)}), *held_out),
+        *("--template", CHAT.model_dump_json()),
+        *(word for pair in outputs.items() for word in pair),
+    )
+    assert result.returncode == 0, result.stderr
+    result = program(
+        *("prepare_red_team", "--source", json.dumps({"source": str(attempts)}), *held_out),
+        *("--train", tmp_path / "train.jsonl", "--test", tmp_path / "test.jsonl"),
+    )
+    assert result.returncode == 0, result.stderr
+    held = {record_id(prompt) for prompt in asked}
+    for path in (files.train_prompts, files.train_comparisons):
+        openings = {row["opening"] for row in rows(path)}
+        assert openings and not openings & held
+    assert ids(tmp_path / "train.jsonl") and not ids(tmp_path / "train.jsonl") & held
+    for path in (files.train_comparisons, tmp_path / "train.jsonl"):
+        assert ledger(path)["dropped"]["held-out prompt"] > 0

@@ -6,10 +6,10 @@ import json
 import pytest
 from pydantic import ValidationError
 from tests.datasets.hub import serve_files
-from tests.datasets.samples import error_line, program, transcript, write_lines
+from tests.datasets.samples import error_line, ledger, program, transcript, write_lines
 
 from cai.data.sources import Source
-from cai.records import ledger_path, read_json, read_jsonl
+from cai.records import ledger_path, read_json, read_jsonl, record_id
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EVALUATION = {
@@ -169,3 +169,23 @@ def test_a_file_of_github_must_be_pinned(fields, complaint):
 def test_a_source_without_a_digest_is_told_as_before():
     """Jobs have their sources as parameters: a new null in them would be a reason to run again."""
     assert "sha256" not in Source(source="a.jsonl").model_dump_json()
+
+
+def test_what_was_trained_on_is_left_out_of_a_set(tmp_path):
+    source = write_lines(
+        tmp_path / "set.jsonl", [{"prompt": f"How do I kill {i}?", "type": "a"} for i in range(4)]
+    )
+    turns = [{"role": "user", "content": "\u200bHow do I kill 0?"}]
+    trained = [
+        write_lines(tmp_path / "sft.jsonl", [{"id": "x", "messages": turns}]),
+        write_lines(tmp_path / "red.jsonl", [{"id": record_id("How do I kill 1?"), "prompt": "x"}]),
+        write_lines(tmp_path / "rl.jsonl", [{"id": "y", "opening": record_id("How do I kill 2?")}]),
+    ]
+    output = tmp_path / "out.jsonl"
+    result = program(
+        *("prepare_evaluation_set", "--kind", "prompts", "--output", output),
+        *("--source", json.dumps({"source": str(source)}), "--trained-on", *trained),
+    )
+    assert result.returncode == 0, result.stderr
+    assert [row["prompt"] for row in read_jsonl(output)] == ["How do I kill 3?"]
+    assert ledger(output)["dropped"] == {"in a training set": 3}

@@ -18,6 +18,7 @@ from tests.datasets.samples import (
 )
 
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
+from cai.data.splits import HeldOut
 from cai.data.spool import Blend
 from cai.errors import UserError
 from cai.records import record_id
@@ -43,7 +44,7 @@ def build(folder, revisions=REVISIONS, helpful=HELPFUL, length=ANY_LENGTH, held_
         template=CHAT,
         length=length,
         options=SlOptions(**{"validation_size": 20, **options}),
-        held_out=held_out,
+        excluded=HeldOut(held_out),
     )
     return train, validation
 

@@ -1,6 +1,6 @@
 """Human comparisons of helpfulness (hh-rlhf) in the text form of the chat template."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from cai.data.comparisons import PreferenceFiles, write_comparisons
 from cai.data.dialogues import (
@@ -26,11 +26,13 @@ def prepare_helpful_preferences(
     template: Template,
     length: LengthLimit,
     options: SplitOptions,
+    excluded: Container[str] = (),
 ) -> Ledger:
     """Write the comparisons of ``{chosen, rejected}`` dialogues, and each prompt of theirs once.
 
     Dialogues with the same first human turn are in the same part. Chosen and rejected must differ
-    in the last answer alone.
+    in the last answer alone. Dialogues that begin with a prompt of the ``excluded`` ids, which the
+    evaluation asks, are left out of the training part.
 
     Raises:
         UserError: if a source cannot be read, too many records are bad or a part stays empty.
@@ -39,6 +41,9 @@ def prepare_helpful_preferences(
     label = ", ".join(source.label for source in sources)
     with Spool(outputs.train_comparisons.parent) as spool:
         for part, pair in _pairs(sources, template, ledger, splitter, length):
+            if part == "train" and pair["opening"] in excluded:
+                ledger.leave_out("held-out prompt")
+                continue
             spool.add(uniform("order", options.seed, pair["id"], pair["key"]), pair, part)
         ledger.check(options.max_bad_share, label)
         splitter.check(spool.groups(options.limit), label)

@@ -1,6 +1,6 @@
 """Red-team prompts: the first human turn of each transcript, each once, in two parts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from cai.data.dialogues import Malformed, first_prompt, refuse_marks
@@ -18,12 +18,14 @@ def prepare_red_team(
     length: LengthLimit,
     options: SplitOptions,
     templates: Sequence[Template] = (),
+    excluded: Container[str] = (),
 ) -> Ledger:
     """Write ``{"id", "prompt", "source"}`` of each distinct prompt to the file of its part.
 
     Records come in the order of a hash; with ``limit`` the first are taken, so a smaller limit
     gives a subset of a larger one's. A prompt with a mark of one of the ``templates`` in which
-    models will see it is left out: it could end the user's turn.
+    models will see it is left out: it could end the user's turn. The prompts with the ``excluded``
+    ids, which the evaluation asks, are left out of the training part.
 
     Raises:
         UserError: if the source cannot be read, too many records are bad or a part stays empty.
@@ -31,6 +33,9 @@ def prepare_red_team(
     ledger, splitter = Ledger("red_team"), Splitter(options)
     with Spool(outputs["train"].parent) as spool:
         for part, record in _prompts(source, ledger, splitter, length, templates):
+            if part == "train" and record["id"] in excluded:
+                ledger.leave_out("held-out prompt")
+                continue
             spool.add(uniform("order", options.seed, record["id"]), record, part)
         ledger.check(options.max_bad_share, source.label)
         splitter.check(spool.groups(options.limit), source.label)

@@ -14,7 +14,6 @@ from cai.fields import Section
 from cai.records import (
     Ledger,
     Record,
-    read_jsonl,
     read_jsonl_tolerant,
     record_id,
     uniform,
@@ -44,11 +43,11 @@ def build_sl_dataset(
     template: Template,
     length: LengthLimit,
     options: SlOptions,
-    held_out: Sequence[Path] = (),
+    excluded: Container[str] = (),
 ) -> Ledger:
     """Write train and validation dialogues in NeMo's chat format, with ``id`` and ``dataset``.
 
-    Dialogues that begin with a prompt of the ``held_out`` files are left out: the evaluation asks
+    Dialogues that begin with a prompt of the ``excluded`` ids are left out: the evaluation asks
     these, and a helpful dataset from elsewhere may hold them.
 
     What NeMo renders of a line is what ``template.closed`` gives, and that must fit the length:
@@ -57,7 +56,7 @@ def build_sl_dataset(
     Raises:
         UserError: if too many records are bad, or none is left to train on.
     """
-    ledger, excluded = Ledger("sl_cai"), _openings(held_out)
+    ledger = Ledger("sl_cai")
     with Blend(train.parent, options.helpful_ratio) as blend:
         halves = (
             (_revised(revisions, ledger, options.train_on), blend.harmless, "revisions"),
@@ -101,11 +100,6 @@ def _answers(row: Record) -> list[Any]:
 def _helpful(path: Path, ledger: Ledger) -> Rows:
     for where, row in read_jsonl_tolerant(path, ledger):
         yield where, str(row.get("id")), row.get("messages"), "helpful"
-
-
-def _openings(paths: Sequence[Path]) -> set[str]:
-    """The ids of the first human turns of files of prompts."""
-    return {row.get("opening", row["id"]) for path in paths for row in read_jsonl(path)}
 
 
 def _collect(

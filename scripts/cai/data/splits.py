@@ -1,17 +1,66 @@
 """Train and test: a prompt is in one of them, whatever else the dataset holds."""
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from cai.data.dialogues import Malformed
-from cai.data.sources import ReadOptions, Source
+from cai import cli
+from cai.data.dialogues import Malformed, first_prompt, opening
+from cai.data.sources import ReadOptions, Source, read_source
 from cai.errors import UserError, fail_if
-from cai.records import Record, held_out
+from cai.records import Ledger, Record, held_out, read_jsonl, record_id
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
+
+
+class HeldOut:
+    """The prompts that the evaluation asks, which are not to be trained on.
+
+    They are told by files of ours (prompts, comparisons, dialogues) and by the sources that the
+    evaluation reads; a dataset from elsewhere may hold any of them.
+    """
+
+    def __init__(self, files: Iterable[Path] = (), sources: Iterable[Source] = ()) -> None:
+        self._ids = {_opening_id(row) for path in files for row in read_jsonl(path)}
+        for source in sources:
+            for _, row in read_source(source, Ledger("held out")):
+                try:
+                    self._ids.add(record_id(first_prompt(row)))
+                except Malformed:  # the evaluation does not ask it either
+                    continue
+
+    def __contains__(self, prompt: str) -> bool:
+        """Whether the prompt with this id is held out."""
+        return prompt in self._ids
+
+    @classmethod
+    def add_options(cls, parser: ArgumentParser) -> None:
+        """Give a program the options ``--held-out`` and ``--held-out-source``."""
+        told = "prompts that are not to be trained on"
+        parser.add_argument("--held-out", type=Path, nargs="*", default=[], help=told)
+        parser.add_argument(
+            "--held-out-source",
+            type=cli.json_option(Source),
+            nargs="*",
+            default=[],
+            help=f"JSON of each source of {told}",
+        )
+
+    @classmethod
+    def from_options(cls, options: Namespace) -> "HeldOut":
+        """Those that the command line names."""
+        return cls(options.held_out, options.held_out_source)
+
+
+def _opening_id(row: Record) -> str:
+    """The id of the first human turn of a record of ours."""
+    if "messages" in row:
+        return record_id(opening(row["messages"]))
+    return row.get("opening", row["id"])
 
 
 class SplitOptions(ReadOptions):

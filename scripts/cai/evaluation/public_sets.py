@@ -8,11 +8,18 @@
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
-from cai.data.dialogues import Malformed, dialogue_id, parse_side, parse_transcript, require_answer
+from cai.data.dialogues import (
+    Malformed,
+    dialogue_id,
+    opening,
+    parse_side,
+    parse_transcript,
+    require_answer,
+)
 from cai.data.sources import Source, read_source
 from cai.evaluation.prompts import first_of
 from cai.records import Ledger, Record, record_id, write_jsonl
@@ -35,8 +42,12 @@ def prepare_set(
     seed: int,
     limit: int | None = None,
     max_bad_share: float = 0.05,
+    trained_on: Container[str] = (),
 ) -> Ledger:
     """Write the records of a set, each once, in the order of a hash.
+
+    What begins with a prompt of the ids ``trained_on`` is left out: a model that has seen it in
+    training is not measured by it.
 
     Args:
         kind: a key of :data:`KINDS`.
@@ -56,12 +67,19 @@ def prepare_set(
         except Malformed as error:
             ledger.drop(str(error), where=where, record=row)
             continue
-        if rows.setdefault(record["id"], record) is not record:
+        if _opening_id(record) in trained_on:
+            ledger.leave_out("in a training set")
+        elif rows.setdefault(record["id"], record) is not record:
             ledger.leave_out("duplicate")
     ledger.check(max_bad_share, source.label)
     write_jsonl(output, ledger.kept(first_of(list(rows.values()), seed, limit, ledger)))
     ledger.write(output)
     return ledger
+
+
+def _opening_id(record: Record) -> str:
+    messages = record.get("messages")
+    return record_id(opening(messages) if messages else record["prompt"])
 
 
 def comparison(row: Record, where: str) -> Record:
