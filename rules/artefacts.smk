@@ -18,7 +18,6 @@ LEDGERS = [
 
 rule training_curves:
     input:
-        program="scripts/plot_training.py",
         sft=rules.sl_cai.output.metrics,
         reward_model=rules.reward_model.output.metrics,
     output:
@@ -35,13 +34,12 @@ rule training_curves:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --sft {input.sft} --reward-model {input.reward_model}"
-        " --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_training.py --sft {input.sft:q} --reward-model {input.reward_model:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule ppo_curves:
     input:
-        program="scripts/plot_training.py",
         ppo=rules.rl_cai.output.metrics,
     output:
         svg=report(
@@ -57,12 +55,11 @@ rule ppo_curves:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --ppo {input.ppo} --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_training.py --ppo {input.ppo:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule harmlessness:
     input:
-        program="scripts/plot_evaluation.py",
         summary=rules.summary.output.json,
     output:
         svg=report(
@@ -78,12 +75,11 @@ rule harmlessness:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --summary {input.summary} --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_evaluation.py --summary {input.summary:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule report:
     input:
-        program="scripts/report.py",
         page=page_files("report"),
         summary=rules.summary.output.json,
         answers=collect(rules.answers.output.data, model=MODELS),
@@ -123,14 +119,14 @@ rule report:
     params:
         settings=literal(settings.model_dump_json()),
         # the file is no input: it counts by its principles, so a comment in it reruns nothing
-        constitution=settings.constitution,
+        constitution=literal(settings.constitution),
         principles=literal(principles),
     shell:
-        "python {input.program} --summary {input.summary} --constitution {params.constitution}"
-        " --settings {params.settings:q} --answers {input.answers} --figures {input.figures}"
-        " --ledgers {input.ledgers} --judge-reports {input.judge} --chains {input.chains}"
-        " --manifests {input.manifests} --calibration {input.calibration}"
-        " --alarms {input.alarms} --output {output.html} 2>&1 | tee {log}"
+        "python scripts/report.py --summary {input.summary:q} --constitution {params.constitution:q}"
+        " --settings {params.settings:q} --answers {input.answers:q} --figures {input.figures:q}"
+        " --ledgers {input.ledgers:q} --judge-reports {input.judge:q} --chains {input.chains:q}"
+        " --manifests {input.manifests:q} --calibration {input.calibration:q}"
+        " --alarms {input.alarms:q} --output {output.html:q} 2>&1 | tee {log:q}"
 
 
 # The same report with all figures of the paper.

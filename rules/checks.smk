@@ -8,7 +8,6 @@ CHECK_FIGURES = collect(
 
 use rule answers as xstest_answers with:
     input:
-        program="scripts/answer.py",
         prompts="<results>/evaluation/sets/xstest.jsonl",
         model=lookup("{model}", within=MODELS),
         exported=lookup("{model}", within=EXPORTED),
@@ -26,7 +25,6 @@ use rule answers as xstest_answers with:
 
 rule over_refusal:
     input:
-        program="scripts/measure_refusals.py",
         answers=collect(rules.answers.output.data, model=MODELS),
         xstest=collect(
             rules.xstest_answers.output.data,
@@ -55,14 +53,13 @@ rule over_refusal:
             else ["--why-no-xstest", settings.evaluations.why_not("xstest")]
         ),
     shell:
-        "python {input.program} --answers {input.answers} --xstest {input.xstest}"
-        " --truth {input.truth} {params.why:q} --output {output.svg}"
-        " 2>&1 | tee {log}"
+        "python scripts/measure_refusals.py --answers {input.answers:q} --xstest {input.xstest:q}"
+        " --truth {input.truth:q} {params.why:q} --output {output.svg:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule principles:
     input:
-        program="scripts/report_principles.py",
         chains=collect(rules.revisions.output.data, shard=SHARDS),
         preferences=collect(rules.preferences.output.data, shard=SHARDS),
         # chains whose texts the reward model has scored: how each principle moves the reward
@@ -89,14 +86,13 @@ rule principles:
     params:
         seed=settings.seed,
     shell:
-        "python {input.program} --chains {input.chains} --preferences {input.preferences}"
-        " --scored {input.scored} --scores {input.scores}"
-        " --together {input.together} --seed {params.seed} --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/report_principles.py --chains {input.chains:q} --preferences {input.preferences:q}"
+        " --scored {input.scored:q} --scores {input.scores:q}"
+        " --together {input.together:q} --seed {params.seed:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule leakage:
     input:
-        program="scripts/check_leakage.py",
         held_out=rules.evaluation_prompts.output.data,
         train=[
             rules.red_team.output.train,
@@ -113,13 +109,12 @@ rule leakage:
     params:
         template=CHAT,
     shell:
-        "python {input.program} --held-out {input.held_out} --train {input.train}"
-        " --template {params.template:q} --output {output} 2>&1 | tee {log}"
+        "python scripts/check_leakage.py --held-out {input.held_out:q} --train {input.train:q}"
+        " --template {params.template:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule alarms:
     input:
-        program="scripts/raise_alarms.py",
         chains=collect(rules.revisions.output.data, shard=SHARDS),
         answers=collect(rules.answers.output.data, model=MODELS),
         rewards=rules.rewards.output.data,
@@ -135,6 +130,6 @@ rule alarms:
     params:
         seed=settings.seed,
     shell:
-        "python {input.program} --chains {input.chains} --answers {input.answers}"
-        " --rewards {input.rewards} --summary {input.summary} --leakage {input.leakage}"
-        " --seed {params.seed} --output {output} 2>&1 | tee {log}"
+        "python scripts/raise_alarms.py --chains {input.chains:q} --answers {input.answers:q}"
+        " --rewards {input.rewards:q} --summary {input.summary:q} --leakage {input.leakage:q}"
+        " --seed {params.seed:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -1,14 +1,20 @@
 # The configuration, checked once; the names that all rules share.
 #
-# A program is an input of the jobs that run it, so a mended one runs again. Not those that convert
-# and train: an edit of them must not cost a training.
+# Every field of a `shell:` has `:q`: what a configuration says never reaches a shell as code. What a
+# job runs is given to all rules at once, see cai/code.py.
+import shlex
 import sys
 from pathlib import Path
 
 # Jobs use the Python that runs Snakemake, and a pipe into a log does not hide a failure.
-shell.prefix(f"set -euo pipefail; PATH={Path(sys.executable).parent}:$PATH; ")
+BIN = (
+    shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
+)
+shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; ")
+
 from cai import (
     cluster,
+    code,
     dag,
     experiments,
     nemo,
@@ -17,6 +23,7 @@ from cai import (
     process,
     servers,
     sizing,
+    sparing,
 )
 from cai.failures import Failures
 from cai.launch import launch_of, split
@@ -52,9 +59,14 @@ wildcard_constraints:
     served=r"instruct|sl_cai|rl_cai|\d+",
 
 
-def literal(text):
-    """A param whose braces are not wildcards, such as JSON."""
-    return lambda wildcards: text
+def literal(value):
+    """A param, or input files, whose braces are not wildcards."""
+    return lambda wildcards: value
+
+
+def named(places):
+    """NeMo's overrides that name a job's inputs, see :func:`cai.nemo.naming`."""
+    return lambda wildcards, input: nemo.naming(places, dict(input.items()))
 
 
 def launch(wildcards, resources):
@@ -95,9 +107,13 @@ def launch_policy(wildcards, resources):
 WORK = f"{at.results}/work"
 SHARDS = range(settings.shards)
 PARTS, KINDS = ["train", "test"], ["prompts", "comparisons"]
+# What a training starts from, and its data: keys of NeMo's, and the inputs that are named there.
+START = "pretrained_checkpoint.restore_from_path"
+DATA = "model.data.data_prefix"
+PARTS_OF_DATA = {"train": ["train"], "validation": ["test"], "test": ["test"]}
 SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_fraction]
 ASKED = preflight.held_out_sources(settings)
-ASKED_FILES = [path for source in ASKED for path in source.files]
+ASKED_FILES = literal([path for source in ASKED for path in source.files])
 HELD_OUT = literal([source.model_dump_json() for source in ASKED])
 CHAT = literal(settings.models.base.template.model_dump_json())
 INSTRUCT = literal(settings.models.instruct.template.model_dump_json())

@@ -11,7 +11,6 @@ wildcard_constraints:
 # The judge, the principles and the model of the base run: one yardstick for all experiments.
 rule head_to_head:
     input:
-        program="scripts/judge_answers.py",
         answers=lambda wildcards: f"{folders_of(wildcards)[1]}/evaluation/answers/rl_cai.jsonl",
         against=lambda wildcards: f"{folders_of(wildcards)[0]}/evaluation/answers/rl_cai.jsonl",
         model="<base>/models/instruct.nemo",
@@ -37,20 +36,19 @@ rule head_to_head:
         seed=base.settings.seed,
         client=literal(base.settings.client.model_dump_json()),
         serving=literal(base.settings.server.serving().model_dump_json()),
-        server=servers.command(base.settings, "instruct"),
+        server=literal(servers.command(base.settings, "instruct")),
     shell:
-        "python {input.program} --input {input.answers} --against {input.against}"
-        " --output {output.data} --model {input.model} --judge {params.judge:q}"
-        " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        "python scripts/judge_answers.py --input {input.answers:q} --against {input.against:q}"
+        " --output {output.data:q} --model {input.model:q} --judge {params.judge:q}"
+        " --principles {params.principles:q} --seed {params.seed:q} --template {params.template:q}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule comparison:
     input:
-        program="scripts/compare.py",
         page=page_files("comparison"),
         runs=files_of_both,
         judged=rules.head_to_head.output.data,
@@ -71,8 +69,8 @@ rule comparison:
         folders=folders_of,
         seed=settings.seed,
     shell:
-        "python {input.program} {params.folders} --names {wildcards.a} {wildcards.b}"
-        " --judged {input.judged} --seed {params.seed} --output {output.html} 2>&1 | tee {log}"
+        "python scripts/compare.py {params.folders:q} --names {wildcards.a:q} {wildcards.b:q}"
+        " --judged {input.judged:q} --seed {params.seed:q} --output {output.html:q} 2>&1 | tee {log:q}"
 
 
 rule compare:

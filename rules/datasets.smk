@@ -3,8 +3,7 @@
 
 rule red_team:
     input:
-        program="scripts/prepare_red_team.py",
-        files=settings.datasets.red_team.files,
+        files=literal(settings.datasets.red_team.files),
         held_out=ASKED_FILES,
         model="<pretrained>/models/instruct.nemo",
     output:
@@ -28,15 +27,14 @@ rule red_team:
         instruct=INSTRUCT,
         held_out=HELD_OUT,
     shell:
-        "python {input.program} --source {params.source:q} {params.split} {params.limits}"
+        "python scripts/prepare_red_team.py --source {params.source:q} {params.split:q} {params.limits:q}"
         " --template {params.chat:q} {params.instruct:q} --held-out-source {params.held_out:q}"
-        " --tokenizer {input.model} --train {output.train} --test {output.test} 2>&1 | tee {log}"
+        " --tokenizer {input.model:q} --train {output.train:q} --test {output.test:q} 2>&1 | tee {log:q}"
 
 
 rule helpful_sft:
     input:
-        program="scripts/prepare_helpful_sft.py",
-        files=settings.datasets.helpful_sft.files,
+        files=literal(settings.datasets.helpful_sft.files),
     output:
         data="<source>/data/helpful_sft.jsonl",
         ledger="<source>/data/helpful_sft.ledger.json",
@@ -50,18 +48,19 @@ rule helpful_sft:
         source=literal(settings.datasets.helpful_sft.model_dump_json()),
         limits=preflight.limits(settings),
     shell:
-        "python {input.program} --source {params.source:q} {params.limits}"
-        " --output {output.data} 2>&1 | tee {log}"
+        "python scripts/prepare_helpful_sft.py --source {params.source:q} {params.limits:q}"
+        " --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 rule helpful_preferences:
     input:
-        program="scripts/prepare_preferences.py",
-        files=[
-            path
-            for source in settings.datasets.helpful_preferences
-            for path in source.files
-        ],
+        files=literal(
+            [
+                path
+                for source in settings.datasets.helpful_preferences
+                for path in source.files
+            ]
+        ),
         evaluated=ASKED_FILES,
         held_out=rules.red_team.output.test,
         model="<pretrained>/models/base.nemo",
@@ -82,18 +81,20 @@ rule helpful_preferences:
     conda:
         "../envs/controller.yaml"
     params:
-        sources=[
-            source.model_dump_json()
-            for source in settings.datasets.helpful_preferences
-        ],
+        sources=literal(
+            [
+                source.model_dump_json()
+                for source in settings.datasets.helpful_preferences
+            ]
+        ),
         template=CHAT,
         held_out=HELD_OUT,
         split=SPLIT,
         limits=preflight.limits(settings, settings.lengths.rl),
     shell:
-        "python {input.program} {params.sources:q} --template {params.template:q}"
-        " --held-out {input.held_out} --held-out-source {params.held_out:q}"
-        " {params.split} {params.limits} --tokenizer {input.model}"
-        " --train-prompts {output.train_prompts} --train-comparisons {output.train_comparisons}"
-        " --test-prompts {output.test_prompts} --test-comparisons {output.test_comparisons}"
-        " 2>&1 | tee {log}"
+        "python scripts/prepare_preferences.py {params.sources:q} --template {params.template:q}"
+        " --held-out {input.held_out:q} --held-out-source {params.held_out:q}"
+        " {params.split:q} {params.limits:q} --tokenizer {input.model:q}"
+        " --train-prompts {output.train_prompts:q} --train-comparisons {output.train_comparisons:q}"
+        " --test-prompts {output.test_prompts:q} --test-comparisons {output.test_comparisons:q}"
+        " 2>&1 | tee {log:q}"

@@ -11,7 +11,6 @@ TRAINED = ["sl_cai", "rl_cai"]  # judged against the helpful-only model
 
 rule evaluation_prompts:
     input:
-        program="scripts/build_evaluation_prompts.py",
         red_team=rules.red_team.output.test,
         helpful=preflight.evaluation_files(
             settings, rules.helpful_preferences.output.test_prompts
@@ -33,13 +32,12 @@ rule evaluation_prompts:
         ),
         seed=settings.seed,
     shell:
-        "python {input.program} --red-team {input.red_team} {params.helpful:q}"
-        " --seed {params.seed} --output {output.data} 2>&1 | tee {log}"
+        "python scripts/build_evaluation_prompts.py --red-team {input.red_team:q} {params.helpful:q}"
+        " --seed {params.seed:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 rule answers:
     input:
-        program="scripts/answer.py",
         prompts=rules.evaluation_prompts.output.data,
         model=lookup("{model}", within=MODELS),
         exported=lookup("{model}", within=EXPORTED),
@@ -70,17 +68,16 @@ rule answers:
             servers.command(settings, "chat"),
         ),
     shell:
-        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
-        " --seed {params.seed} --template {params.template:q} --sampling {params.sampling:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        "python scripts/answer.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
+        " --seed {params.seed:q} --template {params.template:q} --sampling {params.sampling:q}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule rewards:
     input:
-        program="scripts/score_rewards.py",
         answers=collect(rules.answers.output.data, model=MODELS),
         model=rules.reward_model.output.nemo,
     output:
@@ -103,18 +100,18 @@ rule rewards:
         journal=journal(at.results, "rewards"),
         template=CHAT,
         length=settings.lengths.rl,
-        server=nemo.reward_server(settings),
+        server=literal(nemo.reward_server(settings)),
+        files=named({"rm_model_file": "model"}),
     shell:
-        "python {input.program} --answers {input.answers} --output {output.data}"
-        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
-        " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
+        "python scripts/score_rewards.py --answers {input.answers:q} --output {output.data:q}"
+        " --model {input.model:q} --template {params.template:q} --max-tokens {params.length:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
+        " --launch {params.launch:q} -- {params.server:q} {params.files:q}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule judged:
     input:
-        program="scripts/judge_answers.py",
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",
         model="<pretrained>/models/instruct.nemo",
@@ -140,21 +137,20 @@ rule judged:
         seed=settings.seed,
         client=CLIENT,
         serving=serving,
-        server=servers.command(settings, "instruct"),
+        server=literal(servers.command(settings, "instruct")),
     shell:
-        "python {input.program} --input {input.answers} --against {input.against}"
-        " --output {output.data} --model {input.model} --judge {params.judge:q}"
-        " --principles {params.principles:q} --seed {params.seed} --template {params.template:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        "python scripts/judge_answers.py --input {input.answers:q} --against {input.against:q}"
+        " --output {output.data:q} --model {input.model:q} --judge {params.judge:q}"
+        " --principles {params.principles:q} --seed {params.seed:q} --template {params.template:q}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule truth:
     input:
-        program="scripts/classify.py",
-        classifier=settings.evaluation.classifier or [],
+        classifier=literal(settings.evaluation.classifier or []),
         answers=rules.answers.output.data,
     output:
         data="<results>/evaluation/truth/{model}.jsonl",
@@ -166,14 +162,13 @@ rule truth:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --answers {input.answers} --classifier {input.classifier}"
-        " --output {output.data} 2>&1 | tee {log}"
+        "python scripts/classify.py --answers {input.answers:q} --classifier {input.classifier:q}"
+        " --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 rule calibration:
     input:
-        program="scripts/calibrate_judge.py",
-        classifier=settings.evaluation.classifier or [],
+        classifier=literal(settings.evaluation.classifier or []),
         judged=collect(rules.preferences.output.data, shard=SHARDS),
     output:
         json="<preference>/rl_cai/calibration.json",
@@ -184,13 +179,12 @@ rule calibration:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --judged {input.judged} --classifier {input.classifier}"
-        " --output {output.json} 2>&1 | tee {log}"
+        "python scripts/calibrate_judge.py --judged {input.judged:q} --classifier {input.classifier:q}"
+        " --output {output.json:q} 2>&1 | tee {log:q}"
 
 
 rule summary:
     input:
-        program="scripts/summarise.py",
         answers=collect(rules.answers.output.data, model=MODELS),
         rewards=rules.rewards.output.data,
         judged=collect(rules.judged.output.data, model=TRAINED),
@@ -211,6 +205,6 @@ rule summary:
     params:
         seed=settings.seed,
     shell:
-        "python {input.program} --answers {input.answers} --rewards {input.rewards}"
-        " --judged {input.judged} --truth {input.truth} --seed {params.seed}"
-        " --output {output.json} 2>&1 | tee {log}"
+        "python scripts/summarise.py --answers {input.answers:q} --rewards {input.rewards:q}"
+        " --judged {input.judged:q} --truth {input.truth:q} --seed {params.seed:q}"
+        " --output {output.json:q} 2>&1 | tee {log:q}"

@@ -7,7 +7,6 @@ MODEL_FILES = {
 
 rule fetch_model:
     input:
-        program="scripts/fetch_model.py",
         files=lookup("{pretrained}", within=MODEL_FILES),
     output:
         directory("<pretrained>/models/{pretrained}_hf"),
@@ -19,7 +18,7 @@ rule fetch_model:
     params:
         source=lambda wildcards: preflight.model_source(settings, wildcards.pretrained),
     shell:
-        "python {input.program} {params.source:q} --output {output} 2>&1 | tee {log}"
+        "python scripts/fetch_model.py {params.source:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule convert_model:
@@ -36,10 +35,10 @@ rule convert_model:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        python=settings.nemo.python,
+        python=literal(settings.nemo.python),
     shell:
         "python scripts/launch.py --launch {params.launch:q}"
-        " -- {params.python} scripts/convert_hf_to_nemo.py {input} {output.nemo} 2>&1 | tee {log}"
+        " -- {params.python:q} scripts/convert_hf_to_nemo.py {input:q} {output.nemo:q} 2>&1 | tee {log:q}"
 
 
 # For servers that load Hugging Face folders (server.kind); the mark is written when one is whole.
@@ -60,11 +59,11 @@ rule export_model:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        python=settings.nemo.python,
+        python=literal(settings.nemo.python),
         folder="{place}/hf/{served}",
         chat=branch(lambda wildcards: wildcards.served == "instruct", INSTRUCT, CHAT),
     shell:
         "python scripts/launch.py --launch {params.launch:q}"
-        " -- {params.python} scripts/convert_nemo_to_hf.py {input} {params.folder}"
-        " --chat {params.chat:q} --mark {output}"
-        " 2>&1 | tee {log}"
+        " -- {params.python:q} scripts/convert_nemo_to_hf.py {input:q} {params.folder:q}"
+        " --chat {params.chat:q} --mark {output:q}"
+        " 2>&1 | tee {log:q}"

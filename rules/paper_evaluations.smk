@@ -18,7 +18,6 @@ wildcard_constraints:
 
 rule evaluation_set:
     input:
-        program="scripts/prepare_evaluation_set.py",
         files=lambda wildcards: getattr(settings.evaluations, wildcards.public).files,
         trained_on=[
             rules.red_team.output.train,
@@ -52,13 +51,12 @@ rule evaluation_set:
             ),
         ],
     shell:
-        "python {input.program} --kind {params.kind} --source {params.source:q} {params.options}"
-        " --trained-on {input.trained_on} --output {output.data} 2>&1 | tee {log}"
+        "python scripts/prepare_evaluation_set.py --kind {params.kind:q} --source {params.source:q} {params.options:q}"
+        " --trained-on {input.trained_on:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 rule comparison_rewards:
     input:
-        program="scripts/score_comparisons.py",
         comparisons=rules.evaluation_set.output.data,
         model=rules.reward_model.output.nemo,
     output:
@@ -76,18 +74,18 @@ rule comparison_rewards:
         journal=f"{WORK}/journal/comparison_rewards-{{public}}.jsonl",
         template=CHAT,
         length=settings.lengths.rl,
-        server=nemo.reward_server(settings),
+        server=literal(nemo.reward_server(settings)),
+        files=named({"rm_model_file": "model"}),
     shell:
-        "python {input.program} --input {input.comparisons} --output {output.data}"
-        " --model {input.model} --template {params.template:q} --max-tokens {params.length}"
-        " --journal {params.journal} --log {log.nemo}"
-        " --launch {params.launch:q} -- {params.server:q} rm_model_file={input.model}"
-        " 2>&1 | tee {log.job}"
+        "python scripts/score_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
+        " --model {input.model:q} --template {params.template:q} --max-tokens {params.length:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
+        " --launch {params.launch:q} -- {params.server:q} {params.files:q}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule judged_comparisons:
     input:
-        program="scripts/judge_comparisons.py",
         comparisons=rules.evaluation_set.output.data,
         model="<pretrained>/models/instruct.nemo",
         exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
@@ -114,20 +112,19 @@ rule judged_comparisons:
         seed=settings.seed,
         client=CLIENT,
         serving=serving,
-        server=servers.command(settings, "instruct"),
+        server=literal(servers.command(settings, "instruct")),
     shell:
-        "python {input.program} --input {input.comparisons} --output {output.data}"
-        " --model {input.model} --judge {params.judge:q} --principles {params.principles:q}"
-        " --seed {params.seed} --template {params.template:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        "python scripts/judge_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
+        " --model {input.model:q} --judge {params.judge:q} --principles {params.principles:q}"
+        " --seed {params.seed:q} --template {params.template:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule harm_choices:
     input:
-        program="scripts/choose_answers.py",
         questions=rules.evaluation_set.output.data,
         model=lookup("{model}", within=MODELS),
         exported=lookup("{model}", within=EXPORTED),
@@ -155,17 +152,16 @@ rule harm_choices:
             servers.command(settings, "chat"),
         ),
     shell:
-        "python {input.program} --input {input.questions} --output {output.data}"
-        " --model {input.model} --template {params.template:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        "python scripts/choose_answers.py --input {input.questions:q} --output {output.data:q}"
+        " --model {input.model:q} --template {params.template:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule hhh_figure:
     input:
-        program="scripts/plot_paper_evaluation.py",
         rewards=lambda wildcards: public_plan.rewards_of(
             settings, public_plan.COMPARED[wildcards.compared]
         ),
@@ -194,14 +190,13 @@ rule hhh_figure:
         ),
         seed=settings.seed,
     shell:
-        "python {input.program} hhh --title {params.title:q} --rewards {input.rewards}"
-        " --judged {input.judged} --missing {params.missing:q} --facts {params.facts:q}"
-        " --seed {params.seed} --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_paper_evaluation.py hhh --title {params.title:q} --rewards {input.rewards:q}"
+        " --judged {input.judged:q} --missing {params.missing:q} --facts {params.facts:q}"
+        " --seed {params.seed:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule calibration_figure:
     input:
-        program="scripts/plot_paper_evaluation.py",
         judged=public_plan.judged_of(settings, "hhh_438", HHH_JUDGES),
     output:
         svg=report(
@@ -221,14 +216,13 @@ rule calibration_figure:
         facts=literal(public_plan.facts(settings, "hhh_438")),
         seed=settings.seed,
     shell:
-        "python {input.program} calibration --title {params.title:q} --judged {input.judged}"
-        " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed}"
-        " --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_paper_evaluation.py calibration --title {params.title:q} --judged {input.judged:q}"
+        " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule identification_figure:
     input:
-        program="scripts/plot_paper_evaluation.py",
         answers=collect(
             rules.harm_choices.output.data,
             public=public_plan.used(settings, *HARM_SETS),
@@ -252,6 +246,6 @@ rule identification_figure:
         facts=literal(public_plan.facts(settings, *HARM_SETS)),
         seed=settings.seed,
     shell:
-        "python {input.program} identification --title {params.title:q} --answers {input.answers}"
-        " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed}"
-        " --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_paper_evaluation.py identification --title {params.title:q} --answers {input.answers:q}"
+        " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"

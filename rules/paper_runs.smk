@@ -17,7 +17,7 @@ use rule rl_cai as rl_snapshots with:
     params:
         launch=launch_snapshots,
         work=f"{WORK}/rl_snapshots",
-        actor=plan.snapshot_actor(settings),
+        actor=literal(plan.snapshot_actor(settings)),
         steps=STEPS,  # others are a reason to run again: they were not kept
 
 
@@ -44,18 +44,17 @@ rule snapshot:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        python=settings.nemo.python,
+        python=literal(settings.nemo.python),
         work=f"{WORK}/{SNAPSHOT_RUN.rule.name}",
     shell:
         "python scripts/launch.py --launch {params.launch:q}"
-        " -- {params.python} scripts/convert_checkpoint_to_nemo.py {output.nemo}"
-        " --work {params.work} --trained {input} --step {wildcards.step} 2>&1 | tee {log}"
+        " -- {params.python:q} scripts/convert_checkpoint_to_nemo.py {output.nemo:q}"
+        " --work {params.work:q} --trained {input:q} --step {wildcards.step:q} 2>&1 | tee {log:q}"
 
 
 # Elo by matches of these policies (Fig. 2, 8).
 rule elo_prompts:
     input:
-        program="scripts/select_records.py",
         prompts=rules.evaluation_prompts.output.data,
     output:
         data="<results>/paper/elo/prompts.jsonl",
@@ -68,14 +67,13 @@ rule elo_prompts:
     params:
         most=settings.paper.elo.prompts,
     shell:
-        "python {input.program} --input {input.prompts} --output {output.data}"
-        " --count {params.most} 2>&1 | tee {log}"
+        "python scripts/select_records.py --input {input.prompts:q} --output {output.data:q}"
+        " --count {params.most:q} 2>&1 | tee {log:q}"
 
 
 rule stage_answers:
     """Answers that the evaluation has; RL-CAI's are those of the run that left the snapshots."""
     input:
-        program="scripts/select_records.py",
         answers=rules.answers.output.data,
         prompts=rules.elo_prompts.output.data,
     output:
@@ -89,13 +87,12 @@ rule stage_answers:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --input {input.answers} --output {output.data}"
-        " --like {input.prompts} 2>&1 | tee {log}"
+        "python scripts/select_records.py --input {input.answers:q} --output {output.data:q}"
+        " --like {input.prompts:q} 2>&1 | tee {log:q}"
 
 
 use rule answers as snapshot_answers with:
     input:
-        program="scripts/answer.py",
         prompts=rules.elo_prompts.output.data,
         model=lookup("{policy}", within=POLICIES),
         exported=lookup("{policy}", within=EXPORTED_POLICIES),
@@ -112,7 +109,7 @@ use rule answers as snapshot_answers with:
     params:
         journal=f"{WORK}/journal/snapshot_answers-{{policy}}.jsonl",
         template=CHAT,
-        server=servers.command(settings, "chat"),
+        server=literal(servers.command(settings, "chat")),
 
 
 ELO_ANSWERS = [f"{PAPER}/elo/answers/{policy}.jsonl" for policy in POLICIES]
@@ -120,7 +117,6 @@ ELO_ANSWERS = [f"{PAPER}/elo/answers/{policy}.jsonl" for policy in POLICIES]
 
 rule matches:
     input:
-        program="scripts/match_answers.py",
         answers=ELO_ANSWERS,
     output:
         first="<results>/paper/elo/{part}.first.jsonl",
@@ -134,14 +130,13 @@ rule matches:
         matches=settings.paper.elo.matches,
         seed=settings.seed,
     shell:
-        "python {input.program} --answers {input.answers} --part {wildcards.part}"
-        " --matches {params.matches} --seed {params.seed}"
-        " --first {output.first} --second {output.second} 2>&1 | tee {log}"
+        "python scripts/match_answers.py --answers {input.answers:q} --part {wildcards.part:q}"
+        " --matches {params.matches:q} --seed {params.seed:q}"
+        " --first {output.first:q} --second {output.second:q} 2>&1 | tee {log:q}"
 
 
 use rule judged as matches_judged with:
     input:
-        program="scripts/judge_answers.py",
         answers=rules.matches.output.first,
         against=rules.matches.output.second,
         model="<pretrained>/models/instruct.nemo",
@@ -166,7 +161,6 @@ use rule judged as matches_judged with:
 
 use rule rewards as helpful_rewards with:
     input:
-        program="scripts/score_rewards.py",
         answers=ELO_ANSWERS,
         model="<results>/paper/reward_models/helpful.nemo",
     output:
@@ -186,8 +180,7 @@ use rule rewards as helpful_rewards with:
 # What is known for certain of answers, where there is a classifier.
 use rule truth as paper_truth with:
     input:
-        program="scripts/classify.py",
-        classifier=settings.evaluation.classifier or [],
+        classifier=literal(settings.evaluation.classifier or []),
         answers="<results>/paper/{texts}.jsonl",
     output:
         data="<results>/paper/truth/{texts}.jsonl",
@@ -201,7 +194,6 @@ BY_JUDGE = settings.paper.elo.helpfulness == "judge"
 
 rule elo:
     input:
-        program="scripts/fit_elo.py",
         judged=collect(
             rules.matches_judged.output.data,
             part=["harmful", "helpful"] if BY_JUDGE else ["harmful"],
@@ -229,15 +221,14 @@ rule elo:
         options=figure_options("elo"),
         judge=settings.preferences.judge,
     shell:
-        "python {input.program} --policies {input.answers} --judged {input.judged}"
-        " --first {input.first} --second {input.second} --rewards {input.rewards}"
-        " --truth {input.truth} --metrics {input.metrics} --judge {params.judge}"
-        " --options {params.options:q} --output {output} 2>&1 | tee {log}"
+        "python scripts/fit_elo.py --policies {input.answers:q} --judged {input.judged:q}"
+        " --first {input.first:q} --second {input.second:q} --rewards {input.rewards:q}"
+        " --truth {input.truth:q} --metrics {input.metrics:q} --judge {params.judge:q}"
+        " --options {params.options:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule fig_elo:
     input:
-        program="scripts/plot_elo.py",
         elo=rules.elo.output,
     output:
         svg=report(
@@ -254,8 +245,8 @@ rule fig_elo:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --elo {input.elo} --figure {wildcards.figure}"
-        " --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_elo.py --elo {input.elo:q} --figure {wildcards.figure:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 # Reward models of harmlessness and of helpfulness alone (Fig. 2, 5, 6, 7, 8).
@@ -299,14 +290,13 @@ use rule reward_model as paper_reward_model with:
         pm="harmless|helpful",
     params:
         work=f"{WORK}/paper_reward_model/{{pm}}",
-        command=plan.paper_reward_model(settings),
+        command=literal(plan.paper_reward_model(settings)),
 
 
 # Chains of revisions (Fig. 5, 6, 7).
 rule chain_responses:
     """The helpful-only model's answers to held-out red-team prompts are revised."""
     input:
-        program="scripts/select_records.py",
         answers="<results>/evaluation/answers/helpful_only.jsonl",
     output:
         data="<results>/paper/chains/responses.jsonl",
@@ -319,13 +309,12 @@ rule chain_responses:
     params:
         most=settings.paper.revisions.prompts,
     shell:
-        "python {input.program} --input {input.answers} --output {output.data} --sets harmful"
-        " --count {params.most} --as-responses 2>&1 | tee {log}"
+        "python scripts/select_records.py --input {input.answers:q} --output {output.data:q} --sets harmful"
+        " --count {params.most:q} --as-responses 2>&1 | tee {log:q}"
 
 
 use rule revisions as chains with:
     input:
-        program="scripts/revise.py",
         responses=rules.chain_responses.output.data,
         model="<pretrained>/models/instruct.nemo",
         exported=servers.exported(settings, "<pretrained>/models/instruct.nemo"),
@@ -355,7 +344,6 @@ use rule revisions as chains with:
 
 rule chain_texts:
     input:
-        program="scripts/chain_texts.py",
         chains=rules.chains.output.data,
     output:
         data="<results>/paper/chains/texts/{chain}.jsonl",
@@ -366,7 +354,7 @@ rule chain_texts:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python {input.program} --input {input.chains} --output {output.data} 2>&1 | tee {log}"
+        "python scripts/chain_texts.py --input {input.chains:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 REWARD_MODELS = {
@@ -378,7 +366,6 @@ REWARD_MODELS = {
 
 use rule rewards as chain_rewards with:
     input:
-        program="scripts/score_rewards.py",
         answers=rules.chain_texts.output.data,
         model=lookup("{pm}", within=REWARD_MODELS),
     output:
@@ -407,7 +394,6 @@ FIGURE_MODELS = {
 
 rule fig_revisions:
     input:
-        program="scripts/plot_revisions.py",
         chains=lambda wildcards: collect(
             rules.chains.output.data, chain=FIGURE_CHAINS[wildcards.figure]
         ),
@@ -440,17 +426,16 @@ rule fig_revisions:
         options=figure_options("revisions"),
         principles=len(principles["supervised"]),
     shell:
-        "python {input.program} --figure {wildcards.figure} --chains {input.chains}"
-        " --texts {input.texts} --rewards {input.rewards} --truth {input.truth}"
-        " --principles {params.principles} --options {params.options:q}"
-        " --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_revisions.py --figure {wildcards.figure:q} --chains {input.chains:q}"
+        " --texts {input.texts:q} --rewards {input.rewards:q} --truth {input.truth:q}"
+        " --principles {params.principles:q} --options {params.options:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 # The absolute score of harm (Fig. 10).
 rule ratings:
     input:
-        program="scripts/prepare_ratings.py",
-        files=plan.ratings(settings).files,
+        files=literal(plan.ratings(settings).files),
         model="<pretrained>/models/base.nemo",
     output:
         data="<results>/paper/harmfulness/ratings.jsonl",
@@ -465,8 +450,8 @@ rule ratings:
         split=SPLIT,
         limits=preflight.limits(settings, settings.lengths.rl),
     shell:
-        "python {input.program} --source {params.source:q} {params.split} {params.limits}"
-        " --tokenizer {input.model} --output {output.data} 2>&1 | tee {log}"
+        "python scripts/prepare_ratings.py --source {params.source:q} {params.split:q} {params.limits:q}"
+        " --tokenizer {input.model:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 use rule elo_prompts as harmfulness_prompts with:
@@ -476,12 +461,11 @@ use rule elo_prompts as harmfulness_prompts with:
     log:
         "<results>/logs/harmfulness_prompts.log",
     params:
-        most=f"{settings.paper.harmfulness.prompts} --sets harmful",
+        most=[settings.paper.harmfulness.prompts, "--sets", "harmful"],
 
 
 use rule answers as harmfulness_samples with:
     input:
-        program="scripts/answer.py",
         prompts=rules.harmfulness_prompts.output.data,
         model=lookup("{policy}", within=POLICIES),
         exported=lookup("{policy}", within=EXPORTED_POLICIES),
@@ -511,7 +495,6 @@ SAMPLES = [f"{PAPER}/harmfulness/samples/{policy}.jsonl" for policy in POLICIES]
 
 use rule rewards as harmfulness_rewards with:
     input:
-        program="scripts/score_rewards.py",
         answers=[*SAMPLES, rules.ratings.output.data],
         model=rules.reward_model.output.nemo,
     output:
@@ -534,7 +517,6 @@ use rule rewards as harmfulness_rewards with:
 
 rule fig_harmfulness:
     input:
-        program="scripts/plot_harmfulness.py",
         samples=SAMPLES,
         ratings=rules.ratings.output.data,
         rewards=rules.harmfulness_rewards.output.data,
@@ -555,15 +537,14 @@ rule fig_harmfulness:
     params:
         options=figure_options("harmfulness"),
     shell:
-        "python {input.program} --samples {input.samples} --ratings {input.ratings}"
-        " --rewards {input.rewards} --truth {input.truth} --metrics {input.metrics}"
-        " --options {params.options:q} --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_harmfulness.py --samples {input.samples:q} --ratings {input.ratings:q}"
+        " --rewards {input.rewards:q} --truth {input.truth:q} --metrics {input.metrics:q}"
+        " --options {params.options:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 # The appendix's tables.
 rule fig_samples:
     input:
-        program="scripts/plot_samples.py",
         answers=collect(rules.answers.output.data, model=MODELS),
     output:
         svg=report(
@@ -580,13 +561,12 @@ rule fig_samples:
     params:
         options=figure_options("samples"),
     shell:
-        "python {input.program} --answers {input.answers} --options {params.options:q}"
-        " --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_samples.py --answers {input.answers:q} --options {params.options:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule fig_chains:
     input:
-        program="scripts/plot_samples.py",
         chains=f"{PAPER}/chains/critiqued.jsonl",
     output:
         svg=report(
@@ -603,8 +583,8 @@ rule fig_chains:
     params:
         options=figure_options("samples"),
     shell:
-        "python {input.program} --chains {input.chains} --options {params.options:q}"
-        " --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/plot_samples.py --chains {input.chains:q} --options {params.options:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 RUN_FIGURES = collect(

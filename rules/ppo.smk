@@ -23,16 +23,14 @@ rule rl_cai:
         launch=launch_policy,
         critic_launch=launch_critic,
         work=f"{WORK}/rl_cai",
-        critic=nemo.critic(settings),
-        actor=nemo.actor(settings),
+        critic=literal(nemo.critic(settings)),
+        critic_files=named({START: "reward_model"}),
+        actor=literal(nemo.actor(settings)),
+        actor_files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:
-        "python scripts/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work}"
-        " --output {output.nemo} --log {log.nemo} --inputs {input}"
+        "python scripts/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work:q}"
+        " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
         " --launch {params.launch:q} --critic-launch {params.critic_launch:q}"
-        " -- {params.critic:q}"
-        " pretrained_checkpoint.restore_from_path={input.reward_model}"
-        " -- {params.actor:q}"
-        " pretrained_checkpoint.restore_from_path={input.model}"
-        " 'model.data.data_prefix={{train: [{input.train}], validation: [{input.test}],"
-        " test: [{input.test}]}}'"
-        " 2>&1 | tee {log.job}"
+        " -- {params.critic:q} {params.critic_files:q}"
+        " -- {params.actor:q} {params.actor_files:q}"
+        " 2>&1 | tee {log.job:q}"

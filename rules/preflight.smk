@@ -5,7 +5,11 @@ SUBMITTED = {each.name for each in workflow.rules} - workflow._localrules
 with told():
     GIVEN = {name: dag.resources(workflow, name) for name in sorted(SUBMITTED)}
 
+with told():
+    code.watch(workflow)
+
 if workflow.is_main_process:
+    sparing.install()
     with told():
         problems, warnings = cluster.check_jobs(settings, GIVEN)
     stop([*dag.unknown_rules(workflow), *problems])

@@ -20,12 +20,10 @@ rule reward_model:
     params:
         launch=launch,
         work=f"{at.preference}/work/reward_model",
-        command=nemo.reward_model(settings),
+        command=literal(nemo.reward_model(settings)),
+        files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:
-        "python scripts/train.py --what reward_model --name megatron_gpt --work {params.work}"
-        " --output {output.nemo} --log {log.nemo} --inputs {input}"
-        " --launch {params.launch:q} -- {params.command:q}"
-        " pretrained_checkpoint.restore_from_path={input.model}"
-        " 'model.data.data_prefix={{train: [{input.train}], validation: [{input.test}],"
-        " test: [{input.test}]}}'"
-        " 2>&1 | tee {log.job}"
+        "python scripts/train.py --what reward_model --name megatron_gpt --work {params.work:q}"
+        " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
+        " --launch {params.launch:q} -- {params.command:q} {params.files:q}"
+        " 2>&1 | tee {log.job:q}"

@@ -3,7 +3,6 @@
 
 rule candidates:
     input:
-        program="scripts/sample_candidates.py",
         prompts=rules.red_team.output.train,
         model=rules.sl_cai.output.nemo,
         exported=servers.exported(settings, rules.sl_cai.output.nemo),
@@ -28,20 +27,19 @@ rule candidates:
         seed=settings.seed,
         client=CLIENT,
         serving=serving,
-        server=servers.command(settings, "chat"),
+        server=literal(servers.command(settings, "chat")),
     shell:
-        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
-        " --shard {params.shard} --seed {params.seed} --template {params.template:q}"
-        " --temperatures {params.temperatures} --sampling {params.sampling:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        "python scripts/sample_candidates.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
+        " --shard {params.shard:q} --seed {params.seed:q} --template {params.template:q}"
+        " --temperatures {params.temperatures:q} --sampling {params.sampling:q}"
+        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule preferences:
     input:
-        program="scripts/judge.py",
         candidates=rules.candidates.output.data,
         model="<pretrained>/models/instruct.nemo",
         exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
@@ -66,20 +64,19 @@ rule preferences:
         seed=settings.seed,
         client=CLIENT,
         serving=serving,
-        server=servers.command(settings, "instruct"),
+        server=literal(servers.command(settings, "instruct")),
     shell:
-        "python {input.program} --input {input.candidates} --output {output.data}"
-        " --model {input.model} --judge {params.judge:q} --principles {params.principles:q}"
-        " --seed {params.seed} --template {params.template:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        "python scripts/judge.py --input {input.candidates:q} --output {output.data:q}"
+        " --model {input.model:q} --judge {params.judge:q} --principles {params.principles:q}"
+        " --seed {params.seed:q} --template {params.template:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule rl_dataset:
     input:
-        program="scripts/build_preferences.py",
         preferences=collect(rules.preferences.output.data, shard=SHARDS),
         helpful_train_prompts=rules.helpful_preferences.output.train_prompts,
         helpful_train_comparisons=rules.helpful_preferences.output.train_comparisons,
@@ -108,12 +105,12 @@ rule rl_dataset:
         length=settings.lengths.rl,
         prompt_length=preflight.prompt_length(settings),
     shell:
-        "python {input.program} --preferences {input.preferences}"
-        " --helpful-train-prompts {input.helpful_train_prompts}"
-        " --helpful-train-comparisons {input.helpful_train_comparisons}"
-        " --helpful-test-prompts {input.helpful_test_prompts}"
-        " --helpful-test-comparisons {input.helpful_test_comparisons}"
-        " --train-prompts {output.train_prompts} --train-comparisons {output.train_comparisons}"
-        " --test-prompts {output.test_prompts} --test-comparisons {output.test_comparisons}"
-        " --template {params.template:q} --options {params.options:q} --tokenizer {input.model}"
-        " --max-tokens {params.length} --max-prompt-tokens {params.prompt_length} 2>&1 | tee {log}"
+        "python scripts/build_preferences.py --preferences {input.preferences:q}"
+        " --helpful-train-prompts {input.helpful_train_prompts:q}"
+        " --helpful-train-comparisons {input.helpful_train_comparisons:q}"
+        " --helpful-test-prompts {input.helpful_test_prompts:q}"
+        " --helpful-test-comparisons {input.helpful_test_comparisons:q}"
+        " --train-prompts {output.train_prompts:q} --train-comparisons {output.train_comparisons:q}"
+        " --test-prompts {output.test_prompts:q} --test-comparisons {output.test_comparisons:q}"
+        " --template {params.template:q} --options {params.options:q} --tokenizer {input.model:q}"
+        " --max-tokens {params.length:q} --max-prompt-tokens {params.prompt_length:q} 2>&1 | tee {log:q}"

@@ -3,7 +3,6 @@
 
 rule responses:
     input:
-        program="scripts/respond.py",
         prompts=rules.red_team.output.train,
         model="<pretrained>/models/instruct.nemo",
         exported=servers.exported(settings, "<pretrained>/models/instruct.nemo"),
@@ -27,20 +26,19 @@ rule responses:
         seed=settings.seed,
         client=CLIENT,
         serving=serving,
-        server=servers.command(settings, "instruct"),
+        server=literal(servers.command(settings, "instruct")),
     shell:
-        "python {input.program} --input {input.prompts} --output {output.data} --model {input.model}"
-        " --shard {params.shard} --seed {params.seed} --template {params.template:q}"
+        "python scripts/respond.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
+        " --shard {params.shard:q} --seed {params.seed:q} --template {params.template:q}"
         " --sampling {params.sampling:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        " --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule revisions:
     input:
-        program="scripts/revise.py",
         responses=rules.responses.output.data,
         model="<pretrained>/models/instruct.nemo",
         exported=servers.exported(settings, "<pretrained>/models/instruct.nemo"),
@@ -68,22 +66,21 @@ rule revisions:
         seed=settings.seed,
         client=CLIENT,
         serving=serving,
-        server=servers.command(settings, "instruct"),
+        server=literal(servers.command(settings, "instruct")),
     shell:
-        "python {input.program} --input {input.responses} --output {output.data} --model {input.model}"
+        "python scripts/revise.py --input {input.responses:q} --output {output.data:q} --model {input.model:q}"
         " --principles {params.principles:q} --few-shot {params.few_shot:q}"
-        " --rounds {params.rounds} --seed {params.seed} --template {params.template:q}"
+        " --rounds {params.rounds:q} --seed {params.seed:q} --template {params.template:q}"
         " --critique-sampling {params.critique:q} --revision-sampling {params.revision:q}"
-        " --tokenizer {input.model} --context {params.context} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported}"
-        " --journal {params.journal} --log {log.nemo}"
+        " --tokenizer {input.model:q} --context {params.context:q} --client {params.client:q}"
+        " --serving {params.serving:q} --exported {input.exported:q}"
+        " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job}"
+        " 2>&1 | tee {log.job:q}"
 
 
 rule sl_dataset:
     input:
-        program="scripts/build_sl_dataset.py",
         revisions=collect(rules.revisions.output.data, shard=SHARDS),
         helpful=rules.helpful_sft.output.data,
         held_out=[
@@ -109,11 +106,11 @@ rule sl_dataset:
         held_out=HELD_OUT,
         length=settings.lengths.sft,
     shell:
-        "python {input.program} --revisions {input.revisions} --helpful {input.helpful}"
-        " --held-out {input.held_out} --held-out-source {params.held_out:q}"
-        " --train {output.train} --validation {output.validation} --template {params.template:q}"
-        " --options {params.options:q} --tokenizer {input.model} --max-tokens {params.length}"
-        " 2>&1 | tee {log}"
+        "python scripts/build_sl_dataset.py --revisions {input.revisions:q} --helpful {input.helpful:q}"
+        " --held-out {input.held_out:q} --held-out-source {params.held_out:q}"
+        " --train {output.train:q} --validation {output.validation:q} --template {params.template:q}"
+        " --options {params.options:q} --tokenizer {input.model:q} --max-tokens {params.length:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule sl_cai:
@@ -135,12 +132,16 @@ rule sl_cai:
     params:
         launch=launch,
         work=f"{at.supervised}/work/sl_cai",
-        command=nemo.sft(settings),
+        command=literal(nemo.sft(settings)),
+        files=named(
+            {
+                "model.restore_from_path": "model",
+                "model.data.train_ds.file_path": "train",
+                "model.data.validation_ds.file_path": "validation",
+            }
+        ),
     shell:
-        "python scripts/train.py --what sl_cai --name megatron_gpt_sft --work {params.work}"
-        " --output {output.nemo} --log {log.nemo} --inputs {input}"
-        " --launch {params.launch:q} -- {params.command:q}"
-        " model.restore_from_path={input.model}"
-        " model.data.train_ds.file_path={input.train}"
-        " model.data.validation_ds.file_path={input.validation}"
-        " 2>&1 | tee {log.job}"
+        "python scripts/train.py --what sl_cai --name megatron_gpt_sft --work {params.work:q}"
+        " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
+        " --launch {params.launch:q} -- {params.command:q} {params.files:q}"
+        " 2>&1 | tee {log.job:q}"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 OVERRIDE = re.compile(r"(?:\+{0,2}[\w.@/]+=|~[\w.@/]+$)")
 TEXTS = ("critique", "revision", "preference")
+NAMED = 3  # edited modules that have a line each
 SHORT = 60  # characters of a value in a line
 
 
@@ -60,6 +61,17 @@ def changes(name: str, before: Any, now: Any) -> list[str]:
     """
     found = compare(plain(before), plain(now), (name,))
     return list(dict.fromkeys(map(str, found)))
+
+
+def edits(paths: Sequence[str]) -> list[str]:
+    """Short lines that name edited code; of many modules, the number and the first ones.
+
+    >>> edits(["scripts/judge.py"])
+    ['code: scripts/judge.py edited']
+    """
+    if len(paths) <= NAMED:
+        return [f"code: {path} edited" for path in paths]
+    return [f"code: {len(paths)} modules edited: {', '.join(paths[:NAMED])}, ..."]
 
 
 def compare(before: Any, now: Any, path: tuple[str, ...] = ()) -> Iterator[Change]:

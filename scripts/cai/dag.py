@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cai import command_line
-from cai.changes import NOTHING, changes
+from cai.changes import NOTHING, changes, edits
+from cai.code import edited, is_mark
 from cai.errors import UserError, fail_if
 
 _workflows: list[Any] = []
@@ -82,6 +83,7 @@ class Reasons:
         made: inputs that other jobs of this run make, each with that job's name.
         params: parameters that have changed.
         inputs: names of inputs that were added (+) to the rule's or taken (-) from them.
+        edited: programs and modules that its job runs, and whose code has changed.
         code: the command of the rule has changed.
         software: the software environment of the rule has changed.
         forced: asked for on the command line.
@@ -93,6 +95,7 @@ class Reasons:
     made: dict[str, str] = field(default_factory=dict)
     params: tuple[ParamChange, ...] = ()
     inputs: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
     code: bool = False
     software: bool = False
     forced: bool = False
@@ -105,6 +108,7 @@ class Reasons:
             *(f"updated: {path}" for path in self.updated),
             *(line for param in self.params for line in param.lines()),
             *(f"input {path}" for path in self.inputs),
+            *edits(self.edited),
             *(["the rule's command has changed"] if self.code else []),
             *(["the software environment has changed"] if self.software else []),
             *(["forced"] if self.forced else []),
@@ -145,11 +149,13 @@ class DryRun:
         jobs: without the target rules, which run nothing.
         config: the merged configuration.
         warnings: lines of the checks that the workflow makes before it starts.
+        spared: rules whose jobs run only if what is made anew for them comes out otherwise.
     """
 
     config: dict[str, Any]
     jobs: list[PlannedJob]
     warnings: list[str]
+    spared: list[str]
 
     @property
     def needed(self) -> list[PlannedJob]:
@@ -167,7 +173,9 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
     with _snakemake(arguments, dryrun=True) as (workflow, said):
         warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
         config = dict(workflow.globals["config"])
-        return DryRun(config, list(_jobs(workflow.persistence.dag)), warnings)
+        dag = workflow.persistence.dag
+        spared = sorted({job.rule.name for job in getattr(dag, "spared", ())})
+        return DryRun(config, list(_jobs(dag)), warnings, spared)
 
 
 def touch(arguments: Sequence[str]) -> None:
@@ -252,7 +260,7 @@ def _jobs(dag: Any) -> Iterator[PlannedJob]:
             log=tuple(map(str, job.log)),
             benchmark=str(job.benchmark) if job.benchmark else None,
             command=job.shellcmd if job in needed and job.is_shell else "",
-            params=dict(job.params.items()),
+            params={name: value for name, value in job.params.items() if not is_mark(value)},
             resources=dict(job.resources.items()),
             is_local=job.is_local,
             needed=job in needed,
@@ -263,6 +271,7 @@ def _jobs(dag: Any) -> Iterator[PlannedJob]:
 def _reasons(dag: Any, job: Any, needed: set[Any], files: Files) -> Reasons:
     reason, persistence = dag.reason(job), dag.workflow.persistence
     missing, incomplete, updated = files
+    change = persistence.params_changed(job)
     makers = dag.dependencies[job]
     return Reasons(
         missing=tuple(missing) if job in needed else (),
@@ -276,6 +285,7 @@ def _reasons(dag: Any, job: Any, needed: set[Any], files: Files) -> Reasons:
         },
         params=tuple(_params(persistence, job)),
         inputs=tuple(_inputs(persistence, job)),
+        edited=tuple(edited(change.only_old | change.only_new) if change else ()),
         code=any(persistence.code_changed(job)),
         software=any(persistence.software_stack_changed(job)),
         forced=bool(reason.forced) and not incomplete,
@@ -283,10 +293,10 @@ def _reasons(dag: Any, job: Any, needed: set[Any], files: Files) -> Reasons:
 
 
 async def _all_files(dag: Any, jobs: Sequence[Any]) -> list[Files]:
-    return [await _files(dag, job) for job in jobs]
+    return [await changed_files(dag, job) for job in jobs]
 
 
-async def _files(dag: Any, job: Any) -> Files:
+async def changed_files(dag: Any, job: Any) -> Files:
     """Outputs that are missing, or of a killed job; inputs that are new, by Snakemake's rules."""
     missing = [str(path) for path in job.output if not await path.exists()]
     incomplete = list(map(str, await dag.workflow.persistence.incomplete(job)))
@@ -326,9 +336,9 @@ def _params(persistence: Any, job: Any) -> Iterator[ParamChange]:
     )
     gone = Counter(recorded) - Counter(persistence._params(job))
     new = Counter(persistence._params(job)) - Counter(recorded)
-    left = sorted(gone.elements())
+    left = sorted(text for text in gone.elements() if not is_mark(_value(text)))
     for name, value in job.params.items():
-        if not new[repr(value)]:
+        if not new[repr(value)] or is_mark(value):
             continue
         new[repr(value)] -= 1
         before = _most_like(repr(value), left)

@@ -9,7 +9,8 @@ sizes are the resources that its profile gives it, and its steps follow from its
 (:mod:`cai.schedule`).
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from cai.errors import fail_if
 from cai.hydra import overrides
@@ -120,6 +121,28 @@ def actor(settings: Settings, extra: Overrides | None = None) -> list[str]:
         **_experiment("megatron_gpt_ppo_actor"),
     }
     return _command(settings, "actor", own, settings.nemo.overrides.actor | (extra or {}))
+
+
+def naming(places: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
+    """Overrides that name files, in Hydra's grammar, whatever is in a path.
+
+    Args:
+        places: for each key of NeMo's the name of an input, or names in lists and mappings.
+        files: the inputs' paths by name.
+
+    >>> naming({"data": {"train": ["x"]}, "model": "m"}, {"x": "a b.jsonl", "m": "m.nemo"})
+    ["data={train:['a b.jsonl']}", 'model=m.nemo']
+    """
+
+    def named(place: Any) -> Any:
+        match place:
+            case Mapping():
+                return {key: named(item) for key, item in place.items()}
+            case list():
+                return [named(item) for item in place]
+        return files[place]
+
+    return overrides({key: named(place) for key, place in places.items()})
 
 
 def _command(settings: Settings, name: Program, own: Overrides, site: Overrides) -> list[str]:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import yaml
+from tests.project import TARGETS
 
 BEFORE_PRINCIPLES = {
     "fetch_model",
@@ -16,6 +17,7 @@ BEFORE_PRINCIPLES = {
     "evaluation_prompts",
 }
 RL_STAGE = {"preferences", "rl_dataset", "reward_model", "rl_cai", "rewards", "judged", "summary"}
+BEHIND_STATISTICS = {"calibration", "summary", "alarms", "harmlessness", "report", "all"}
 SL_STAGE = {"revisions", "sl_dataset", "sl_cai", "candidates"} | RL_STAGE
 
 
@@ -93,3 +95,41 @@ def test_another_ppo_setting_reruns_ppo_alone(project):
     planned = project.planned("--config", setting)
     assert "rl_cai" in planned
     assert not planned & {"reward_model", "rl_dataset", "sl_cai", "preferences"}
+
+
+def test_a_mended_statistic_changes_the_report_and_trains_nothing(project, tmp_path):
+    """The report's intervals are made anew; no model is asked or trained."""
+    copy = project.copy(tmp_path / "copy")
+    before = (copy.results / "report.html").read_text()
+    module = copy.folder / "scripts/cai/evaluation/statistics.py"
+    text = module.read_text()
+    assert "LEVEL = 0.95" in text
+    module.write_text(text.replace("LEVEL = 0.95", "LEVEL = 0.80"))
+    said = copy.snakemake("--", *TARGETS)
+    assert set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) <= BEHIND_STATISTICS
+    assert (copy.results / "report.html").read_text() != before
+    assert copy.planned() == set()
+
+
+def test_an_edit_of_a_data_step_that_changes_nothing_trains_nothing(project, tmp_path):
+    copy = project.copy(tmp_path / "copy")
+    model = (copy.results / "sl_cai.nemo").stat()
+    module = copy.folder / "scripts/cai/data/sl_dataset.py"
+    module.write_text(module.read_text() + "\nEDITED = True\n")
+    said = copy.snakemake("--", *TARGETS)
+    ran = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
+    assert "sl_dataset" in ran and not ran & {"sl_cai", "candidates", "preferences", "rl_cai"}
+    assert (copy.results / "sl_cai.nemo").stat().st_mtime == model.st_mtime
+    assert copy.planned() == set()
+
+
+def test_an_edit_of_a_step_that_asks_models_starts_no_server(project, tmp_path):
+    copy = project.copy(tmp_path / "copy")
+    module = copy.folder / "scripts/cai/generation/run.py"
+    module.write_text(module.read_text() + "\nEDITED = True\n")
+    logs = {path: path.stat().st_mtime for path in copy.results.rglob("*.nemo.log")}
+    said = copy.snakemake("--", *TARGETS)
+    ran = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
+    assert ran >= {"responses", "revisions", "candidates", "preferences", "answers", "rewards"}
+    assert not ran & {"sl_cai", "reward_model", "rl_cai", "convert_model"}
+    assert {path: path.stat().st_mtime for path in logs} == logs  # nobody wrote into them

@@ -69,10 +69,10 @@ def test_a_setting(project):
 
 
 def test_an_edited_program(project):
-    edit(project.folder / "scripts/judge.py", '"""Judge', '# more\n"""Judge')
-    assert project.planned() >= {"preferences", "rl_cai"}
+    edit(project.folder / "scripts/judge.py", "import argparse\n", "import argparse\nimport os\n")
+    assert project.planned() >= {"preferences", "rl_dataset"}
     done = adopt(project, PREFERENCES)
-    assert "adopted: preferences 0\n  updated: scripts/judge.py\n" in done.stdout, done.stderr
+    assert "adopted: preferences 0\n  code: scripts/judge.py edited\n" in done.stdout, done.stderr
     assert project.planned() == set()
 
 
@@ -85,17 +85,19 @@ def test_an_edited_input(project):
 
 
 def test_what_has_a_reason_of_its_own_is_left_alone(project):
-    edit(project.folder / "scripts/judge.py", '"""Judge', '# more\n"""Judge')
+    edit(project.folder / "demo/constitution.yaml", "preference: ", "preference: Now, ")
     edit(project.folder / "demo/data/red_team.jsonl", "\n", "\n\n")
     done = adopt(project, RED_TEAM)
-    assert "left alone: preferences 0\n  updated: scripts/judge.py\n" in done.stdout, done.stderr
+    assert "left alone: preferences 0\n  principle privacy: preference edited\n" in done.stdout, (
+        done.stderr
+    )
     planned = project.planned()
     assert planned >= {"preferences", "rl_dataset", "reward_model", "rl_cai"}
     assert not planned & {"red_team", "responses", "sl_cai", "candidates"}
 
 
 def test_refused_where_a_job_before_it_has_to_run(project):
-    edit(project.folder / "scripts/judge.py", '"""Judge', '# more\n"""Judge')
+    edit(project.folder / "demo/constitution.yaml", "preference: ", "preference: Now, ")
     done = adopt(project, "results/demo/rl_cai.nemo")
     assert done.returncode == 2
     assert "a job before it has to run: reward_model (follows others), rl_dataset" in done.stderr

@@ -103,16 +103,67 @@ def test_principles_are_told_by_id(plan, kept):
 
 def test_an_edited_program_and_a_missing_file_are_named(plan, project, kept):
     path = kept("scripts/judge.py")
-    path.write_text(path.read_text() + "# another line\n")
+    text = path.read_text()
+    path.write_text(text + "ANOTHER = 1\n")
     lost = project.results / "rl_cai.metrics.csv"
     lost.unlink()
     try:
         jobs = plan()
     finally:
-        project.snakemake("--touch", "--forceall", "--", *TARGETS)
+        path.write_text(text)
         lost.touch()
-    assert jobs["preferences 0"]["own"] == ["updated: scripts/judge.py"]
+        project.snakemake("--touch", "--forceall", "--", *TARGETS)
+    assert jobs["preferences 0"]["own"] == ["code: scripts/judge.py edited"]
     assert jobs["rl_cai"]["own"] == ["missing: results/demo/rl_cai.metrics.csv"]
+
+
+TRAINED = {"convert_model", "sl_cai", "reward_model", "rl_cai", "fetch_model"}
+EDITED = "\nEDITED = True\n"
+
+
+def rules_of(jobs):
+    return {job["rule"] for job in jobs.values()}
+
+
+def own_code(jobs, path):
+    """The rules that run because this file was edited."""
+    return {job["rule"] for job in jobs.values() if f"code: {path} edited" in job["own"]}
+
+
+@pytest.mark.parametrize(
+    "path, edited, not_planned",
+    [
+        ("scripts/cai/evaluation/statistics.py", {"summary", "alarms"}, {"preferences", "answers"}),
+        ("scripts/cai/data/sl_dataset.py", {"sl_dataset"}, {"preferences", "judged", "summary"}),
+        ("scripts/cai/judging/pairwise.py", {"preferences", "judged"}, {"responses", "sl_dataset"}),
+        ("scripts/cai/records.py", {"red_team", "responses", "preferences", "summary"}, set()),
+        ("scripts/cai/training.py", set(), {"summary", "report"}),
+        ("scripts/convert_hf_to_nemo.py", set(), {"responses"}),
+    ],
+)  # fmt: skip
+def test_an_edited_module_runs_the_jobs_that_import_it_but_no_training(
+    plan, kept, path, edited, not_planned
+):
+    module = kept(path)
+    module.write_text(module.read_text() + EDITED)
+    jobs = plan()
+    assert own_code(jobs, path) >= edited
+    assert ("report" in rules_of(jobs)) == bool(edited)  # it shows what they make
+    assert not rules_of(jobs) & (TRAINED | not_planned)
+
+
+def test_a_comment_or_a_docstring_runs_nothing(plan, kept):
+    for name in ("scripts/judge.py", "scripts/cai/records.py", "scripts/cai/evaluation/tables.py"):
+        module = kept(name)
+        text = module.read_text().replace('"""\n', ' More words."""\n', 1)
+        module.write_text(f"# A comment.\n{text}\n\n# Another one.\n")
+    assert plan() == {}
+
+
+def test_a_page_that_a_program_fills_in_counts_as_its_code(plan, kept):
+    page = kept("scripts/cai/evaluation/page.css")
+    page.write_text(page.read_text() + "\nbody { color: red }\n")
+    assert rules_of(plan()) == {"report"}
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ def show(plan: Plan) -> str:
             else []
         ),
         *(f"not known, counted as none: {line}" for line in _shown(plan.unknown)),
+        *(
+            [f"not planned: {', '.join(plan.spared)}: they run if what is made for them differs"]
+            if plan.spared
+            else []
+        ),
     ]
     return "\n".join([_aligned(rows), "", summary(plan), *marks])
 

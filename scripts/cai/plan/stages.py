@@ -97,6 +97,7 @@ class Plan:
         up_to_date: jobs that need not run.
         unknown: what would have to be stated for a better estimate.
         warnings: of the workflow's own checks.
+        spared: stages that run only if what is made anew for them comes out otherwise.
     """
 
     settings: Settings
@@ -104,6 +105,7 @@ class Plan:
     up_to_date: int
     unknown: list[str]
     warnings: list[str]
+    spared: list[str] = field(default_factory=list)
 
     @property
     def jobs(self) -> int:
@@ -142,6 +144,7 @@ class Plan:
             "disk": sum(stage.disk for stage in self.stages),
             "estimated": any(stage.is_estimated for stage in self.stages),
             "unknown": self.unknown,
+            "spared": self.spared,
             "stages": [stage.as_dict() for stage in self.stages],
         }
 
@@ -172,6 +175,7 @@ def make_plan(run: DryRun) -> Plan:
         len(run.jobs) - len(run.needed),
         sorted(sizes.unknown),
         run.warnings,
+        run.spared,
     )
 
 
