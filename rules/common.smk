@@ -17,6 +17,7 @@ from cai import (
     code,
     dag,
     experiments,
+    kinds,
     nemo,
     orphans,
     preflight,

@@ -22,19 +22,7 @@ def figure_options(figure):
 
 
 # What a job is like: it has the resources of that rule, unless a profile names it itself.
-LIKE = {
-    "rl_snapshots": "rl_cai",
-    "snapshot": "convert_model",
-    "snapshot_answers": "answers",
-    "matches_judged": "judged",
-    "helpful_rewards": "rewards",
-    "paper_reward_model": "reward_model",
-    "chains": "revisions",
-    "chain_rewards": "rewards",
-    "harmfulness_samples": "answers",
-    "harmfulness_rewards": "rewards",
-}
-for name, other in LIKE.items():
+for name, other in kinds.LIKE.items():
     given = workflow.resource_settings._parsed_overwrite_resources
     if other in given:
         given.setdefault(name, given[other])

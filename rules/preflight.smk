@@ -22,6 +22,5 @@ if workflow.is_main_process:
 
 onstart:
     needed = {job.rule.name for job in workflow.persistence.dag.needrun_jobs()}
-    needed |= {LIKE[name] for name in needed & LIKE.keys()}
     with told():
         stop(cluster.check_start(settings, GIVEN, needed))

@@ -12,18 +12,15 @@ from typing import Any
 from cai import amounts, contract, sizing, slurm
 from cai.digests import digest
 from cai.errors import UserError, fail_if
+from cai.kinds import PPO, RULES, kind_of
 from cai.launch import Launch, Launcher, launch_of, outside, split
 from cai.preflight import check_surroundings, missing_key, sources
 from cai.process import with_variables
 from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
-ASKED = ("responses", "revisions", "candidates", "answers", "harm_choices", "xstest_answers")
-SERVED = (*ASKED, "rewards", "comparison_rewards")
-# served here by a judge that reads log-probabilities only
-JUDGED = ("preferences", "judged", "head_to_head", "judged_comparisons")
-TRAINED = ("sl_cai", "reward_model", "rl_cai")
 Resources = Mapping[str, Any]
+CONVERTING = "convert_model"  # a job in NeMo's container without GPUs
 CONTAINERS = re.compile(r"pyxis: |\[ERROR\]|^FATAL: ")  # lines of pyxis, enroot and apptainer
 
 
@@ -71,8 +68,8 @@ def check_start(
     here = {rule for rule in rules if launch_of(resources.get(rule, {})).launcher == "direct"}
     check_surroundings(settings, rules, here)
     problems = [*unseen(settings, found), *slurm.leftovers(rules, os.getcwd())]
-    if not problems and settings.nemo.check and {*SERVED, *JUDGED, *TRAINED}.intersection(rules):
-        check_nemo(settings, resources["convert_model"])
+    if not problems and settings.nemo.check and any(kind_of(rule).programs for rule in rules):
+        check_nemo(settings, resources[CONVERTING])
     return problems
 
 
@@ -89,7 +86,7 @@ def check_nemo(settings: Settings, resources: Resources) -> None:
     Raises:
         UserError: with a line for each thing that NeMo would refuse.
     """
-    launch = outside(resources, "convert_model")
+    launch = outside(resources, CONVERTING)
     commands = contract.commands(settings)
     report = Path(settings.results, "checks/nemo.json")
     asked = digest([commands, launch.launcher, launch.container])
@@ -137,32 +134,37 @@ def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str
     Raises:
         UserError: the resource, what was found and what is accepted.
     """
-    judging = JUDGED if settings.preferences.judge == "logprob" else ()
-    rules = ("convert_model", *SERVED, *judging, "sl_cai", "reward_model")
-    found = {rule: launch_of(resources[rule], rule) for rule in rules}
-    found["critic"], found["actor"] = split(resources["rl_cai"], "rl_cai")
+    found = {CONVERTING: launch_of(resources[CONVERTING], CONVERTING)}
+    for rule, kind in RULES.items():
+        as_another = kind.like and resources.get(rule) == resources.get(kind.like)
+        if rule not in resources or as_another or not kind.needs_gpus(settings.preferences.judge):
+            continue
+        if kind.what != "ppo":
+            found[rule] = launch_of(resources[rule], rule)
+        elif rule == PPO:
+            found["critic"], found["actor"] = split(resources[rule], rule)
     return found
 
 
 def placement_problems(settings: Settings, resources: Mapping[str, Resources]) -> Iterator[str]:
     """Rules that lack GPUs, or have them for nothing; and those that could not call srun."""
-    on_cpu = is_cpu(settings)
-    judging = JUDGED if settings.preferences.judge == "logprob" else ()
-    for rule in (*SERVED, *JUDGED, *TRAINED):
-        launch = launch_of(resources[rule], rule)
-        needs = rule in (*SERVED, *judging, *TRAINED)
-        if launch.launcher == "direct":
+    on_cpu, judge = is_cpu(settings), settings.preferences.judge
+    for rule, given in resources.items():
+        kind, launch = kind_of(rule), launch_of(given, rule)
+        needs = kind.needs_gpus(judge)
+        if launch.launcher == "direct" or not kind.programs:
             continue
         if needs and not launch.gres and not on_cpu:
             yield f"profile: rule {rule}: runs NeMo, so it needs gres, such as gpu:8; found none"
         if not needs and launch.gres:
             yield (
                 f"profile: rule {rule}: found gres {launch.gres}, but the judge is "
-                f"{settings.preferences.judge}, which needs no GPU here"
+                f"{judge}, which needs no GPU here"
             )
-        if needs and not resources[rule].get("mpi"):
+        if needs and not given.get("mpi"):
             yield f"profile: rule {rule}: needs mpi: srun, since its program calls srun itself"
-        if rule in ASKED and settings.server.kind == "openai" and launch.nodes > 1:
+        alone = kind.what == "generation" and settings.server.kind == "openai"
+        if alone and launch.nodes > 1:
             yield (
                 f"profile: rule {rule}: found nodes: {launch.nodes}; accepted: 1, since a server "
                 "of kind openai is one process"

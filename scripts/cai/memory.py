@@ -36,6 +36,7 @@ TensorRT-LLM. So a stage is refused only by what is exact.
 
 from dataclasses import dataclass
 
+from cai.kinds import kind_of
 from cai.launch import Launch
 from cai.model_shape import ModelShape
 from cai.settings import Settings
@@ -43,7 +44,6 @@ from cai.stages import Sizing
 
 GB = 2**30
 FULL = 0.9  # of a GPU's memory: an estimate above it is told
-JUDGED = ("preferences", "judged")  # stages that ask the served model for log-probabilities
 Parts = dict[str, int]
 
 
@@ -78,7 +78,7 @@ def estimate(settings: Settings, sizing: Sizing, shape: ModelShape, stage: str) 
     """The memory that a stage takes with these sizes (formulas: see the module)."""
     given = sizing.launch.gpu_memory * GB
     if sizing.program in ("server", "instruct_server"):
-        parts = _served(settings, sizing, shape, judged=stage in JUDGED)
+        parts = _served(settings, sizing, shape, judged=kind_of(stage).what == "judging")
         return Estimate({"weights": parts["weights"]}, {"serving": parts}, {}, given)
     if sizing.program == "reward_server":
         weights = _weights(sizing, shape)

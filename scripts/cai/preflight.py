@@ -16,21 +16,11 @@ from cai.data.sources import SUFFIXES, Source
 from cai.digests import canonical_json
 from cai.errors import UserError, fail_if
 from cai.evaluation.classifier import check_classifier
+from cai.kinds import kind_of
 from cai.settings import Settings, parse_settings
 
-JUDGING = {"preferences", "judged", "head_to_head", "judged_comparisons"}  # that ask the judge
+NEMO_PROGRAM: dict[str, nemo.Program] = {"instruct_server": "server"}  # others: their own
 MODEL_FILES = ("config.json", "tokenizer.model")  # that a model's folder has, whatever its weights
-NEMO_PROGRAMS: dict[str, tuple[nemo.Program, ...]] = {  # what the rules run of NeMo
-    "convert_model": (),
-    "export_model": (),
-    **dict.fromkeys(("responses", "revisions", "candidates", "answers"), ("server",)),
-    **dict.fromkeys(("harm_choices", "xstest_answers"), ("server",)),
-    "sl_cai": ("sft",),
-    "reward_model": ("reward_model",),
-    "rl_cai": ("critic", "actor"),
-    "rewards": ("reward_server",),
-    "comparison_rewards": ("reward_server",),
-}
 
 
 def check(
@@ -105,20 +95,18 @@ def check_surroundings(
     Raises:
         UserError: naming the environment variable, or the field of the configuration.
     """
-    missing = missing_key(settings)
-    fail_if(missing and JUDGING.intersection(rules), missing)
-    here = rules if here is None else here
-    needed = [NEMO_PROGRAMS[rule] for rule in here if rule in NEMO_PROGRAMS]
-    if settings.preferences.judge == "logprob" and JUDGING.intersection(here):
-        needed.append(("server",))
-    programs = {name for names in needed for name in names}
-    if settings.server.kind == "openai" and "server" in programs:
+    missing, judge = missing_key(settings), settings.preferences.judge
+    kinds = [kind_of(rule) for rule in rules]
+    fail_if(missing and any(kind.what == "judging" for kind in kinds), missing)
+    found = kinds if here is None else [kind_of(rule) for rule in here]
+    needed = [kind for kind in found if kind.runs_nemo or kind.needs_gpus(judge)]
+    programs = {NEMO_PROGRAM.get(name, name) for kind in needed for name in kind.programs}
+    served = settings.server.kind == "openai" and "server" in programs
+    if served:
         program = settings.server.command[0]
         fail_if(not shutil.which(program), f"server.command: {program}: no such program")
-        programs.remove("server")
-        needed = [names for names in needed if names != ("server",)]
-    if needed:
-        check_nemo(settings, programs)
+    if programs - ({"server"} if served else set()) or any(not kind.programs for kind in needed):
+        check_nemo(settings, programs - ({"server"} if served else set()))
 
 
 def missing_key(settings: Settings) -> str:

@@ -5,29 +5,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from cai.kinds import PPO, STAGES
 from cai.launch import Launch
 from cai.settings import Settings
 from cai.values import Program, Values
 
 Launches = Mapping[str, Launch]
-# What the stages run: jobs by the names of their rules, PPO (rule rl_cai) by its two programs.
-STAGES: dict[str, tuple[Program, ...]] = {
-    "responses": ("instruct_server",),
-    "revisions": ("instruct_server",),
-    "preferences": ("instruct_server",),
-    "judged": ("instruct_server",),
-    "judged_comparisons": ("instruct_server",),
-    "answers": ("instruct_server", "server"),
-    "harm_choices": ("instruct_server", "server"),
-    "xstest_answers": ("instruct_server", "server"),
-    "candidates": ("server",),
-    "rewards": ("reward_server",),
-    "comparison_rewards": ("reward_server",),
-    "sl_cai": ("sft",),
-    "reward_model": ("reward_model",),
-    "critic": ("critic",),
-    "actor": ("actor",),
-}
 SERVERS = ("server", "instruct_server")
 BATCHES: dict[Program, tuple[str, ...]] = {  # whole numbers that a program cannot do without
     "sft": (
@@ -137,7 +120,7 @@ class Sizing:
     @property
     def place(self) -> str:
         """Where its ranks come from, for a message."""
-        rules = ["rl_cai" if name in ("critic", "actor") else name for name in self.stages]
+        rules = [PPO if name in ("critic", "actor") else name for name in self.stages]
         what = "GPUs" if self.launch.gres else "ranks"
         return (
             f"profile: rule {', '.join(rules)}: {self.launch.nodes} x {self.launch.devices} {what}"

@@ -4,6 +4,7 @@ import pytest
 
 from cai import cluster, contract, preflight, servers
 from cai.errors import UserError
+from cai.kinds import RULES
 from cai.launch import Launch, Launcher, filled
 from cai.settings import load_settings, merge, parse_settings
 from cai.stages import sizings
@@ -65,7 +66,7 @@ def test_nemos_arithmetic_is_not_that_of_another_server(demo):
 
 
 def test_a_server_of_one_process_has_one_node(demo):
-    rules = (*cluster.SERVED, *cluster.JUDGED, *cluster.TRAINED)
+    rules = [rule for rule, kind in RULES.items() if kind.programs]
     given = {"launcher": "srun", "gres": "gpu:8", "mpi": "srun"}
     resources = {rule: given | {"nodes": 2 if rule == "responses" else 1} for rule in rules}
     [line] = cluster.placement_problems(parse_settings(openai(demo)), resources)

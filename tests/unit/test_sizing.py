@@ -100,7 +100,7 @@ def test_a_server_holds_one_copy_of_the_model_on_all_of_its_gpus():
         f"nemo.overrides.server: {product}; accepted: 8, all that the job has"
     ] * 2  # of the instruct model and of those that are trained
     assert lines[0].endswith("(profile: rule responses, revisions, answers: 1 x 8 GPUs)")
-    assert lines[1].endswith("(profile: rule answers, candidates: 1 x 8 GPUs)")
+    assert lines[1].endswith("(profile: rule candidates, answers: 1 x 8 GPUs)")
     two = {"pipeline_model_parallel_size": 2}
     assert sizing.problems(overridden(server=four | two), launches()) == []
 

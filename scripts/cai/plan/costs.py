@@ -7,7 +7,7 @@ docs/cluster.md; their numbers stand in the configuration, under ``estimates``.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -17,12 +17,13 @@ from cai.amounts import Sizes
 from cai.dag import PlannedJob
 from cai.generation.journal import family
 from cai.generation.run import cost_path
+from cai.kinds import kind_of
 from cai.launch import launch_of
 from cai.manifest import manifest_path
 from cai.plan.rehearsal import Count
 from cai.records import Record, read_json
 from cai.settings import Settings
-from cai.values import Values
+from cai.values import Program, Values
 
 Source = Literal["measured", "estimated", "unknown"]
 RECOMPUTED = 4 / 3  # the forward pass a second time, with full activation checkpointing
@@ -53,7 +54,7 @@ class Costs:
         gpus = launch_of(job.resources, job.rule).gpus
         if count is not None:
             return self._asking(job, count, gpus)
-        if job.rule in _ESTIMATES:
+        if kind_of(job.rule).what in ("training", "ppo"):
             return self._training(job, gpus)
         return _benchmarked(job, gpus)
 
@@ -78,9 +79,10 @@ class Costs:
 
     def _asking_estimate(self, job: PlannedJob, count: Count, gpus: int) -> float:
         given, client = self._settings.estimates, self._settings.client
-        if job.rule in ("preferences", "judged") and not gpus:
+        kind = kind_of(job.rule)
+        if kind.what == "judging" and not gpus:
             return count.new * given.judge_seconds / self._judges_in_flight()
-        if job.rule == "rewards":
+        if kind.what == "evaluation":
             tokens = count.new * self._settings.lengths.rl
             return given.server_start + 2 * self._sizes.parameters() * tokens / (
                 given.flops * max(gpus, 1)
@@ -98,7 +100,9 @@ class Costs:
         if not gpus:
             return Cost()
         flops = self._settings.estimates.flops * gpus
-        return Cost(_ESTIMATES[job.rule](self, job, gpus, flops), gpus, "estimated")
+        return Cost(
+            _ESTIMATES[kind_of(job.rule).programs[-1]](self, job, gpus, flops), gpus, "estimated"
+        )
 
     def _sft(self, job: PlannedJob, gpus: int, flops: float) -> float:
         tokens = self._records(job, "train.jsonl") * self._settings.estimates.sft_tokens
@@ -129,12 +133,10 @@ class Costs:
         return self._sizes.records(next(path for path in job.input if path.endswith(f"/{name}")))
 
 
-_ESTIMATES = {
-    "sl_cai": Costs._sft,
+_ESTIMATES: dict[Program, Callable[[Costs, PlannedJob, int, float], float]] = {
+    "sft": Costs._sft,
     "reward_model": Costs._reward_model,
-    "paper_reward_model": Costs._reward_model,
-    "rl_cai": Costs._ppo,
-    "rl_snapshots": Costs._ppo,
+    "actor": Costs._ppo,
 }
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 from cai.amounts import Sizes
 from cai.dag import PlannedJob
+from cai.kinds import kind_of
 from cai.plan.rehearsal import Count
 from cai.settings import Settings
-from cai.values import Program, Values
+from cai.values import Values
 
 WEIGHT = 2  # bytes a parameter of a .nemo file
 CHECKPOINT = 14  # bytes a parameter: weights in 16 bits, master weights and two moments in 32
 TOKEN = 5  # bytes of text, at most
 TWICE = 2  # an answer stands in the output and in the journal
-TRAINED: dict[str, Program] = {"sl_cai": "sft", "reward_model": "reward_model"}
+PPO_CHECKPOINTS = 4  # two of the actor, two of the critic
 TOP_K = "exp_manager.checkpoint_callback_params.save_top_k"
 
 
@@ -49,8 +50,9 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _checkpoints(rule: str, settings: Settings) -> int:
     """How many a training keeps at a time: the best ones and the last; of PPO two pairs."""
-    if rule == "rl_cai":
-        return 4
-    if rule not in TRAINED:
+    kind = kind_of(rule)
+    if kind.what == "ppo":
+        return PPO_CHECKPOINTS
+    if kind.what != "training":
         return 0
-    return 1 + (Values(settings, TRAINED[rule]).whole(TOP_K) or 1)
+    return 1 + (Values(settings, kind.programs[0]).whole(TOP_K) or 1)
