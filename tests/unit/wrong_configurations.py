@@ -411,6 +411,8 @@ CASES = [
     experiment("with results", "results: x\n", "results"),
     experiment("with an unknown field", "sed: 1\n", "sed", "did you mean 'seed'"),
     experiment("with a wrong value", "shards: 0\n", "shards", "found 0"),
+    experiment("that holds itself", "supervised: &x\n  response: *x\n", "itself"),
+    experiment("with a field twice", "seed: 1\nseed: 2\n", "twice"),
     # ------------------------------------------------------------------ --config
     Wrong("--config seed=-1", ("--config: seed: ", "found -1"), config=("seed=-1",)),
     Wrong("--config seed=x", ("--config: seed: ", "found 'x'"), config=("seed=x",)),
@@ -426,6 +428,14 @@ CASES = [
         config=("nemo={overrides: {sft: {model.optim.learning: 3}}}",),
     ),
     # ------------------------------------------------------------------ the file itself
+    Wrong(
+        "an overlay that holds itself",
+        ("overlay.yaml", "itself"),
+        "supervised: &x\n  response: *x\n",
+    ),
+    Wrong(
+        "an overlay with a field twice", ("overlay.yaml:2", "seed", "twice"), "seed: 1\nseed: 2\n"
+    ),
     Wrong("an overlay that is no YAML", ("overlay.yaml:3: not YAML",), "seed: 1\nshards: [1\n"),
     Wrong("an overlay with tabs", ("overlay.yaml:2: not YAML",), "supervised:\n\trounds: 1\n"),
     Wrong("an overlay that is a list", ("overlay.yaml: expected fields", "found list"), "- 1\n"),
