@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ SECRET = re.compile(
 )
 SECRET_VALUE = re.compile(r"://[^/\s:@]*:[^/\s@]+@")  # an address with a password
 OWN_SECRETS = "CAI_SECRET_VARIABLES"  # names, separated by commas, that the configuration tells
+MARK = "CAI_PROGRAM"  # variable by which a program and what it starts are known, see cai.ports
 NEEDED = {"SLURM_JWT"}  # by srun itself
 
 
@@ -92,7 +94,8 @@ class Program:
         self.argv, self.log = list(argv), Path(log)
         self._ask, self._grace = ask, grace
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        variables = with_variables(env or {})
+        self.mark = secrets.token_hex(16)
+        variables = with_variables({**(env or {}), MARK: self.mark})
         _check(self.argv[0], variables.get("PATH"))
         with open(self.log, "ab") as stream:
             self._process = subprocess.Popen(

@@ -29,6 +29,7 @@ from cai.generation.http import direct_session
 from cai.launch import LOOPBACK, Launch, Launcher
 from cai.manifest import identity, write_manifest
 from cai.metrics import export_metrics
+from cai.ports import owner
 from cai.process import Program, end_of
 from cai.schedule import scheduled
 
@@ -310,6 +311,11 @@ def wait_for_critic(critic: Program, port: int) -> None:
         if time.monotonic() > deadline:
             raise _failure(f"the critic server was not up after {CRITIC_START_LIMIT:g} s", critic)
         time.sleep(POLL)
+    whose = owner(port, critic)
+    fail_if(
+        whose in ("other", "unknown"),
+        f"port {port}, the critic's, was taken by another program; run the command again",
+    )
 
 
 def publish(source: Path, target: Path) -> None:

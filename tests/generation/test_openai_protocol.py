@@ -37,11 +37,13 @@ def client_of(
     journal: Journal | None = None,
     retries: int = 3,
     model: str = "model",
+    named: str | None = None,
     **serving,
 ) -> Client:
     served = Served(None, server.url, "unused.log", page="/v1/models")
     settings = ClientSettings(retries=retries, timeout=5)
-    protocol = OpenAiProtocol(served, settings, Serving(kind="openai", **serving), TOKENIZER)
+    asked = Serving(kind="openai", model=named, **serving)
+    protocol = OpenAiProtocol(served, settings, asked, TOKENIZER)
     kept = Journal(None) if journal is None else journal
     return Client(served, kept, model, settings, protocol)
 
@@ -244,3 +246,13 @@ def test_one_slow_answer_holds_up_nobody(serve):
     requests = [request(f"prompt {n}") for n in range(59)] + [request(SLOW)]
     client = client_of(server, prompts="text", in_flight=4)
     assert client.complete(requests, "x") == [Completion("ok", "stop")] * 60
+
+
+def test_a_model_is_asked_by_its_configured_name(serve):
+    server = serve()
+    assert client_of(server, named="tiny").complete([request("a")], "x") == [
+        Completion("ok", "stop")
+    ]
+    with pytest.raises(UserError, match=r"no model 'big' \(server\.model\) in: tiny"):
+        client_of(server, named="big").complete([request("a")], "x")
+    assert len(server.calls) == 1

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from cai import launch
 from cai.errors import UserError
 from cai.generation.serving import Served, ServerFailed
+from cai.ports import owner
+from cai.process import MARK, Program
+from cai.training import wait_for_critic
 
 HTTP_SERVER = [sys.executable, "-m", "http.server", "FREE_PORT", "--bind", "127.0.0.1"]
 
@@ -89,6 +93,105 @@ import http.server; http.server.test(port=int(sys.argv[1]), bind="127.0.0.1")
         with pytest.raises(ServerFailed, match=r"port \d+ was taken by another") as caught:
             _ = served.url
         assert "\n" not in str(caught.value)
+
+
+SQUATTED = """
+import http.server, socket, sys, threading, time
+address = ("127.0.0.1", int(sys.argv[1]))
+time.sleep(2)  # it loads its model
+http.server.ThreadingHTTPServer(address, http.server.BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("page", ["", "/v1/models"])
+def test_a_server_of_others_that_takes_the_port_while_ours_loads_is_not_ours(
+    tmp_path, monkeypatch, page
+):
+    """It answers all that is asked of it, but its answers are another model's."""
+    port = launch.process.free_port()
+    monkeypatch.setattr(launch.process, "free_port", lambda *_: port)
+    listed = json.dumps({"data": [{"id": "theirs"}]})
+    answer = f"""
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write({listed.encode()!r})
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+    squatter = subprocess.Popen([sys.executable, "-c", answer, str(port)])
+    try:
+        with Served(program(SQUATTED), None, tmp_path / "log", page=page) as served:
+            with pytest.raises(ServerFailed, match=f"port {port} was taken by another") as caught:
+                _ = served.url
+            assert "\n" not in str(caught.value)
+    finally:
+        squatter.kill()
+        squatter.wait()
+
+
+def test_a_port_that_is_shared_with_others_is_not_ours(tmp_path, monkeypatch):
+    """With SO_REUSEPORT, which vLLM uses, two servers get a part of the requests each."""
+    port = launch.process.free_port()
+    monkeypatch.setattr(launch.process, "free_port", lambda *_: port)
+    code = """
+import http.server, socket, sys
+class Server(http.server.HTTPServer):
+    def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+Server(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()
+"""
+    other = subprocess.Popen([sys.executable, "-c", code, str(port)])
+    try:
+        with (
+            Served(program(code), None, tmp_path / "log") as served,
+            pytest.raises(ServerFailed, match="was taken by another"),
+        ):
+            wait_until(lambda: _listens(port))
+            _ = served.url
+    finally:
+        other.kill()
+        other.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_server_that_left_its_parents_is_known_by_its_mark(tmp_path):
+    """As one that Slurm starts, which is no descendant of ours."""
+    ports = [launch.process.free_port() for _ in range(2)]
+    code = "import http.server, sys; http.server.test(port=int(sys.argv[1]), bind='127.0.0.1')"
+    waiting = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with Program(waiting, tmp_path / "log") as ours, Program(waiting, tmp_path / "log") as other:
+        for port, mark in zip(ports, (ours.mark, other.mark), strict=True):
+            started = subprocess.Popen(
+                [sys.executable, "-c", code, str(port)],
+                env={**os.environ, MARK: mark},
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                assert wait_until(lambda port=port: _listens(port))
+                expected = "ours" if mark == ours.mark else "other"
+                assert owner(port, ours) == expected
+            finally:
+                started.kill()
+                started.wait()
+        assert owner(ports[0], ours) == "nobody"
+
+
+def test_the_critic_is_ours_too(tmp_path, loopback):
+    server = loopback(lambda call: None)
+    port = int(server.url.rpartition(":")[2])
+    waiting = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with (
+        Program(waiting, tmp_path / "log") as critic,
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(UserError, match=f"port {port}, the critic's, was taken by another program"),
+    ):
+        patch.setattr("cai.training.critic_answers", lambda port: True)
+        wait_for_critic(critic, port)
 
 
 def test_a_program_that_is_not_there(tmp_path):

@@ -28,15 +28,13 @@ from cai.generation.http import (
 from cai.generation.journal import Journal
 from cai.generation.proof import HELLO, Proof
 from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Question, Replies, Reply, Token
-from cai.generation.serving import Served
+from cai.generation.serving import MODELS, Served, listed_models
 from cai.generation.settings import ClientSettings, Serving
 from cai.generation.usage import Usage
 from cai.shown import one_line
 from cai.tokens import Tokenizer
 
-MODELS = "/v1/models"
 SEED_DIGITS = 7  # hex: 28 bits, within what all servers take
-LISTED = 30.0  # seconds in which a server that is up must name its model
 
 
 class OpenAiProtocol:
@@ -90,17 +88,21 @@ class OpenAiProtocol:
                 yield questions, list(replies)
 
     def _name(self) -> str:
-        """What the server calls its model."""
+        """What the server calls its model: the one that is configured, or the first that it lists.
+
+        A server that serves several is asked by a name, or the answers of one would be kept as
+        another's.
+        """
         try:
-            text = exchange(self._session, "GET", self._served.url + MODELS, timeout=LISTED)
+            listed = listed_models(self._served.url)
         except (Transient, Refused) as error:
             self._served.check()
-            raise self._served.failure(f"{MODELS} cannot be read: {error}") from None
-        try:
-            name = checks.decoded(text, self._served.url)["data"][0]["id"]
-            return checks.text_of(name)
-        except (Transient, LookupError, TypeError, checks.Unfit):
-            raise self._served.failure(f"{MODELS} names no model: {one_line(text)!r}") from None
+            raise self._served.failure(f"{MODELS} names no model: {error}") from None
+        wanted = self._serving.model or listed[0]
+        if wanted not in listed:
+            names = one_line(", ".join(listed))
+            raise self._served.failure(f"{MODELS}: no model {wanted!r} (server.model) in: {names}")
+        return wanted
 
     def _ask(self, batch: Batch) -> Replies:
         [question] = batch

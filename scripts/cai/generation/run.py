@@ -13,9 +13,9 @@ from cai.generation.chat_api import ChatClient
 from cai.generation.chat_model import ChatModel
 from cai.generation.client import Client
 from cai.generation.journal import Journal
-from cai.generation.openai_protocol import MODELS, OpenAiProtocol
+from cai.generation.openai_protocol import OpenAiProtocol
 from cai.generation.program import NEMO
-from cai.generation.serving import Served
+from cai.generation.serving import MODELS, Served
 from cai.generation.settings import MODEL, ClientSettings, Serving
 from cai.judging.settings import ChatJudge
 from cai.launch import Launch, Launcher, filled

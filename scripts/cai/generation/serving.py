@@ -7,14 +7,19 @@ from pathlib import Path
 import requests
 
 from cai.errors import UserError, fail_if
-from cai.generation.http import direct_session
+from cai.generation import checks
+from cai.generation.http import OutOfService, Refused, Transient, direct_session, exchange
 from cai.generation.settings import FREE_PORT, names
 from cai.launch import Launcher
+from cai.ports import owner
 from cai.process import Program
 
 POLL = 0.25  # seconds between two looks at a server that starts
 TAIL = 20  # lines of the log that an error shows
+TAKEN = "port {port} was taken by another program; run the command again"
 IN_USE = "ddress already in use"  # errno's words, with which servers report a taken port
+MODELS = "/v1/models"
+LISTED = 30.0  # seconds in which a server that is up must name its models
 REACHABLE = 10.0  # seconds in which a server that somebody else started must answer
 
 
@@ -122,12 +127,24 @@ class Served:
             if time.monotonic() > deadline:
                 raise self.failure(f"the model server was not up after {self._start_timeout:g} s")
             time.sleep(POLL)
+        self._check_owner(url, port, filled)
         self.start_seconds = time.monotonic() - began
         return url
 
+    def _check_owner(self, url: str, port: str, command: Sequence[str]) -> None:
+        """Refuse a server that another program has started on the port while ours was loading."""
+        whose = owner(int(port), self._program)
+        if whose == "unknown":  # a container of its own: then it must name the model that we gave
+            given = {word for argument in command for word in (argument, argument.split("=")[-1])}
+            whose = "ours" if given & _named(url) else "other"
+        if whose == "nobody":
+            self.check()
+        if whose == "other":
+            raise ServerFailed(TAKEN.format(port=port))
+
     def _check_port(self, port: str) -> None:
         if self._program.poll() is not None and IN_USE in self._program.tail(TAIL):
-            raise ServerFailed(f"port {port} was taken by another program; run the command again")
+            raise ServerFailed(TAKEN.format(port=port))
 
     def _reach(self) -> str:
         url = self._given_url.rstrip("/")
@@ -137,6 +154,28 @@ class Served:
                 raise ServerFailed(f"{url}: no server answers there (option --url)")
             time.sleep(POLL)
         return url
+
+
+def listed_models(url: str) -> list[str]:
+    """The names of the models that an OpenAI-compatible server lists, at least one.
+
+    Raises:
+        Transient, Refused, OutOfService: it lists none.
+    """
+    with direct_session() as session:
+        text = exchange(session, "GET", url + MODELS, timeout=LISTED)
+    try:
+        listed = checks.decoded(text, url)["data"]
+        return [checks.text_of(model["id"]) for model in [listed[0], *listed[1:]]]
+    except (checks.Unfit, LookupError, TypeError):
+        raise checks.garbled(text) from None
+
+
+def _named(url: str) -> set[str]:
+    try:
+        return set(listed_models(url))
+    except (Transient, Refused, OutOfService):
+        return set()
 
 
 def _answers(url: str, page: str) -> bool:

@@ -40,6 +40,11 @@ class Serving(Section):
         description="How a server of kind openai is given a prompt: as tokens, exactly those that "
         "NeMo sees, or as text, if it takes no tokens.",
     )
+    model: str | None = Field(
+        None,
+        description="The name of the model at a server of kind openai, which must list it; null: "
+        "the first that it lists.",
+    )
     extensions: bool = Field(
         True,
         description="Whether a server of kind openai takes vLLM's parameters beyond OpenAI's: "
