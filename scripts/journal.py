@@ -4,9 +4,11 @@ python scripts/journal.py stats                  what there is, by stage
 python scripts/journal.py verify                 what is wrong; exit code 1 if anything is
 python scripts/journal.py prune --dry-run        what could be thrown away
 python scripts/journal.py prune --older-than 90  throw away what 90 days of runs have not used
+python scripts/journal.py forget --unreadable    throw away what a judge said unreadably
 
 What the last finished run of a journal used is never thrown away, and nothing is while a job writes
 to a journal of the stage. Without --older-than go superseded, copied and malformed lines alone.
+What is forgotten is asked again when its step runs again (snakemake --forcerun, if it has ended).
 """
 
 import argparse
@@ -16,7 +18,17 @@ from pathlib import Path
 
 from cai import cli
 from cai.errors import UserError, fail_if
-from cai.generation.upkeep import Contents, journals, prune, verify
+from cai.generation.forget import forgetting
+from cai.generation.journal import REFUSAL, UNREADABLE
+from cai.generation.upkeep import (
+    Contents,
+    forget,
+    journals,
+    of_no_use,
+    prune,
+    stages_of,
+    verify,
+)
 from cai.manifest import content_digest
 from cai.records import read_json
 from cai.settings import load_settings
@@ -28,11 +40,16 @@ COLUMNS = ("stage", "files", "entries", "in use", "lines", "MB", "last used", "s
 def main() -> None:
     """Read the command line and do what it says for each stage."""
     options = _parser().parse_args()
+    places = options.places if options.what == "forget" else [options.folder]
+    places = [place for place in places if place is not None]
     fail_if(
-        options.folder is not None and options.configfile,
-        "give either a folder of journals or --configfile, not both",
+        places and options.configfile, "give either a folder of journals or --configfile, not both"
     )
-    folder = options.folder or _folder_of(options.configfile)
+    places = places or [_folder_of(options.configfile)]
+    if options.what == "forget":
+        _forget(stages_of(places), options)
+        return
+    [folder] = places
     stages = journals(folder)
     print(f"{folder}: {sum(map(len, stages.values()))} journals of {len(stages)} stages")
     if options.what == "stats":
@@ -44,14 +61,15 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "--configfile", nargs="+", default=[], metavar="FILE", help=f"files over {CONFIG}"
+    )
+    common = argparse.ArgumentParser(add_help=False, parents=[configured])
     common.add_argument(
         "folder", nargs="?", type=Path, metavar="FOLDER",
         help="the journals' folder (default: work/journal of the configuration's results)",
     )  # fmt: skip
-    common.add_argument(
-        "--configfile", nargs="+", default=[], metavar="FILE", help=f"files over {CONFIG}"
-    )
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,6 +85,16 @@ def _parser() -> argparse.ArgumentParser:
         help="also what no run has used for so many days, unless the last finished run used it",
     )  # fmt: skip
     command.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    text = "throw away answers that are of no use, so that they are asked again"
+    command = commands.add_parser("forget", parents=[configured], help=text, description=text)
+    command.add_argument(
+        "places", nargs="*", type=Path, metavar="JOURNAL",
+        help="journals, each with those of its stage's other shards, or folders of journals "
+        "(default: work/journal of the configuration's results)",
+    )  # fmt: skip
+    command.add_argument("--unreadable", action="store_true", help="what a judge said unreadably")
+    command.add_argument("--refused", action="store_true", help="what a service refused to answer")
+    command.add_argument("--dry-run", action="store_true", help="only tell what would go")
     return parser
 
 
@@ -81,6 +109,7 @@ def _print_stats(folder: Path, stages: dict[str, list[Path]]) -> None:
     for stage, *numbers, models in table:
         cells = [stage.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]), models]
         print("  ".join(cells))
+    _print_unreadable(stages)
 
 
 def _stats(stage: str, paths: Sequence[Path], names: dict[str, str]) -> tuple[str, ...]:
@@ -112,9 +141,28 @@ def _verify(stages: dict[str, list[Path]]) -> None:
     problems = [text for paths in stages.values() for path in paths for text in verify(path)]
     for text in problems:
         print(text)
+    _print_unreadable(stages)
     if problems:
         raise SystemExit(1)
     print("nothing is wrong")
+
+
+def _print_unreadable(stages: dict[str, list[Path]]) -> None:
+    """Name the answers of judges that cannot be read, and what has them asked again."""
+    for stage, paths in stages.items():
+        count = of_no_use(paths, UNREADABLE)
+        if count:
+            print(f"{stage}: {count} answers cannot be read; {forgetting(paths[:1])}")
+
+
+def _forget(stages: dict[str, list[Path]], options: argparse.Namespace) -> None:
+    uses = [use for use, on in ((UNREADABLE, options.unreadable), (REFUSAL, options.refused)) if on]
+    fail_if(not uses, "say what is to be forgotten: --unreadable, --refused, or both")
+    for stage, paths in stages.items():
+        count = forget(paths, uses, dry_run=options.dry_run)
+        print(f"{stage}: {count} answers {'would go' if options.dry_run else 'gone'}")
+    if not options.dry_run:
+        print("they are asked again when the step runs again")
 
 
 def _prune(stages: dict[str, list[Path]], older_than: int | None, dry_run: bool) -> None:

@@ -173,6 +173,9 @@ class Ledger:
     """What went into a step and what became of it: in = out + dropped, by reason.
 
     A record that fails is kept here with its reason and its place, never thrown away silently.
+
+    Attributes:
+        remedy: what a user can do about records that failed, for messages; not written.
     """
 
     def __init__(self, step: str) -> None:
@@ -183,6 +186,7 @@ class Ledger:
         self.bad = 0
         self.rejected: list[Record] = []
         self.notes: Record = {}
+        self.remedy = ""
 
     def count_in(self, records: int = 1) -> None:
         """Count records that came in."""

@@ -77,12 +77,13 @@ def test_many_are_in_flight(loopback):
     together = threading.Barrier(5, timeout=10)
 
     def waits(call: Call) -> Answer:
-        together.wait()
+        if len(server.calls) > 1:  # the first proves that the service answers
+            together.wait()
         return well(call)
 
     server = loopback(waits)
-    answers = client_of(server, in_flight=5).answers([ask(str(n)) for n in range(10)], "judge")
-    assert answers == [str(n) for n in range(10)]
+    answers = client_of(server, in_flight=5).answers([ask(str(n)) for n in range(11)], "judge")
+    assert answers == [str(n) for n in range(11)]
 
 
 def test_what_is_in_the_journal_is_not_asked_and_needs_no_key(loopback, tmp_path, monkeypatch):
@@ -122,7 +123,6 @@ def test_without_a_usable_key_nothing_is_sent(loopback, monkeypatch, value):
         Answer({"error": "overloaded"}),
         says(None),
         says("  "),
-        says(["not a text"]),
     ],
 )
 def test_what_may_pass_is_tried_again(loopback, bad):

@@ -234,6 +234,65 @@ def test_a_line_that_a_job_is_writing_is_not_wrong(tmp_path):
         path.write_text("")
 
 
+def said(text: str, **more: str) -> dict:
+    return {"text": text, "finish": "stop", **more}
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    """Two shards of a stage; of each two answers cannot be read, and one was refused."""
+    for shard in range(2):
+        values = {
+            KEYS[4 * shard]: said("(A)"),
+            KEYS[4 * shard + 1]: said("Hm.", unreadable="the judge's answer cannot be read"),
+            KEYS[4 * shard + 2]: said("Well.", unreadable="the judge's answer cannot be read"),
+            KEYS[4 * shard + 3]: {"refusal": "content_filter"},
+        }
+        run_of(tmp_path / f"preferences-{shard}.jsonl", values)
+    return tmp_path
+
+
+@pytest.mark.parametrize("what", ["stats", "verify"])
+def test_answers_that_cannot_be_read_are_named_with_the_command(judged, what):
+    done = journal_program(what, judged)
+    assert done.returncode == 0, done.stderr
+    [line] = [line for line in done.stdout.splitlines() if "cannot be read" in line]
+    assert line.startswith("preferences: 4 answers cannot be read;")
+    assert f"journal.py forget --unreadable {judged}/preferences-0.jsonl`" in line
+
+
+@pytest.mark.parametrize("place", ["", "preferences-0.jsonl", "preferences-1.jsonl"])
+def test_what_is_forgotten_is_asked_again_by_all_shards(judged, place):
+    before = known_in(judged)
+    dry = journal_program("forget", "--unreadable", "--dry-run", judged / place)
+    assert "preferences: 4 answers would go" in dry.stdout and known_in(judged) == before
+    done = journal_program("forget", "--unreadable", judged / place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "preferences: 4 answers gone" in done.stdout
+    with Journal(judged / "preferences-2.jsonl") as journal:
+        left = [number for number, key in enumerate(KEYS) if key in journal]
+    assert left == [0, 3, 4, 7]
+    assert "2 answers gone" in journal_program("forget", "--refused", judged / place).stdout
+
+
+def test_nothing_is_forgotten_while_a_job_writes(judged):
+    with Journal(judged / "preferences-1.jsonl") as journal:
+        done = journal_program("forget", "--unreadable", judged / "preferences-0.jsonl")
+        assert done.returncode == 2 and "another process is writing" in done.stderr
+        assert KEYS[1] in journal
+
+
+def test_a_mark_is_no_other_answer(tmp_path):
+    path = tmp_path / "preferences-0.jsonl"
+    with Journal(path) as journal:
+        journal.put(KEYS[0], "(A): is kind.", "model", "sampling")
+        journal.correct(KEYS[0], {"text": "(A): is kind.", "unreadable": "no"})
+    with Journal(path) as journal:
+        assert journal.get(KEYS[0])["unreadable"] == "no"
+        assert journal.added == 0
+    assert "another answer" not in journal_program("verify", tmp_path).stdout
+
+
 def test_the_models_of_entries_are_named_by_the_results_manifests(tmp_path):
     sha = digest("weights")
     write_json(tmp_path / "sl_cai.manifest.json", {"sha256": sha})
@@ -255,6 +314,8 @@ def test_the_models_of_entries_are_named_by_the_results_manifests(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["forget", "tests"], "say what is to be forgotten: --unreadable, --refused"),
+        (["forget", "--unreadable", "no/such.jsonl"], "no/such.jsonl: no such journal"),
         (["stats", "no/such"], "no/such: no such folder"),
         (["stats", "tests", "--configfile", "config/demo.yaml"], "not both"),
         (["prune", "tests", "--older-than", "0"], "at least 1, found '0'"),

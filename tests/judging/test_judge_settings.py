@@ -21,6 +21,8 @@ FILES = ["config/config.yaml", "config/demo.yaml"]
         {"kind": "logprob", "reasoning": {}, "samples": 5},
         {"kind": "logprob", "reasoning": {"temperature": 0, "clamp": 0}},
         {**CHAT, "orders": 2},
+        {**CHAT, "url": "https://x/v1?api-version=1", "client": {"extra": {"a": [1, None]}}},
+        {**CHAT, "client": {"system": "fold", "leave_out": ["temperature"]}},
         {**CHAT, "pairwise": {}},
         {**CHAT, "pairwise": {"constitution": "whole", "pairs": 3}, "orders": 2},
         {**CHAT, "pairwise": {"samples": 5}, "client": {"temperature": 0.7}},
@@ -65,6 +67,15 @@ def test_what_goes_together_survives_the_command_line(judge) -> None:
         ({**CHAT, "pairwise": {"answer_prefix": "("}}, "chat.pairwise.answer_prefix: unknown"),
         ({"kind": "random", "reasoning": {}}, "random.reasoning: unknown field"),
         ({"kind": "logprob", "reasoning": {"clamp": 0.5}}, "clamp: Input should be less than 0.5"),
+        *(
+            ({**CHAT, "url": url}, "chat.url: expected the http(s) address of a service")
+            for url in (
+                *("localhost:8000/v1", "ftp://x", "x/v1", "", "http://", "http:///v1"),
+                *("http://x:99999/v1", "http://x y/v1", "http://[::1/v1", "https://x/v1#a"),
+            )
+        ),
+        ({**CHAT, "client": {"extra": {"stream": True}}}, "stream is not for `extra`"),
+        ({**CHAT, "client": {"system": "none"}}, "chat.client.system: Input should be"),
         (
             {"kind": "logprob", "reasoning": {"question": "{a} {b} {prompt}"}},
             "logprob.reasoning.question: must hold {principle} exactly once",
@@ -76,6 +87,20 @@ def test_what_means_nothing_is_refused(judge, told) -> None:
         judge_option(json.dumps(judge))
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"url": "https://someone:hunter2@x/v1"}, "url"),
+        ({"key_variable": "sk-hunter2"}, "key_variable"),
+    ],
+)
+def test_what_may_be_a_secret_is_refused_and_not_shown(change, field) -> None:
+    with pytest.raises(UserError) as caught:
+        judge_option(json.dumps({**CHAT, **change}))
+    assert field in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_configuration_refuses_it_too() -> None:

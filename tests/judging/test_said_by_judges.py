@@ -1,9 +1,14 @@
 """What judges of this world say instead of a letter, through the whole program."""
 
 import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 from tests.judging.service import Service, says
+from tests.loopback import Answer, Loopback
+from tests.steps.step_programs import ROOT
 
 THING = re.compile(r"thing (\d+)\?")
 KIND = re.compile(r"\(([AB])\) Kind")
@@ -105,3 +110,98 @@ def test_votes_are_read_whatever_is_introduced_before(judge, asked, orders) -> N
         rows = step.rows(*asked(**chat(service, pairwise={}, orders=orders)))
     assert len(rows) == len(VOTES)
     assert all(row["p_a"] == row["a"].startswith("Kind") for row in rows)
+
+
+def best_and_worst(body: dict, _: int = 0) -> dict:
+    return says(filled('{"best": "K", "worst": "O"}', body))
+
+
+def error_of(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 2, done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    return line
+
+
+def run_command(message: str) -> subprocess.CompletedProcess:
+    """Run the command that a message names, where the message stands."""
+    _, *command = shlex.split(re.search(r"`python (.*?)`", message)[0].strip("`"))
+    return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("pairwise", [None, {}])
+def test_a_judge_that_cannot_be_read_is_told_after_a_dozen_answers(judge, asked, pairwise) -> None:
+    """Then its answers are asked afresh by the command that the message names."""
+    broken = True
+
+    def reply(body: dict, _: int) -> dict:
+        if broken:
+            return says("I like the \x1b[31mkinder one.")
+        return says(filled("(K)", body)) if pairwise == {} else best_and_worst(body)
+
+    with Service(reply) as service:
+        step = judge(things(40))
+        options = asked(**chat(service, pairwise=pairwise))
+        line = error_of(step.run(*options))
+        assert len(service.bodies) == 12
+        assert "none of the first 12 answers can be read" in line
+        assert "(A) or (B) alone" in line if pairwise == {} else '"best"' in line
+        assert "kinder one" in line and "\x1b" not in line
+        assert f"{service.url}/v1" in line
+        error_of(step.run(*options))
+        assert len(service.bodies) == 13  # one, to see whether it is mended
+        forgotten = run_command(line)
+        assert forgotten.returncode == 0 and "13 answers gone" in forgotten.stdout
+        broken = False
+        rows = step.rows(*options)
+    assert len(rows) == 40
+    assert len(service.bodies) == 13 + 40
+
+
+def test_a_mended_judge_goes_on_without_any_command(judge, asked) -> None:
+    """What was answered before stays unread, until it is forgotten."""
+    broken = True
+    with Service(lambda body, _: says("Hm.") if broken else best_and_worst(body)) as service:
+        step = judge(things(30))
+        error_of(step.run(*asked(**chat(service))))
+        broken = False
+        rows = step.rows(*asked(**chat(service)))
+    assert len(service.bodies) == 30
+    assert len(rows) == 18
+    assert step.report["failed"] == {"the judge's answer cannot be read": 12}
+
+
+def test_few_records_name_the_form_and_the_command_too(judge, asked) -> None:
+    with Service(lambda body, _: says("Hm.")) as service:
+        line = error_of(judge(things(3)).run(*asked(**chat(service))))
+    assert "3 of 3 records failed" in line and '{"best": "<letter>"' in line
+    assert "3 answers gone" in run_command(line).stdout
+
+
+def test_what_all_went_into_reasoning_is_told_at_once_with_its_setting(judge, asked) -> None:
+    thought = ended(None, "length", reasoning_content="Let me think about both of them.")
+    with Service(lambda body, _: thought) as service:
+        line = error_of(judge(things(30)).run(*asked(**chat(service))))
+    assert len(service.bodies) == 12
+    assert "all of client.max_tokens went into the judge's reasoning: 12" in line
+
+
+def test_a_service_that_asks_for_a_key_is_told_by_the_setting(judge, asked) -> None:
+    with Loopback(lambda call: Answer({"error": "no key"}, 401)) as service:
+        line = error_of(judge(things(6)).run(*asked(**chat(service))))
+    assert len(service.calls) == 1
+    assert f"{service.url}/v1/chat/completions" in line
+    assert "it asks for one; set key_variable" in line
+
+
+def test_a_service_without_a_system_role_judges_and_the_manifest_says_how(judge, asked) -> None:
+    def reply(call) -> Answer:
+        if call.body["messages"][0]["role"] == "system":
+            return Answer({"error": {"message": "roles must alternate"}}, 400)
+        return Answer(best_and_worst(call.body))
+
+    with Loopback(reply) as service:
+        step = judge(things(6))
+        rows = step.rows(*asked(**chat(service)))
+    assert len(rows) == 6 and len(service.calls) == 7
+    assert step.ledger["notes"]["sent_as"] == ["the system text in the user's turn"]
+    assert step.report["sent_as"] == step.ledger["notes"]["sent_as"]

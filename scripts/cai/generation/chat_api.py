@@ -6,25 +6,32 @@ wherever a server might send it back, it is blotted out before anything looks at
 
 import json
 import os
+import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from pydantic import Field
+from pydantic import Field, JsonValue, field_validator
 from requests.auth import AuthBase
 
 from cai.digests import canonical_json, digest
-from cai.errors import fail_if
+from cai.errors import UserError, fail_if
 from cai.fields import Section
-from cai.generation import checks
-from cai.generation.choices import probability_of_a
+from cai.generation import chat_answer
+from cai.generation.chat_form import Form, learned
+from cai.generation.checks import Unfit
+from cai.generation.final_words import Unreadable
+from cai.generation.forget import forgetting
 from cai.generation.http import (
-    SHOWN,
+    LOOK,
     Flow,
+    Garbled,
     OutOfService,
     Refused,
     Transient,
@@ -33,16 +40,24 @@ from cai.generation.http import (
     in_flight,
     persist,
 )
-from cai.generation.journal import Journal
+from cai.generation.journal import UNREADABLE, Journal
 from cai.generation.proof import HELLO, Proof
 from cai.generation.protocol import Failed
 from cai.generation.serving import ServerFailed
 from cai.generation.session import open_session
 from cai.generation.usage import Usage
 from cai.progress import Progress
+from cai.shown import one_line
 from cai.templates import Message
 
 GIVE_UP_AFTER = 24  # failures in a row: the service is at fault, not the conversations
+GARBLED_TRIES = 3  # a service that sends nonsense so often sends it again
+UNREADABLE_TRIES = 12  # answers of which none can be read: the judge or the question is at fault
+RESERVED = ("model", "messages", "stream", "n", "logprobs", "top_logprobs")
+ASKS_FOR_A_KEY = (
+    "requests without a key: it asks for one; set key_variable "
+    "(preferences.judges.chat.key_variable) to the environment variable that holds it"
+)
 CHOICE = MappingProxyType(  # what asks for the probabilities of (A) and (B)
     # 5 alternatives of a token: all services that give any give as many
     {"max_tokens": 16, "temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": 5}
@@ -50,16 +65,52 @@ CHOICE = MappingProxyType(  # what asks for the probabilities of (A) and (B)
 
 
 class ChatSettings(Section):
-    """How the API is asked. Only ``max_tokens``, ``temperature`` and ``top_p`` change an answer."""
+    """How the API is asked.
+
+    An answer depends on ``max_tokens``, ``temperature``, ``top_p``, ``extra`` and ``leave_out``
+    alone: with another value of these it is asked for anew.
+    """
 
     max_tokens: int = Field(1024, ge=1, description="Most tokens of an answer.")
     temperature: float = Field(0.0, ge=0, le=2, description="0: the most probable answer.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of this probability mass; 1: all.")
+    extra: dict[str, JsonValue] = Field(
+        {},
+        description="Further fields of each request, such as {reasoning_effort: low} or "
+        "{chat_template_kwargs: {enable_thinking: false}}.",
+    )
+    leave_out: list[Literal["max_tokens", "temperature", "top_p"]] = Field(
+        [], description="Fields that are not sent, for models that take none of that name."
+    )
+    length_field: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
+        "auto",
+        description="The field for max_tokens; auto: the other one, too, once a service asks for "
+        "it.",
+    )
+    system: Literal["auto", "turn", "fold"] = Field(
+        "auto",
+        description="Where the system text goes: a turn of its own, or folded into the user's turn "
+        "(models without a system role); auto: folded once a service refuses the turn.",
+    )
     in_flight: int = Field(
         64, ge=1, description="Most requests sent at a time; fewer while the service is overloaded."
     )
     timeout: float = Field(180, gt=0, description="Seconds that an answer may take.")
     retries: int = Field(10, ge=1, description="Attempts before a conversation counts as failed.")
+
+    @field_validator("extra")
+    @classmethod
+    def _further(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        own = sorted({*RESERVED, *cls.model_fields} & set(extra))
+        if own:
+            raise ValueError(f"{own[0]} is not for `extra`: the client sets it")
+        return extra
+
+    @property
+    def form(self) -> Form:
+        """How requests are sent until a service says otherwise."""
+        length = "max_tokens" if self.length_field == "auto" else self.length_field
+        return Form(self.system == "fold", length, frozenset())
 
 
 class ChatRequest(NamedTuple):
@@ -71,12 +122,14 @@ class ChatRequest(NamedTuple):
         sampling: ``max_tokens``, ``temperature``, ``top_p`` in place of the client's settings.
         choice: whether the probabilities of (A) and (B) are wanted; they have a sampling of their
             own.
+        read: makes a verdict of the answer.
     """
 
     messages: Sequence[Message]
     sample: int = 0
     sampling: Mapping[str, Any] = MappingProxyType({})
     choice: bool = False
+    read: Callable[["ChatAnswer"], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,13 +160,16 @@ class ChatClient:
         journal: Journal,
         settings: ChatSettings = ChatSettings(),  # noqa: B008 - frozen
     ) -> None:
-        self._url = url.rstrip("/") + "/chat/completions"
+        self._url = completions_url(url)
         self._model = model
         self._key_variable = key_variable
         self._journal = journal
         self._settings = settings
         self.usage = Usage()
-        self._flow = Flow(settings.in_flight)
+        self._flow = Flow(settings.in_flight, proven=False)
+        self._form, self._learning = settings.form, threading.Lock()
+        self._understood: set[str] = set()  # what was expected and was answered so
+        self._unread: dict[str, str] = {}  # what was expected of the answers that cannot be read
         self._stop = threading.Event()
         self._local = threading.local()
         self._proven: Proof | None = None
@@ -132,41 +188,97 @@ class ChatClient:
         answers = self.ask([ChatRequest(messages) for messages in conversations], what)
         return [answer if isinstance(answer, Failed) else answer.text for answer in answers]
 
-    def ask(self, requests: Sequence[ChatRequest], what: str) -> list[ChatAnswer | Failed]:
+    @property
+    def sent_as(self) -> list[str]:
+        """In which form requests are sent, where it is not the usual one."""
+        return self._form.told()
+
+    @property
+    def remedy(self) -> str:
+        """What a user can do about the answers that could not be read; empty if all could."""
+        if not self._unread:
+            return ""
+        expected = ", or ".join(dict.fromkeys(self._unread.values()))
+        return f"answers are expected in the form {expected}; {forgetting(self._journal.paths)}"
+
+    def ask(self, requests: Sequence[ChatRequest], what: str, expected: str = "") -> list[Any]:
         """As :meth:`answers`, for requests that differ in more than their messages.
 
+        Args:
+            requests: what is asked.
+            what: names the work in the progress line.
+            expected: how answers should look like that the requests read; empty: no matter.
+
+        Returns:
+            For each request what it reads of its answer, :class:`Unreadable` too where there is no
+            answer; a :class:`ChatAnswer` or :class:`Failed` for one that reads nothing.
+
         Raises:
-            UserError: also if probabilities are wanted and the service gives none.
+            UserError: also if probabilities are wanted and the service gives none, or if something
+                is expected and none of the first answers can be read.
         """
         keys = [self._key(request) for request in requests]
-        bodies = {key: self._body(request) for key, request in zip(keys, requests, strict=True)}
+        asked = dict(zip(keys, requests, strict=True))
+        bodies = {key: self._body(request) for key, request in asked.items()}
         left = [key for key in bodies if key not in self._journal]
-        failed: dict[str, Failed] = {}
+        outcomes: dict[str, Any] = {}
         with Progress(len(bodies), what) as progress:
             progress.advance(len(bodies) - len(left), reused=True)
-            for key, answer in self._ask_all(left, bodies):
-                if isinstance(answer, Failed):
-                    failed[key] = answer
-                    self.usage.answered(key, None)
-                    if answer.kept is not None:
-                        self._journal.put(key, answer.kept, self._model, _sampling(bodies[key]))
-                else:
-                    self._journal.put(key, answer, self._model, _sampling(bodies[key]))
-                    self.usage.answered(key, answer.get("tokens"))
+            missing = set(left)
+            for key in (key for key in bodies if key not in missing):
+                outcomes[key] = self._kept(key, asked[key])
+            gate = _Gate(expected, outcomes.values(), expected in self._understood)
+            for key, answer in self._ask_all(left, bodies, gate):
+                outcomes[key] = self._taken(key, answer, asked[key], bodies[key])
+                self._heard(gate, outcomes[key])
                 progress.advance()
-        return [failed.get(key) or self._kept(key) for key in keys]
+        self._heard(gate)
+        self._unread |= {key: expected for key in outcomes if _mark(outcomes[key])}
+        return [outcomes[key] for key in keys]
 
-    def _kept(self, key: str) -> ChatAnswer | Failed:
+    def _taken(
+        self, key: str, answer: dict[str, Any] | Failed, request: ChatRequest, body: dict[str, Any]
+    ) -> Any:
+        """Keep a new answer, and read it."""
+        value = answer.kept if isinstance(answer, Failed) else answer
+        self.usage.answered(key, None if isinstance(answer, Failed) else answer.get("tokens"))
+        outcome = _outcome(answer if isinstance(answer, Failed) else _answer(answer), request)
+        if value is not None:
+            mark = _mark(outcome)
+            self._journal.put(key, {**value, **mark}, self._model, _sampling(body))
+        return outcome
+
+    def _kept(self, key: str, request: ChatRequest) -> Any:
         """The answer that the journal holds: a text alone if it was written by an older version."""
         value = self._journal.get(key)
         if isinstance(value, str):
             value = {"text": value}
         self.usage.answered(key, value.get("tokens"), reused=True)
-        refused = Failed.kept_as(value)
-        return refused or ChatAnswer(value["text"], value.get("finish", "stop"), value.get("p_a"))
+        outcome = _outcome(_answer(value), request)
+        mark = _mark(outcome)
+        if request.read and mark.get(UNREADABLE) != value.get(UNREADABLE):
+            plain = {name: item for name, item in value.items() if name != UNREADABLE}
+            self._journal.correct(key, plain | mark)
+        return outcome
+
+    def _heard(self, gate: "_Gate", *outcomes: Any) -> None:
+        """Open the gate, or end the job where the first answers cannot be read."""
+        for outcome in outcomes:
+            gate.hear(outcome)
+        if gate.is_open:
+            self._understood.add(gate.expected)
+        if not gate.is_shut(at_end=not outcomes):
+            return
+        told = ", ".join(f"{reason}: {count}" for reason, count in gate.unread.most_common())
+        said = f", found for example {one_line(gate.example)!r}" if gate.example else ""
+        raise UserError(
+            f"{address_of(self._url)}: none of the first {gate.unread.total()} answers can be read "
+            f"({told}); expected is {gate.expected}{said}; what was answered is kept; "
+            + forgetting(self._journal.paths)
+        )
 
     def _ask_all(
-        self, keys: list[str], bodies: dict[str, dict]
+        self, keys: list[str], bodies: dict[str, dict], gate: "_Gate"
     ) -> Iterator[tuple[str, dict[str, Any] | Failed]]:
         """Yield ``(key, answer)`` as they come; give up when nothing succeeds any more."""
         if not keys:
@@ -176,6 +288,7 @@ class ChatClient:
         failures = 0
 
         def ask(key: str) -> dict[str, Any] | Failed:
+            gate.enter(self._stop)
             return self._ask(bodies[key], secret)
 
         for key, answer in in_flight(ask, keys, self._settings.in_flight, self._stop):
@@ -189,14 +302,16 @@ class ChatClient:
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         settings = self._settings
-        return {
+        body = {
             "model": self._model,
             "messages": list(request.messages),
             "max_tokens": settings.max_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             **(CHOICE if request.choice else request.sampling),
+            **settings.extra,
         }
+        return {name: value for name, value in body.items() if name not in settings.leave_out}
 
     def _key(self, request: ChatRequest) -> str:
         known = ["chat", self._url, self._body(request)]
@@ -217,9 +332,11 @@ class ChatClient:
         try:
             send = partial(self._send, body, secret)
             answer = self._proof(secret).answer(_form(body), send, self._stop)
+        except Unfit as error:
+            return Failed(f"the judge's answer is damaged: {error}")
         except OutOfService as error:
             name = self._key_variable
-            key = f"the key in {name}" if name else "requests without a key (key_variable)"
+            key = f"the key in {name}" if name else ASKS_FOR_A_KEY
             raise OutOfService(error.address, error.fault, key) from None
         if isinstance(answer, Refused):
             return Failed.refused(answer.fault)
@@ -228,7 +345,18 @@ class ChatClient:
         return answer
 
     def _send(self, body: dict[str, Any], secret: str | None) -> dict[str, Any]:
-        post = partial(self._post, body, secret)
+        nonsense = 0
+
+        def post() -> dict[str, Any]:
+            nonlocal nonsense
+            try:
+                return self._post(body, secret)
+            except Garbled as error:
+                nonsense += 1
+                if nonsense == GARBLED_TRIES:
+                    raise Unfit(f"{error}") from None
+                raise
+
         return persist(post, self._settings.retries, self._stop, self._flow)
 
     def _proof(self, secret: str | None) -> Proof:
@@ -243,46 +371,48 @@ class ChatClient:
         return self._proven
 
     def _post(self, body: dict[str, Any], secret: str | None) -> dict[str, Any]:
-        """What is kept of the answer: text and finish, or refusal; tokens if told; P(A) if asked.
+        """What is kept of the answer, see :func:`cai.generation.chat_answer.read`.
 
         Raises:
             Transient: no answer, or one that is in no known form.
+            Unfit: an answer with a value that cannot be.
             Refused: the service will not answer this request.
             UserError: probabilities were asked for and the service gives none.
         """
+        form = self._form
         self.usage.sent()
-        text = exchange(
-            self._session(secret),
-            "POST",
-            self._url,
-            timeout=self._settings.timeout,
-            secret=secret,
-            json=body,
-        )
-        answer = checks.decoded(text, address_of(self._url))
         try:
-            return self._read(answer, body) | _tokens(answer)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise Transient(f"unexpected answer {text[:SHOWN]!r}") from None
+            text = exchange(
+                self._session(secret),
+                "POST",
+                self._url,
+                timeout=self._settings.timeout,
+                secret=secret,
+                json=form.body(body),
+            )
+        except (Refused, Transient) as error:
+            if not self._learns(form, body, error):
+                raise
+            return self._post(body, secret)
+        return chat_answer.read(text, address_of(self._url), body)
 
-    def _read(self, answer: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        choice = answer["choices"][0]
-        message, finish = choice["message"], choice.get("finish_reason") or "stop"
-        if message.get("refusal") or finish == "content_filter":
-            return {"refusal": str(message.get("refusal") or finish)}
-        said = message["content"]
-        if not isinstance(said, str) or not said.strip():
-            raise Transient("an empty answer")
-        kept = {"text": said, "finish": str(finish)}
-        if not body.get("logprobs"):
-            return kept
-        tokens = (choice.get("logprobs") or {}).get("content")
-        fail_if(
-            not tokens,
-            f"{self._url}: gives no log-probabilities (logprobs, top_logprobs); count votes "
-            "instead: preferences.judges.chat.pairwise.logprobs: false",
-        )
-        return kept | {"p_a": probability_of_a(tokens, str(finish))}
+    def _learns(self, form: Form, body: dict[str, Any], error: Refused | Transient) -> bool:
+        """Whether a refusal says in which other form the request is taken: then that is tried."""
+        settings = self._settings
+        fixed = {
+            *(["system"] if settings.system != "auto" else []),
+            *(["length"] if settings.length_field != "auto" else []),
+        }
+        with self._learning:
+            if self._form != form:  # another thread has learned meanwhile
+                return True
+            other = learned(form, body, error.fault, fixed)
+            if other is None:
+                return False
+            self._form = other
+        told = ", ".join(sorted(set(other.told()) - set(form.told())))
+        print(f"{address_of(self._url)}: {error}; trying {told}", file=sys.stderr, flush=True)
+        return True
 
     def _session(self, secret: str | None) -> requests.Session:
         """This thread's connection, kept open between requests."""
@@ -292,10 +422,80 @@ class ChatClient:
         return self._local.session
 
 
-def _tokens(answer: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of tokens of prompt and answer, if the service tells them."""
-    counts = checks.tokens_of(answer.get("usage"))
-    return {"tokens": counts} if counts else {}
+class _Gate:
+    """Lets few requests through until an answer can be read; counts those that cannot be.
+
+    Args:
+        expected: how answers should look like; empty: everything is let through.
+        known: what was read of the journal's answers.
+        is_open: whether an answer of this kind was read before.
+    """
+
+    def __init__(self, expected: str, known: Iterable[Any], is_open: bool) -> None:
+        self.expected = expected
+        self.is_open = is_open or not expected
+        self.unread: Counter[str] = Counter()
+        self.example = ""
+        self._entered = self._new = 0
+        self._most = UNREADABLE_TRIES
+        self._changed = threading.Condition()
+        for outcome in known:
+            self.hear(outcome)
+        self._most = max(UNREADABLE_TRIES - self.unread.total(), 1)
+        self._entered = self._new = 0
+
+    def enter(self, stop: threading.Event) -> None:
+        """Wait until a request may be sent."""
+        with self._changed:
+            while not self.is_open and self._entered >= self._most and not stop.is_set():
+                self._changed.wait(LOOK)
+            self._entered += 1
+
+    def hear(self, outcome: Any) -> None:
+        """Learn from what was read."""
+        with self._changed:
+            if not isinstance(outcome, Unreadable):
+                self.is_open = True
+            elif outcome.answer is None:  # there was no answer
+                self._entered -= 1
+            else:
+                self._new += 1
+                self.unread[outcome.reason] += 1
+                self.example = self.example or outcome.answer
+            self._changed.notify_all()
+
+    def is_shut(self, *, at_end: bool) -> bool:
+        """Whether enough was asked to know that nothing can be read."""
+        if self.is_open:
+            return False
+        return self.unread.total() >= UNREADABLE_TRIES and (at_end or self._new >= self._most)
+
+
+def completions_url(url: str) -> str:
+    """Where a service of this base address takes conversations; a query stays at its end."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    if not path.endswith("/chat/completions"):
+        path += "/chat/completions"
+    return urlunsplit(parts._replace(path=path))
+
+
+def _answer(value: Mapping[str, Any]) -> ChatAnswer | Failed:
+    refused = Failed.kept_as(value)
+    return refused or ChatAnswer(value["text"], value.get("finish", "stop"), value.get("p_a"))
+
+
+def _outcome(answer: ChatAnswer | Failed, request: ChatRequest) -> Any:
+    """What a request reads of its answer."""
+    if request.read is None:
+        return answer
+    return Unreadable(answer.reason, None) if isinstance(answer, Failed) else request.read(answer)
+
+
+def _mark(outcome: Any) -> dict[str, str]:
+    """What the journal notes of an answer that cannot be read."""
+    no_verdict = isinstance(outcome, Unreadable) and outcome.answer is not None
+    return {UNREADABLE: outcome.reason} if no_verdict else {}
 
 
 def _form(body: Mapping[str, Any]) -> str:

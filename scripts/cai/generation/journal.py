@@ -30,6 +30,7 @@ from cai.records import atomic
 
 FINISHED = "finished"  # the key whose value is the day of the last run that came to its end
 REFUSAL = "refusal"  # the key, in a value, of why a service does not answer a prompt
+UNREADABLE = "unreadable"  # the key, in a value, of why a judge's answer cannot be read
 FILES = 1 << 16  # a place in the index is offset * FILES + the number of the file
 OWN = 0  # the number of the file that is written to
 STAMPED_AT_ONCE = 1000  # entries
@@ -196,6 +197,17 @@ class Journal:
         """Append the values of a finished batch, JSON-serialisable, and hand them to the disk."""
         self._append([Line(key, v, self._today, model, sampling) for key, v in values.items()])
         self.added += len(values)
+
+    def correct(self, key: str, value: Any) -> None:
+        """Put another value in place of a key's, which is no new answer."""
+        line = self._line(key)
+        self._append([line._replace(value=value, day=self._today)])
+        self._to_stamp.discard(key)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were named: its own, and one of each other run."""
+        return [*([self.path] if self.path else []), *self._others]
 
     def close(self) -> None:
         """Close the files and give the lock back, as a run that did not finish."""

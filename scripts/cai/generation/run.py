@@ -215,4 +215,5 @@ def _failures(ledger: Ledger, options: argparse.Namespace) -> str:
         f"{options.input}: {bad} of {ledger.seen} records failed, most of them ({count}) with: "
         f"{reason}{example}; accepted is a share of {options.max_bad_share:g} (--max-bad-share); "
         f"all of them are in {ledger_path(options.output)}"
+        + (f"; {ledger.remedy}" if ledger.remedy else "")
     )

@@ -13,14 +13,25 @@ What may go, and what never does:
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cai.errors import UserError, fail_if
-from cai.generation.journal import FINISHED, Line, lines, open_alone, parse, stage_of, today
+from cai.generation.journal import (
+    FINISHED,
+    REFUSAL,
+    UNREADABLE,
+    Line,
+    family,
+    lines,
+    open_alone,
+    parse,
+    stage_of,
+    today,
+)
 from cai.records import atomic
 
 KEY = re.compile("[0-9a-f]{64}")
@@ -28,12 +39,17 @@ DAY = re.compile("([0-9]{4}-[0-9]{2}-[0-9]{2})?")
 
 
 class Entry(NamedTuple):
-    """The line that counts for a key in one file, without its value."""
+    """The line that counts for a key in one file, without its value.
+
+    Attributes:
+        use: why its answer is of none: ``unreadable``, ``refusal``; empty if it is.
+    """
 
     offset: int
     day: str
     model: str
     sampling: str
+    use: str = ""
 
 
 class Contents:
@@ -92,12 +108,13 @@ class Contents:
             self.problems.append(f"{self.path}:{number}: {wrong}")
         if line.key in self.entries:
             self.superseded += 1
-            if _line_at(self.path, self.entries[line.key].offset).value != line.value:
+            before = _line_at(self.path, self.entries[line.key].offset)
+            if _answer(before.value) != _answer(line.value):
                 self.problems.append(f"{self.path}:{number}: another answer under the same key")
         day, model, sampling = map(
             sys.intern, (line.day or self._no_later_than, line.model, line.sampling)
         )
-        self.entries[line.key] = Entry(offset, day, model, sampling)
+        self.entries[line.key] = Entry(offset, day, model, sampling, _use(line.value))
 
 
 class Pruned(NamedTuple):
@@ -146,6 +163,15 @@ def prune(paths: Sequence[Path], older_than: int | None, *, dry_run: bool = Fals
     before = ""
     if older_than is not None:
         before = (date.fromisoformat(today()) - timedelta(days=older_than)).isoformat()
+    with _alone(paths, dry_run) as files:
+        in_use = {key for contents in files for key in contents.in_use()}
+        done = [_pruned(c, in_use, before, dry_run) for c in files]
+    return Pruned(*map(sum, zip(Pruned(), *done, strict=True)))
+
+
+@contextmanager
+def _alone(paths: Sequence[Path], dry_run: bool) -> Iterator[list[Contents]]:
+    """The journals of a stage, while no job can write to them."""
     with ExitStack() as held:
         for path in paths:
             stream, locked = open_alone(path)
@@ -154,10 +180,7 @@ def prune(paths: Sequence[Path], older_than: int | None, *, dry_run: bool = Fals
                 not locked and not dry_run,
                 f"{path}: left as it is: without locks it cannot be known whether a job writes it",
             )
-        files = [Contents(path) for path in paths]
-        in_use = {key for contents in files for key in contents.in_use()}
-        done = [_pruned(c, in_use, before, dry_run) for c in files]
-    return Pruned(*map(sum, zip(Pruned(), *done, strict=True)))
+        yield [Contents(path) for path in paths]
 
 
 def _pruned(contents: Contents, in_use: set[str], before: str, dry_run: bool) -> Pruned:
@@ -195,6 +218,67 @@ def _encoded(contents: Contents, kept: Sequence[Entry]) -> Iterator[bytes]:
             yield parse(stream.readline())._replace(day=entry.day).encode()
     if kept and contents.finished:
         yield Line(FINISHED, contents.finished, contents.finished).encode()
+
+
+def forget(paths: Sequence[Path], uses: Collection[str], *, dry_run: bool = False) -> int:
+    """Throw away the answers of a stage that are of no use, so that they are asked again.
+
+    Args:
+        paths: all journals of the stage.
+        uses: which of them, see :class:`Entry`.
+        dry_run: only count.
+
+    Returns:
+        How many answers.
+
+    Raises:
+        UserError: a job is writing, or the file system cannot tell; nothing was changed.
+    """
+    with _alone(paths, dry_run) as files:
+        gone = {key for c in files for key, entry in c.entries.items() if entry.use in uses}
+        for contents in files:
+            kept = [entry for key, entry in contents.entries.items() if key not in gone]
+            if len(kept) < len(contents.entries):
+                _rewrite(contents, kept, dry_run)
+    return len(gone)
+
+
+def of_no_use(paths: Sequence[Path], use: str) -> int:
+    """How many answers of a stage are of no use, see :class:`Entry`."""
+    files = [Contents(path) for path in paths]
+    return len({key for c in files for key, entry in c.entries.items() if entry.use == use})
+
+
+def stages_of(places: Sequence[Path]) -> dict[str, list[Path]]:
+    """The journals of each stage in folders, and of the stages that single journals belong to.
+
+    Raises:
+        UserError: there is no such folder or file.
+    """
+    found: dict[str, list[Path]] = {}
+    for place in places:
+        if place.is_dir():
+            found |= {str(place / stage): paths for stage, paths in journals(place).items()}
+            continue
+        paths = [path for path in family(place) if path.is_file()]
+        fail_if(not paths, f"{place}: no such journal")
+        found[str(place.parent / stage_of(place))] = paths
+    return found
+
+
+def _use(value: Any) -> str:
+    if not isinstance(value, dict):
+        return ""
+    return next((use for use in (UNREADABLE, REFUSAL) if use in value), "")
+
+
+def _answer(value: Any) -> Any:
+    """A value without what was noted of it later; texts alone are of an older form."""
+    if isinstance(value, str):
+        return {"text": value}
+    if not isinstance(value, dict):
+        return value
+    return {name: item for name, item in value.items() if name != UNREADABLE}
 
 
 def _line_at(path: Path, offset: int) -> Line:

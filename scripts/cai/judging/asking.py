@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
-from cai.generation.chat_api import ChatAnswer, ChatClient, ChatRequest
+from cai.generation.chat_api import CHOICE, ChatAnswer, ChatClient, ChatRequest
 from cai.generation.chat_model import ChatModel, derived_seed
 from cai.generation.choices import probability, vote
 from cai.generation.client import Completion, Failed
-from cai.generation.final_words import UNENDED, Unreadable, final_words
+from cai.generation.final_words import ONLY_REASONING, UNENDED, Unreadable, final_words
 from cai.judging.pairwise import Conversation
 from cai.judging.settings import LogprobJudge, PairwiseChat, Reasoning
 from cai.sampling import Sampling
 
-NO_REASONING = "the judge gave no reasoning"
+EXPECTED = "(A) or (B) alone, or a line such as 'Answer: (A)'"
+EXPECTED_REASONING = "reasoning that ends by itself, within reasoning.max_tokens"
+UNENDED_CHOICE = f"the judge's answer did not end within {CHOICE['max_tokens']} tokens"
 UNENDED_REASONING = "the judge's reasoning did not end (reasoning.max_tokens)"
 
 
@@ -57,9 +59,9 @@ class ChatAsker:
     ) -> list[str | Unreadable]:
         """See :class:`cai.judging.pairwise.Asker`."""
         sampling = settings.model_dump(include={"max_tokens", "temperature", "top_p"})
-        requests = [ChatRequest(asked, sample, sampling) for asked in conversations]
+        requests = [ChatRequest(x, sample, sampling, read=_reasoning) for x in conversations]
         what = _what("reasoning", sample, self._settings.samples)
-        return [_reasoning(x) for x in self._client.ask(requests, what)]
+        return self._client.ask(requests, what, EXPECTED_REASONING)
 
     def choose(
         self, conversations: Sequence[Conversation], sample: int
@@ -67,17 +69,20 @@ class ChatAsker:
         """See :class:`cai.judging.pairwise.Asker`."""
         what = _what("judge", sample, self._settings.samples)
         if self._settings.logprobs:
-            requests = [ChatRequest(asked, choice=True) for asked in conversations]
+            requests = [ChatRequest(x, choice=True, read=_probability) for x in conversations]
         else:
-            requests = [ChatRequest(asked, sample) for asked in conversations]
-        return [self._read(answer) for answer in self._client.ask(requests, what)]
+            requests = [ChatRequest(x, sample, read=_vote) for x in conversations]
+        return self._client.ask(requests, what, EXPECTED)
 
-    def _read(self, answer: ChatAnswer | Failed) -> float | Unreadable:
-        if isinstance(answer, Failed):
-            return Unreadable(answer.reason, None)
-        if self._settings.logprobs:
-            return probability(answer.text, answer.finish, answer.p_a)
-        return vote(answer.text, answer.finish)
+
+def _probability(answer: ChatAnswer) -> float | Unreadable:
+    found = probability(answer.text, answer.finish, answer.p_a)
+    cut = isinstance(found, Unreadable) and found.reason in (UNENDED, ONLY_REASONING)
+    return found._replace(reason=UNENDED_CHOICE) if cut else found
+
+
+def _vote(answer: ChatAnswer) -> float | Unreadable:
+    return vote(answer.text, answer.finish)
 
 
 def _reasoning(reply: Completion | ChatAnswer | Failed) -> str | Unreadable:
@@ -86,7 +91,7 @@ def _reasoning(reply: Completion | ChatAnswer | Failed) -> str | Unreadable:
         return Unreadable(reply.reason, None)
     words = final_words(reply.text, reply.finish)
     if isinstance(words, Unreadable):
-        cut = words.reason == UNENDED
+        cut = words.reason in (UNENDED, ONLY_REASONING)
         return words._replace(reason=UNENDED_REASONING) if cut else words
     begin = len(words) - len(words.lstrip())
     return reply.text[begin:].strip()

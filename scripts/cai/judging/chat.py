@@ -5,13 +5,13 @@ never guessed at: a comparison whose answer cannot be read is dropped, and the a
 """
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import fmean
 from typing import NamedTuple
 
 from cai.errors import fail_if
 from cai.generation.chat_api import ChatAnswer, ChatClient, ChatRequest
 from cai.generation.choices import best_and_worst
-from cai.generation.client import Failed
 from cai.generation.final_words import Unreadable
 from cai.judging.pairs import Comparison, candidate_texts, shuffled
 from cai.judging.pairwise import count_answers, numbered
@@ -19,6 +19,7 @@ from cai.judging.settings import ChatJudge
 from cai.records import Ledger, Record
 from cai.templates import Message
 
+EXPECTED = '{"best": "<letter>", "worst": "<letter>"} with letters of the answers shown'
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 INSTRUCTIONS = """\
@@ -66,8 +67,12 @@ def judge_by_chat(
         for record, shown in zip(records, orders, strict=True)
         for order in shown
     ]
-    answers = iter(client.ask([ChatRequest(asked) for asked in conversations], "judge"))
-    read = [[read_choice(next(answers), order) for order in shown] for shown in orders]
+    reads = [partial(read_choice, order=order) for shown in orders for order in shown]
+    requests = [
+        ChatRequest(asked, read=read) for asked, read in zip(conversations, reads, strict=True)
+    ]
+    answers = iter(client.ask(requests, "judge", EXPECTED))
+    read = [[next(answers) for _ in shown] for shown in orders]
     ledger.notes["answers"] = count_answers(choice for choices in read for choice in choices)
     rows = []
     for record, shown, choices in zip(records, orders, read, strict=True):
@@ -95,13 +100,11 @@ def _conversation(system: str, prompt: str, order: Sequence[str]) -> list[Messag
     ]
 
 
-def read_choice(answer: ChatAnswer | Failed, order: Sequence[str]) -> Choice | Unreadable:
+def read_choice(answer: ChatAnswer, order: Sequence[str]) -> Choice | Unreadable:
     """Read the letters of the best and the worst from a judge's answer to an order of candidates.
 
     See :func:`cai.generation.choices.best_and_worst`.
     """
-    if isinstance(answer, Failed):
-        return Unreadable(answer.reason, None)
     named = best_and_worst(answer.text, answer.finish, LETTERS[: len(order)])
     if isinstance(named, Unreadable):
         return named

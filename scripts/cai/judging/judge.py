@@ -59,6 +59,9 @@ def judge(
         with run.service(settings, options) as client:
             rows = _by_chat(settings, records, principles, options.seed, client, ledger)
             ledger.notes["usage"] = client.usage.as_dict()
+            if client.sent_as:
+                ledger.notes["sent_as"] = client.sent_as
+            ledger.remedy = client.remedy
             return rows
     return judge_randomly(settings, records, options.seed, ledger)
 

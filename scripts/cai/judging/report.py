@@ -32,7 +32,8 @@ def judge_report(
         the same answer (for judges asked by several); ``principles``: each one's comparisons,
         confidence and agreement with the others;
         ``answers`` asked of the judge, and those that failed, by reason; ``usage``, see
-        :class:`cai.generation.usage.Usage`; ``temperature``, see :func:`by_temperature`.
+        :class:`cai.generation.usage.Usage`; ``sent_as``, in which form the service took the
+        requests, where not in the usual one; ``temperature``, see :func:`by_temperature`.
     """
     failed = dict(sorted(ledger.dropped.items()))
     in_two = [
@@ -61,6 +62,7 @@ def judge_report(
         "principles": _principles(by_principle),
         "answers": ledger.notes.get("answers"),
         "usage": ledger.notes.get("usage"),
+        "sent_as": ledger.notes.get("sent_as"),
         "temperature": by_temperature(rows, candidates),
     }
 

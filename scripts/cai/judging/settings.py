@@ -10,7 +10,9 @@
 Options that mean nothing together are refused here, before anything is asked.
 """
 
+import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -25,6 +27,7 @@ from cai.errors import UserError
 from cai.fields import Section
 from cai.generation.chat_api import ChatSettings
 
+VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 SLOTS = ("{prompt}", "{a}", "{b}", "{principle}")
 SHOWN = (
     "Here are a request and two answers to it.\n\nRequest: {prompt}\n\n(A) {a}\n\n(B) {b}\n\n"
@@ -151,7 +154,7 @@ class ChatJudge(Section):
     """An OpenAI-compatible chat model that names the best and the worst of a prompt's answers."""
 
     kind: Literal["chat"] = "chat"
-    url: str = Field(description="Base address, up to and with /v1.")
+    url: str = Field(description="Base address, up to and with /v1; a query stays.")
     model: str = Field(description="The model's name there.")
     key_variable: str | None = Field(
         None, description="Environment variable that holds the key; null: no key is sent."
@@ -163,6 +166,35 @@ class ChatJudge(Section):
         "by the whole constitution (the tutorial), {}: these defaults.",
     )
     client: ChatSettings = ChatSettings()
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if "@" in url:  # told below, where it is not shown: it may hold a password
+            return url
+        try:
+            parts = urlsplit(url)
+            fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # of the port, or of an IPv6 address
+            fine = False
+        if not fine or parts.fragment or not (url.isascii() and url.isprintable()) or " " in url:
+            raise ValueError("expected the http(s) address of a service, such as https://host/v1")
+        return url
+
+    @model_validator(mode="after")
+    def _secrets(self) -> "ChatJudge":
+        """Refuse what may be a secret; a message of the whole section does not show the value."""
+        if "@" in self.url:
+            raise ValueError(
+                "url must hold no user name and password (before an @); a key comes from the "
+                "environment variable that key_variable names"
+            )
+        if self.key_variable is not None and not VARIABLE.fullmatch(self.key_variable):
+            raise ValueError(
+                "key_variable must be the name of an environment variable (letters, digits, _) and "
+                "not the key itself; what was found is not shown"
+            )
+        return self
 
     @model_validator(mode="after")
     def _votes_differ(self) -> "ChatJudge":

@@ -102,13 +102,15 @@ class _SilentService(ChatClient):
         super().__init__(*arguments)
         self._tally = tally
 
-    def ask(self, requests: Any, what: str | None) -> list[Any]:
+    def ask(self, requests: Any, what: str | None, expected: str = "") -> list[Any]:
         return super().ask(requests, None)
 
-    def _ask_all(self, keys: list[str], bodies: dict[str, dict]) -> Iterator[tuple[str, Any]]:
+    def _ask_all(
+        self, keys: list[str], bodies: dict[str, dict], gate: object
+    ) -> Iterator[tuple[str, Any]]:
         for key in keys:
             body = bodies[key]
-            self._tally.add(json.dumps(body["messages"]), body["max_tokens"])
+            self._tally.add(json.dumps(body["messages"]), body.get("max_tokens", 0))
             yield key, {"text": PLACEHOLDER.format(key), "finish": "stop", "p_a": 0.5}
 
 
@@ -145,6 +147,9 @@ class _Notes(Journal):
     def put_all(self, values: Mapping[str, Any], model: str = "", sampling: str = "") -> None:
         """Keep placeholders."""
         self._placeholders.update(values)
+
+    def correct(self, key: str, value: Any) -> None:
+        """Nothing: a plan leaves no trace."""
 
 
 _Silent = _SilentClient | _SilentService | _SilentRewards
