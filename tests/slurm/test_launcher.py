@@ -159,3 +159,21 @@ with Program(command, folder / "log"):
     steps = "squeue --noheader --steps --jobs $SLURM_JOB_ID --format %i | grep -E '[.][0-9]+$'"
     said = run("-N2 --ntasks-per-node=1", f"{python(code)}\n{steps} || echo no step is left")
     assert said == "no step is left\n"
+
+
+SERVE = """
+import sys
+from cai.generation.serving import Served
+from cai.launch import Launch, Launcher
+from cai.ports import owner
+server = [sys.executable, "-m", "http.server", "FREE_PORT", "--bind", "127.0.0.1"]
+launcher = Launcher(Launch(launcher="srun", one_task=True))
+with Served(server, None, sys.argv[1], launcher=launcher) as served:
+    port = int(served.url.rpartition(":")[2])
+    print(owner(port, served._program), served._program.argv[0])
+"""
+
+
+def test_a_server_that_slurm_starts_is_known_as_ours(run: Run, tmp_path):
+    """It is no descendant of the program that asks it, but it has its mark."""
+    assert run("-N1", f"{python(SERVE)} {tmp_path}/log") == "ours srun\n"
