@@ -21,6 +21,7 @@ from cai.generation.journal import Journal
 from cai.generation.openai_protocol import OpenAiProtocol
 from cai.generation.serving import Served, ServerFailed
 from cai.generation.settings import ClientSettings, Serving
+from cai.plan.rehearsal import _SilentClient, _Tally
 from cai.sampling import Sampling
 from cai.tokens import Tokenizer
 
@@ -222,6 +223,18 @@ def test_a_refused_prompt_is_not_asked_again(loopback, tmp_path, make):
         assert answers == [expected if number % 10 == 7 else OK for number in range(40)]
         assert not again or not server.calls
         server.calls.clear()
+
+
+def test_a_plan_counts_a_refused_prompt_as_known(loopback):
+    """It will not be asked, and it costs nothing."""
+    server = loopback(lambda call: FILTERED if "7" in str(prompts(call)) else well(call))
+    journal = Journal(None)
+    openai(server.url, journal).complete(requests(10), "x")
+    planned = _SilentClient(_Tally(), journal, "model", ClientSettings())
+    answers = planned.complete(requests(12), "x")
+    assert sum(isinstance(answer, Failed) for answer in answers) == 1
+    counts = planned.usage.as_dict()
+    assert (counts["questions"], counts["reused"]) == (12, 10)
 
 
 @BOTH

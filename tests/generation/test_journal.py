@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.errors import UserError
-from cai.generation.journal import FINISHED, Journal, parse, siblings, stage_of
+from cai.generation.journal import FINISHED, Journal, is_refusal, parse, siblings, stage_of
+from cai.generation.upkeep import prune
 from cai.records import in_shard
 
 VALUES = st.one_of(
@@ -429,3 +430,77 @@ def test_ones_own_answer_counts_before_another_runs(tmp_path):
             journal.put("key", value)
     with Journal(own, base) as journal:
         assert journal.get("key") == "own"
+
+
+# ---------------------------------------------------------------- a network's file system
+
+
+class Stale:
+    """A file that another node has replaced: a network's file system takes it away while open."""
+
+    def __init__(self, stream) -> None:
+        self._stream = stream
+        self.name = stream.name
+
+    def _gone(self, *_: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    seek = readline = write = _gone
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
+def filled(folder: Path) -> list[str]:
+    """Journals of three shards, each with answers of its own, and old ones of no use."""
+    keys = []
+    for shard in range(3):
+        with Journal(folder / f"stage-{shard}.jsonl") as journal:
+            for key in (f"{shard} a", f"{shard} b"):
+                journal.put_all({key: "old"})
+                journal.put_all({key: f"value of {key}"})
+                keys.append(key)
+    return keys
+
+
+@pytest.mark.parametrize("reading", [False, True])
+def test_a_sibling_that_another_node_replaces_is_opened_anew(tmp_path, reading):
+    keys = filled(tmp_path)
+    paths = [tmp_path / f"stage-{shard}.jsonl" for shard in range(3)]
+    journal = Journal.reading(paths[0]) if reading else Journal(paths[0])
+    with journal:
+        journal.put("new", "mine")
+        prune(paths[1:], None)  # as another node does, whose locks this file system does not know
+        journal._readers = [journal._readers[0], *map(Stale, journal._readers[1:])]
+        assert {key: journal.get(key) for key in keys} == {key: f"value of {key}" for key in keys}
+        assert journal.get("new") == "mine"
+
+
+def test_an_own_file_that_was_replaced_is_written_to_anew(tmp_path):
+    keys = filled(tmp_path)
+    path = tmp_path / "stage-0.jsonl"
+    with Journal(path) as journal:
+        journal._writer = Stale(journal._writer)
+        journal.put("new", "mine")
+        assert journal.get("new") == "mine"
+    with Journal(path) as journal:
+        assert journal.get("new") == "mine"
+        assert all(key in journal for key in keys)
+
+
+def test_a_file_that_is_always_taken_away_is_told_in_one_line(tmp_path):
+    filled(tmp_path)
+    with Journal(tmp_path / "stage-0.jsonl") as journal:
+        journal._reopen = lambda: None
+        journal._readers = list(map(Stale, journal._readers))
+        with pytest.raises(UserError, match="Stale file handle"):
+            journal.get("1 a")
+        del journal._reopen
+
+
+def test_a_refusal_is_an_entry_like_others(tmp_path):
+    with Journal(tmp_path / "j") as journal:
+        journal.put("key", {"refusal": "content_filter", "said": "HTTP 400"})
+        journal.put("other", {"text": "hi", "finish": "stop"})
+    with Journal(tmp_path / "j") as journal:
+        assert is_refusal(journal.get("key")) and not is_refusal(journal.get("other"))

@@ -17,13 +17,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 from cai.errors import UserError
 from cai.records import atomic
@@ -34,6 +35,9 @@ UNREADABLE = "unreadable"  # the key, in a value, of why a judge's answer cannot
 FILES = 1 << 16  # a place in the index is offset * FILES + the number of the file
 OWN = 0  # the number of the file that is written to
 STAMPED_AT_ONCE = 1000  # entries
+STALE_TRIES = 5  # to read a file that other nodes replace
+
+Result = TypeVar("Result")
 
 
 class Line(NamedTuple):
@@ -137,6 +141,7 @@ class Journal:
         self._open_files = ExitStack()
         self._places: dict[str, int] = {}
         self._readers: list[IO[bytes]] = []
+        self._indexed: list[Path] = []  # of the readers after the first
         self._to_stamp: set[str] = set()  # used, but not in this file under this day
         self.added = 0
         if self.path is None:
@@ -158,7 +163,7 @@ class Journal:
         """
         journal = cls(None)
         for each in chain.from_iterable(map(family, paths)):
-            journal._index_sibling(each)
+            fresh(partial(journal._index_sibling, each))
         return journal
 
     def __enter__(self) -> "Journal":
@@ -218,14 +223,14 @@ class Journal:
         self._writer, locked = open_alone(path)
         self._open_files.enter_context(self._writer)
         reader = self._open_files.enter_context(open(path, "rb"))
-        self._readers = [reader]
+        self._readers, self._indexed = [reader], []
         superseded = self._index_own(path, reader)
         if locked and superseded > reader.tell() / 2:
             self._rewrite(path)
             return
         read_only = [*siblings(path), *chain.from_iterable(map(family, self._others))]
         for sibling in read_only:
-            self._index_sibling(sibling)
+            fresh(partial(self._index_sibling, sibling))
 
     def _index_own(self, path: Path, reader: IO[bytes]) -> int:
         """Index the file, cut off what a kill has torn; returns the bytes of superseded lines."""
@@ -250,18 +255,21 @@ class Journal:
 
     def _index_sibling(self, path: Path) -> None:
         """Index what the file has and this one has not; what cannot be read counts as missing."""
+        places: dict[str, int] = {}
+        unreadable = 0
         try:
-            reader = open(path, "rb")
+            reader = self._open_files.enter_context(open(path, "rb"))
+            for offset, raw in lines(reader):
+                line = parse(raw)
+                if line is not None and line.key != FINISHED:
+                    places[line.key] = offset * FILES + len(self._readers)
+                unreadable += line is None and raw.endswith(b"\n")
         except FileNotFoundError:  # nothing was left in it, and it was taken away
             return
-        self._open_files.enter_context(reader)
         self._readers.append(reader)
-        unreadable = 0
-        for offset, raw in lines(reader):
-            line = parse(raw)
-            if line is not None and line.key != FINISHED:
-                self._places.setdefault(line.key, offset * FILES + len(self._readers) - 1)
-            unreadable += line is None and raw.endswith(b"\n")
+        self._indexed.append(path)
+        for key, place in places.items():
+            self._places.setdefault(key, place)
         if unreadable:
             print(f"{path}: passed over {unreadable} malformed lines", file=sys.stderr)
 
@@ -275,7 +283,32 @@ class Journal:
         self._places.clear()
         self._open(path)
 
+    def _reopen(self) -> None:
+        """Open all files anew: another node has put a new file in the place of one of them.
+
+        A network's file system then takes the old one away while it is open (ESTALE). What was
+        thrown away was superseded, or stands in another file: nothing that is used is lost.
+        """
+        if self.path is None:
+            paths, own = self._indexed, self._readers[OWN]
+            self._places = {k: v for k, v in self._places.items() if v % FILES == OWN}
+            self._open_files.close()
+            self._readers, self._indexed = [own], []
+            for path in paths:
+                fresh(partial(self._index_sibling, path))
+            return
+        self._open_files.close()
+        self._places.clear()
+        self._open(self.path)
+
     def _line(self, key: str) -> Line:
+        return fresh(partial(self._read, key), self._reopen)
+
+    def _read(self, key: str) -> Line:
+        if key not in self._places:
+            raise UserError(
+                f"{self.path}: an answer was thrown away while it was read; run the command again"
+            )
         offset, number = divmod(self._places[key], FILES)
         reader = self._readers[number]
         reader.seek(offset)
@@ -292,11 +325,16 @@ class Journal:
         self._to_stamp.clear()
 
     def _append(self, entries: Sequence[Line]) -> None:
+        fresh(partial(self._append_once, entries), self._reopen)
+
+    def _append_once(self, entries: Sequence[Line]) -> None:
         encoded = [entry.encode() for entry in entries]
         offset = self._writer.seek(0, os.SEEK_END)
         try:
             self._write(b"".join(encoded))
         except OSError as error:
+            if error.errno == errno.ESTALE:
+                raise
             self._writer.truncate(offset)  # a full disk: no half batch, others follow whole lines
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         for entry, raw in zip(entries, encoded, strict=True):
@@ -309,6 +347,24 @@ class Journal:
             written += self._writer.write(data[written:])
         if self.path is not None:
             os.fsync(self._writer.fileno())
+
+
+def fresh(act: Callable[[], Result], renew: Callable[[], None] = lambda: None) -> Result:
+    """What ``act`` returns; where a file was taken away under it (ESTALE), again after ``renew``.
+
+    Raises:
+        UserError: it happens each time.
+    """
+    for left in reversed(range(STALE_TRIES)):
+        try:
+            return act()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            if not left:
+                raise UserError(f"{error.filename or 'a journal'}: {error.strerror}") from None
+        renew()
+    raise AssertionError("the last try returns or raises")
 
 
 def lines(reader: IO[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -329,7 +385,7 @@ def open_alone(path: Path) -> tuple[IO[bytes], bool]:
         UserError: another process is writing to it.
     """
     while True:
-        stream = open(path, "a+b", buffering=0)
+        stream = fresh(lambda: open(path, "a+b", buffering=0))
         try:
             locked = _lock(stream, path)
             if _is_at(stream, path):
@@ -343,7 +399,9 @@ def open_alone(path: Path) -> tuple[IO[bytes], bool]:
 def _is_at(stream: IO[bytes], path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
         return False
 
 

@@ -18,8 +18,12 @@ class ClientSettings(Section):
     """
 
     batch_size: int = Field(128, ge=1, le=128, description="Prompts a request; NeMo takes 128.")
-    timeout: float = Field(600, gt=0, description="Seconds that a batch may take.")
-    retries: int = Field(5, ge=1, description="Attempts before a failing batch is split.")
+    timeout: float = Field(
+        600, gt=0, description="Seconds for a whole answer: of a batch, or of one prompt."
+    )
+    retries: int = Field(
+        5, ge=1, description="Attempts before a batch is split, or a prompt fails."
+    )
     in_flight: int = Field(2, ge=1, description="Requests sent at a time: one runs, others wait.")
     eos: str = Field("</s>", min_length=1, description="The text of the tokenizer's EOS token.")
 
