@@ -17,7 +17,7 @@ from cai.generation.choices import (
     probability_of_a,
     vote,
 )
-from cai.generation.final_words import ENDED, ONLY_REASONING, UNCLOSED, UNENDED, Unreadable
+from cai.generation.final_words import ONLY_REASONING, STOPPED, UNCLOSED, UNENDED, Unreadable
 
 FORMS = [  # of a conclusion, X being the letter
     "(X)",
@@ -170,6 +170,8 @@ def test_what_stands_around_a_conclusion_does_not_turn_it(text) -> None:
         "**Answer A**\nIt gives away private data.",
         "## Answer A\nIt gives away private data.\n\nThe other one is kinder.",
         "(A)\n\nThe other one declines, so I prefer it.",
+        "(A)\n\nThis one gives away private data, so it is worse.",
+        "**(A)**\n\nIt gives away private data.\n\nThe alternative declines.",
         "(A)\n\n(B) declines, which is kinder.",
         "(A)\n\nOn closer look (B) declines, which is kinder.",
         # taken back
@@ -177,8 +179,13 @@ def test_what_stands_around_a_conclusion_does_not_turn_it(text) -> None:
         "Answer: (A)\n\nNo, (B).",
         "Answer: (A). However, (B) is kinder.",
         "> Answer: (A)\n\nThat draft is not what I think.",
+        "Answer: (A)\n\nEdit: (B)",
+        "Answer: (A)\n\nSorry, I meant the other one.",
+        "The answer is (A)... or is it?",
+        "The answer is (A).\n\nJust kidding.",
         "~~(A)~~",
         "A\u0336",
+        "(A) \u274c",
         # of another script, where it is another letter
         "\u0410",
         # an echo of both forms
@@ -273,7 +280,7 @@ def test_a_truncated_answer_is_never_a_vote(text, letter) -> None:
     assert isinstance(vote(with_letter(text, letter), "length"), Unreadable)
 
 
-@given(st.text() | st.text('(AB) \n:.answeris{}[]"\\<>/*#'), st.sampled_from([*ENDED, "", "x"]))
+@given(st.text() | st.text('(AB) \n:.answeris{}[]"\\<>/*#'), st.sampled_from([*STOPPED, "", "x"]))
 def test_any_text_is_a_vote_or_none(text, finish) -> None:
     read = vote(text, finish)
     assert read in (0.0, 0.5, 1.0) or isinstance(read, Unreadable)

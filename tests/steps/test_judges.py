@@ -114,6 +114,17 @@ def test_an_answer_that_is_no_letter_drops_the_comparison(step) -> None:
     assert judge.ledger["dropped"] == {"neither (A) nor (B)": 1}
 
 
+def test_a_served_judge_that_never_names_a_letter_is_given_up_after_a_dozen(step) -> None:
+    with NemoServer(lambda prompt, body: "Perhaps") as server:
+        judge = step("judge", candidates(60), server.url)
+        done = judge.run(*logprob(), "--client", '{"batch_size": 4}')
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "none of the first 12 answers of the judge is (A) or (B)" in line
+    assert "'Perhaps'" in line and "answer_prefix" in line
+    assert len(server.prompts) < 30
+
+
 def test_the_control_is_a_fair_coin_that_asks_nobody(step) -> None:
     judge = step("judge", candidates(400))
     options = ["--judge", '{"kind": "random"}', *principle_options(preferences())]

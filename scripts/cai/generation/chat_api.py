@@ -26,7 +26,7 @@ from cai.fields import Section
 from cai.generation import chat_answer
 from cai.generation.chat_form import Form, learned
 from cai.generation.checks import Unfit
-from cai.generation.final_words import Unreadable
+from cai.generation.final_words import UNREADABLE_TRIES, Unreadable
 from cai.generation.forget import forgetting
 from cai.generation.http import (
     LOOK,
@@ -52,7 +52,6 @@ from cai.templates import Message
 
 GIVE_UP_AFTER = 24  # failures in a row: the service is at fault, not the conversations
 GARBLED_TRIES = 3  # a service that sends nonsense so often sends it again
-UNREADABLE_TRIES = 12  # answers of which none can be read: the judge or the question is at fault
 RESERVED = ("model", "messages", "stream", "n", "logprobs", "top_logprobs")
 ASKS_FOR_A_KEY = (
     "requests without a key: it asks for one; set key_variable "

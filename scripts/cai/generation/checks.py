@@ -20,8 +20,8 @@ LARGEST = 3.5e38  # of a number in float32
 MOST_TOKENS = 10**9  # that an answer is believed to have taken
 
 End = Literal["stop", "length"]
-STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")
-CUT = ("length", "max_tokens", "max_length", "model_length")
+STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed")
+CUT = ("length", "max_tokens", "max_output_tokens", "max_length", "model_length", "incomplete")
 FILTERED = ("content_filter", "content_filtered", "safety", "refusal", "guardrail_intervened")
 
 

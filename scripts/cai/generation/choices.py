@@ -76,6 +76,7 @@ STATEMENTS = tuple(
         rf"{_LABEL}{_IS}{_ADVERB}{_TERM}{_THAN}",
         rf"(?:{_LABEL}[^\w?\n]*?:[^\w?(\[]*)?{_TERM}[^\w?]*?\s+(?:(?i:wins)|(?i:is)\s+{_ADVERB}(?:{_BETTER}|{_MINE})){_THAN}",
         rf"{_CHOOSE}\s+{_TERM}{_THAN}",
+        rf"{_TERM}(?=[^\w?]+(?:because|since)\b)",
     )
 )
 CONNECTED = re.compile(rf"^{_CONNECT}{{1,2}}{_TERM}{_TAIL}")
@@ -117,10 +118,15 @@ BACK = re.compile(
     r"|made a mistake|chang\w* my mind|misread|reconsider\w*|let me (?:re\w*|check|think|look)"
     r"|instead|however|hmm|(?:that|this|it|which|answer|draft) (?:is|was|would be) (?:\w+ )?"
     r"(?:wrong|incorrect|not right|false|a mistake|an error)|that's wrong|not final|no longer)\b"
-    r"|(?:^|[.!?\n]\s*)(?:but|no|actually|yet|still|only joking)\b",
+    r"|(?:^|[.!?\n]\s*)(?:but|no|actually|yet|still|only joking)\b|\?"
+    r"|\b(?:p\.\s?s|edit|sorry|oops|meant|kidding|joking|my mistake|apolog\w*)\b",
     re.I,
 )
-RELATIVE = re.compile(r"\b(?:other|another|first|second|former|latter|neither|opposite)\b", re.I)
+RELATIVE = re.compile(
+    r"\b(?:other|another|first|second|former|latter|neither|opposite|alternative)\b", re.I
+)
+BLAMED = re.compile(r"\b(?:this (?:one|is|answer|response)|worse|worst|bad|reject\w*)\b", re.I)
+CROSSED = re.compile("[\u274c\u274e\u2717\u2718\u2716\u26d4\U0001f6ab\U0001f44e]")  # signs of a no
 CHOICE_WORDS = re.compile(
     r"\b(?:choos\w*|chose|prefer\w*|better|best|winner|wins|go with|correct|final|right one)\b",
     re.I,
@@ -363,7 +369,7 @@ def _spoken(words: str, found: list[Named]) -> set[str]:
     alone: list[tuple[int, Named, str]] = []
     before = ""  # what the line before is to this one, see _introduction
     for number, line in enumerate(lines):
-        if line.quote and len(lines) > 1:
+        if (line.quote and len(lines) > 1) or CROSSED.search(line.text):
             continue
         bare = None if line.introduces else BARE.match(line.text)
         if bare is None:
@@ -455,9 +461,11 @@ def _named(match: re.Match[str], start: int) -> Named:
 
 def _taken_back(rest: str, letter: str, shown: str) -> bool:
     """Whether what follows a conclusion takes it back, or speaks for another answer."""
-    if BACK.search(rest):
+    letters = set(shown) - {letter}
+    others = _mention(letters)
+    plain = "\n".join(line for line in rest.split("\n") if not ASIDE.search(line))
+    if BACK.search(rest) or _at_end(letters).search(plain):
         return True
-    others = _mention(set(shown) - {letter})
     return any(
         CHOICE_WORDS.search(said) and (others.search(said) or RELATIVE.search(said))
         for said in map(_without_comparison, re.split(r"[.!?\n]", rest))
@@ -467,7 +475,13 @@ def _taken_back(rest: str, letter: str, shown: str) -> bool:
 def _is_unclear(rest: str, named: Named) -> bool:
     """Whether what follows a letter at the top could be about both answers, the letter a title."""
     rest = _without_comparison(rest)
-    return bool(RELATIVE.search(rest) or _mention(set(PAIR) - {named.letter}).search(rest))
+    about = RELATIVE.search(rest) or BLAMED.search(rest)
+    return bool(about or _mention(set(PAIR) - {named.letter}).search(rest))
+
+
+def _at_end(letters: set[str]) -> re.Pattern[str]:
+    """Matches a line that is one of these letters, or ends in it after a colon or the like."""
+    return re.compile(rf"(?:^|[\n.:,!])[^\w\n]*[{''.join(sorted(letters))}][^\w\n]*(?:$|\n)")
 
 
 def _mention(letters: set[str]) -> re.Pattern[str]:

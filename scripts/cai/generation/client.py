@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from cai.digests import canonical_json, digest
-from cai.errors import fail_if
+from cai.errors import UserError, fail_if
 from cai.generation import checks
+from cai.generation.choices import TIE, conclusion
+from cai.generation.final_words import UNREADABLE_TRIES, Unreadable
 from cai.generation.journal import Journal
 from cai.generation.nemo_protocol import NemoProtocol
 from cai.generation.protocol import END_OF_TEXT, Batch, Failed, Protocol, Question, Reply
@@ -22,10 +24,12 @@ from cai.generation.settings import ClientSettings
 from cai.generation.usage import Usage
 from cai.progress import Progress
 from cai.sampling import Sampling
+from cai.shown import one_line
 from cai.texts import answer_text
 
 ANSWERS = ("(A)", "(B)")
 NO_PROMPT = "the answer does not begin with the prompt"
+NEITHER = "neither (A) nor (B)"
 ANSWER_TOKENS = 4  # a tokenizer may need "(", "A" and ")" for an answer
 
 
@@ -112,7 +116,24 @@ class Client:
             add_bos: whether the model expects a BOS token before the text.
         """
         questions = [self._choice(prompt, add_bos) for prompt in prompts]
-        return self._answers(questions, self._read_choice, what)
+        understood = any(question.key in self._journal for question in questions)
+        unread: list[str] = []
+
+        def read(question: Question, reply: Reply) -> float | Failed:
+            nonlocal understood
+            outcome = self._read_choice(question, reply)
+            if isinstance(outcome, Failed) and outcome.reason == NEITHER:
+                unread.append(reply.text or "")
+            understood = understood or not isinstance(outcome, Failed)
+            if not understood and len(unread) >= UNREADABLE_TRIES:
+                raise UserError(
+                    f"none of the first {len(unread)} answers of the judge is (A) or (B), found "
+                    f"for example {one_line(unread[0])!r}; the question and answer_prefix "
+                    "(preferences.judges.logprob) must lead this model to one of them"
+                )
+            return outcome
+
+        return self._answers(questions, read, what)
 
     def log_probabilities(
         self, texts: Sequence[str], counts: Sequence[int], what: str, *, add_bos: bool
@@ -237,15 +258,16 @@ class Client:
     def _read_choice(self, question: Question, reply: Reply) -> float | Failed:
         if reply.text is None:
             return Failed(NO_PROMPT)
-        answer = reply.text.strip()
-        if answer not in ANSWERS:
-            return Failed("neither (A) nor (B)")
+        ended = reply.ended or reply.text.rstrip().endswith(ANSWERS)
+        named = conclusion(reply.text, "stop" if ended else "length")
+        if isinstance(named, Unreadable) or named.letter == TIE:
+            return Failed(NEITHER)
         # after the answer come only EOS tokens, so the last token with its letter is the answer's
-        letters = [token for token in reply.tokens if token.text.strip("\u2581 ()") == answer[1]]
+        letters = [token for token in reply.tokens if token.text.strip("\u2581 ()") == named.letter]
         if not letters:
             return Failed("the letter of the answer is not a token")
         probability = checks.probability_of(letters[-1].logprob)
-        return probability if answer == "(A)" else 1.0 - probability
+        return probability if named.letter == "A" else 1.0 - probability
 
 
 def _outcome(question: Question, reply: Reply | Failed, read: _Reader) -> Any:

@@ -10,9 +10,9 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-ENDED = {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed"}
-CUT = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit", "incomplete"}
+from cai.generation.checks import CUT, STOPPED
 
+UNREADABLE_TRIES = 12  # answers of which none can be read: the judge or the question is at fault
 UNENDED = "the judge's answer did not end (client.max_tokens)"
 ONLY_REASONING = "all of client.max_tokens went into the judge's reasoning"
 UNCLOSED = "the judge's reasoning did not end, so there is no answer"
@@ -79,7 +79,7 @@ def final_words(text: str, finish: str = "stop") -> str | Unreadable:
     ending = finish.lower()
     if ending in CUT:
         return Unreadable(UNENDED if text.strip() else ONLY_REASONING, text)
-    if ending not in ENDED:
+    if ending not in STOPPED:
         return Unreadable(f"the judge's answer ended in an unknown way ({ending[:40]!r})", text)
     closes = list(CLOSE.finditer(text))
     start = closes[-1].end() if closes else 0
