@@ -23,6 +23,12 @@ rule responses:
         journal=journal(at.source, "responses-{shard}"),
         template=INSTRUCT,
         sampling=literal(settings.supervised.response.model_dump_json()),
+        few_shot=literal(few_shot if settings.supervised.few_shot_first else []),
+        context=(
+            ["--context", settings.lengths.context]
+            if settings.supervised.few_shot_first
+            else []
+        ),
         seed=settings.seed,
         client=CLIENT,
         serving=serving,
@@ -30,7 +36,8 @@ rule responses:
     shell:
         "python scripts/respond.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
         " --shard {params.shard:q} --seed {params.seed:q} --template {params.template:q}"
-        " --sampling {params.sampling:q} --client {params.client:q}"
+        " --sampling {params.sampling:q} --few-shot {params.few_shot:q} {params.context:q}"
+        " --client {params.client:q}"
         " --serving {params.serving:q} --exported {input.exported:q}"
         " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q}"

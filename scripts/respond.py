@@ -9,10 +9,12 @@ import argparse
 from cai import cli
 from cai.generation.answers import respond
 from cai.generation.program import (
+    add_few_shot_option,
     add_model_options,
     add_sampling_option,
     parse,
     program,
+    read_few_shot,
 )
 from cai.generation.run import Run
 from cai.records import Ledger
@@ -29,7 +31,15 @@ def step(options: argparse.Namespace, run: Run) -> None:
     records = run.records(options)
     with run.model(options) as model:
         rows = list(
-            respond(model, records, options.sampling, options.seed, ledger, options.keep_unfinished)
+            respond(
+                model,
+                records,
+                options.sampling,
+                options.seed,
+                ledger,
+                options.keep_unfinished,
+                read_few_shot(options.few_shot),
+            )
         )
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)
@@ -39,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = program(__doc__, "prompts (data/red_team/train.jsonl)")
     add_sampling_option(parser)
+    add_few_shot_option(parser)
     parser.add_argument(
         "--keep-unfinished",
         action=argparse.BooleanOptionalAction,

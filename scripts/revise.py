@@ -11,6 +11,7 @@ import argparse
 from cai import cli
 from cai.generation.critique import Revising, revise
 from cai.generation.program import (
+    add_few_shot_option,
     add_model_options,
     add_sampling_option,
     parse,
@@ -57,13 +58,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="PRINCIPLE",
         help="a constitution's file, or JSON objects {id, critique, revision}",
     )
-    parser.add_argument(
-        "--few-shot",
-        nargs="*",
-        default=[],
-        metavar="DIALOGUE",
-        help="dialogues that precede each conversation: a file, or JSON lists of six turns",
-    )
+    add_few_shot_option(parser)
     parser.add_argument(
         "--rounds", type=cli.positive, default=1, help="rounds of critique and revision"
     )

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import errno
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ def run(main: Callable[[], None]) -> None:
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
     end_with_workflow()
+    _take_any_text()
     try:
         main()
     except UserError as error:
@@ -37,6 +39,14 @@ def run(main: Callable[[], None]) -> None:
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         _leave(f"the disk is full{where}; free some space and run the same command again", 3)
+
+
+def _take_any_text() -> None:
+    """Read U+FFFD for what is no UTF-8, and escape what the terminal cannot show."""
+    ways = {sys.stdin: "replace", sys.stdout: "backslashreplace", sys.stderr: "backslashreplace"}
+    for stream, way in ways.items():
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=way)
 
 
 def _raise_terminated(signum: int, frame: object) -> None:

@@ -52,6 +52,7 @@ FIRST_READ: dict[str, tuple[str, ...]] = {
     "source": (
         "seed",
         "datasets",
+        "few_shot_of_responses",
         "evaluation.helpful",  # no training set may hold what it asks
         "lengths",
         "shards",
@@ -216,6 +217,8 @@ def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str
     """All that a run depends on: files by what is in them, whatever their names."""
     fields = settings.model_dump(mode="json", exclude={"results", "constitution"})
     texts = {"principles": principles, "few_shot": few_shot}
+    if settings.supervised.few_shot_first:
+        texts["few_shot_of_responses"] = few_shot
     return fields | texts | {"rl_options": preflight.rl_options(settings)}
 
 

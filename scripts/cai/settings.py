@@ -139,6 +139,11 @@ class Supervised(Section):
     response: Sampling
     critique: Sampling
     revision: Sampling
+    few_shot_first: bool = Field(
+        False,
+        description="Few-shot dialogues before the first response, too, as in NeMo-Aligner's "
+        "tutorial.",
+    )
     train_on: Literal["final", "all"] = Field(
         "final", description="Revisions to train on: the final one, or all (the paper)."
     )

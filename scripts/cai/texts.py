@@ -1,12 +1,14 @@
 """What is done to texts that others wrote: their ends, their invisible characters, their encoding.
 
-Three uses, one function each: :func:`identity` says which prompts are the same, :func:`trimmed` and
-:func:`answer_text` take off what is no part of a prompt or of an answer, and :func:`shown` and
-:func:`csv_cell` make a text harmless where people look at it.
+Each use has its function: :func:`identity` says which prompts are the same, :func:`trimmed` and
+:func:`answer_text` take off what is no part of a prompt or of an answer, and :func:`csv_cell` makes
+a text harmless in a spreadsheet, as :func:`cai.shown.shown` does on pages and terminals.
 """
 
 import re
 import unicodedata
+
+from cai.shown import shown
 
 # Characters that show nothing and change nothing that is read: zero-width spaces, byte-order marks,
 # soft hyphens, marks of direction, variation selectors, tags (outside a flag), control characters.
@@ -38,10 +40,6 @@ _BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 _INDENT = re.compile(r"\A[ \t]+")
 CODE = 4  # spaces that make a line code in Markdown; fewer mean nothing. Source: CommonMark 0.31
 
-# not allowed in XML 1.0, or steering a terminal or the direction of what follows
-_HARMFUL = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
 _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -125,11 +123,6 @@ def _without_next_turn(text: str) -> str:
 def _next_is_indented(text: str) -> bool:
     lines = [line for line in text.split("\n")[1:] if line.strip()]
     return bool(lines) and lines[0][0] in " \t"
-
-
-def shown(text: str) -> str:
-    """The text for HTML, XML and SVG: U+FFFD for what they must not hold or what turns it round."""
-    return _HARMFUL.sub("\ufffd", text)
 
 
 def csv_cell(value: object) -> object:

@@ -1,5 +1,6 @@
 """First responses, candidates and evaluation answers."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -131,3 +132,16 @@ def test_several_answers_to_a_prompt_have_ids_seeds_and_temperatures_of_their_ow
     by_prompt = [row for row in more if row["prompt_id"] == rows[0]["id"]]
     assert [row["temperature"] for row in by_prompt] == [1, 0, 1]
     assert len({row["answer"] for row in by_prompt}) == 3
+
+
+def test_few_shot_dialogues_may_precede_the_first_response(step) -> None:
+    words = ["hi", "yo", "criticise", "rude", "revise", "hello"]
+    dialogue = [
+        {"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(words)
+    ]
+    with NemoServer(hash_of) as server:
+        respond = step("respond", prompts(1), server.url)
+        respond.rows("--few-shot", json.dumps(dialogue))
+        [asked] = server.prompts
+    shown = "[INST] hi [/INST] yo [INST] criticise [/INST] rude [INST] revise [/INST] hello"
+    assert asked.startswith(f"{shown} [INST] ")

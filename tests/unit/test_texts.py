@@ -1,5 +1,7 @@
 """Texts of others: which prompts are the same, where answers end, what is harmless to show."""
 
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -7,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.records import record_id
-from cai.texts import answer_text, csv_cell, encodable, identity, shown, trimmed
+from cai.shown import shown
+from cai.texts import answer_text, csv_cell, encodable, identity, trimmed
 
 INVISIBLE = "\u200b\ufeff\u2060\u00ad\u200e\u202e\ufe0f\x00\x1b\U000e0041"
 words = st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, categories=["L", "N", "P"]))
@@ -138,3 +141,22 @@ def test_a_cell_is_no_formula(text):
 @pytest.mark.parametrize("value", [-0.5, "-0.5", "+3", "1e-3", None, True, "a=b", ""])
 def test_other_cells_stay_as_they_are(value):
     assert csv_cell(value) is value or csv_cell(value) == value
+
+
+def test_a_program_reads_and_shows_texts_that_a_terminal_has_not(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("from cai import cli\ncli.run(lambda: print(input()))\n")
+    done = subprocess.run(
+        [sys.executable, program],
+        input="caf\u00e9 ".encode() + b"\xff\n",
+        capture_output=True,
+        env={"PYTHONPATH": "scripts", "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    utf8 = subprocess.run(
+        [sys.executable, program],
+        input="caf\u00e9 ".encode() + b"\xff\n",
+        capture_output=True,
+        env={"PYTHONPATH": "scripts", "PYTHONUTF8": "1"},
+    )
+    assert utf8.stdout.decode() == "caf\u00e9 \ufffd\n"

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from cai.errors import UserError, fail_if
 from cai.evaluation.tables import label
 from cai.records import Record, atomic, write_csv, write_text
-from cai.texts import shown
+from cai.shown import shown
 
 GREY, ORANGE, BLUE, GREEN, VERMILION = "#5f5f5f", "#e69f00", "#0072b2", "#009e73", "#d55e00"
 STYLES = ((GREY, "s"), (ORANGE, "^"), (BLUE, "o"), (GREEN, "D"), (VERMILION, "v"))

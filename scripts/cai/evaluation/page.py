@@ -5,7 +5,7 @@ from typing import Any
 
 import jinja2
 
-from cai.texts import shown
+from cai.shown import shown
 
 
 def render(template: str, **values: Any) -> str:

@@ -6,7 +6,7 @@ from cai.generation.chat_model import ChatModel, derived_seed
 from cai.generation.client import Completion, Failed
 from cai.records import Ledger, Record
 from cai.sampling import Sampling
-from cai.templates import single_turn
+from cai.templates import Message, single_turn
 
 UNFINISHED = "unfinished"
 
@@ -18,13 +18,15 @@ def answer(
     seed: int,
     ledger: Ledger,
     what: str = "answer",
+    before: Sequence[Message] = (),
 ) -> Iterator[tuple[Record, Completion]]:
     """Ask each record's ``prompt`` once; what failed is dropped with its reason.
 
-    Yields each record with its completion; ``finish`` tells whether it ended by itself.
+    Yields each record with its completion; ``finish`` tells whether it ended by itself. The turns
+    ``before`` precede each prompt.
     """
     ledger.count_in(len(records))
-    conversations = [single_turn(record["prompt"]) for record in records]
+    conversations = [[*before, *single_turn(record["prompt"])] for record in records]
     replies = model.replies(conversations, sampling, derived_seed(seed, what), what)
     for record, reply in zip(records, replies, strict=True):
         if isinstance(reply, Failed):
@@ -62,13 +64,16 @@ def respond(
     seed: int,
     ledger: Ledger,
     keep_unfinished: bool = True,
+    few_shot: Sequence[Sequence[Message]] = (),
 ) -> Iterator[Record]:
     """First responses, for critique. Empty ones are dropped: there is nothing to criticise.
 
-    Unfinished ones can be criticised, so they are kept unless told otherwise, and counted.
+    Unfinished ones can be criticised, so they are kept unless told otherwise, and counted. Few-shot
+    dialogues precede each prompt.
     """
     ledger.notes[UNFINISHED] = 0
-    for record, reply in answer(model, records, sampling, seed, ledger, "response"):
+    before = [turn for dialogue in few_shot for turn in dialogue]
+    for record, reply in answer(model, records, sampling, seed, ledger, "response", before):
         row = {
             "id": record["id"],
             "prompt": record["prompt"],

@@ -13,6 +13,7 @@ from cai.generation.client import Failed
 from cai.sampling import Sampling
 from cai.shown import shown
 from cai.templates import Message
+from cai.texts import encodable
 
 COMMANDS = "/reset begins a new conversation, /quit (or the end of the input) ends"
 CUT = " [...]"  # after an answer that reached the longest length
@@ -48,7 +49,8 @@ class Speaker:
 
     def answer(self, question: str, sampling: Sampling, seed: int) -> str:
         """The answer as it is shown; a question that failed is not remembered."""
-        asked: list[Message] = [*self._messages, {"role": "user", "content": question}]
+        said: Message = {"role": "user", "content": encodable(question)}
+        asked: list[Message] = [*self._messages, said]
         [reply] = self._model.replies([asked], sampling, seed, None)
         if isinstance(reply, Failed):
             return f"(no answer: {shown(reply.reason)}; {COMMANDS})"

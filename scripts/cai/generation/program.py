@@ -174,6 +174,17 @@ def read_principles(texts: Sequence[str], stage: Stage) -> dict[str, dict[str, s
     return {chosen["id"]: chosen for chosen in for_stage(principles, stage)}
 
 
+def add_few_shot_option(parser: argparse._ActionsContainer) -> None:
+    """The option of dialogues before what is asked; :func:`read_few_shot` reads it."""
+    parser.add_argument(
+        "--few-shot",
+        nargs="*",
+        default=[],
+        metavar="DIALOGUE",
+        help="dialogues that precede each conversation: a file, or JSON lists of turns",
+    )
+
+
 def read_few_shot(texts: Sequence[str]) -> list[list[Message]]:
     """Few-shot dialogues, from a file or from one JSON list each."""
     if len(texts) == 1 and not texts[0].startswith("["):
