@@ -26,9 +26,13 @@ def owner(port: int, program: Program) -> Owner:
 
     Returns:
         ``ours``: the program alone; ``other``: somebody else, perhaps beside it; ``unknown``:
-        somebody whose processes cannot be seen from here; ``nobody``.
+        somebody whose processes cannot be seen from here; ``nobody``, also where this machine does
+        not tell who listens.
     """
-    pids = set(_listeners(port))
+    try:
+        pids = set(_listeners(port))
+    except (psutil.Error, OSError):
+        return "nobody"
     if not pids:
         return "nobody"
     seen = [pid for pid in pids if pid is not None]

@@ -25,7 +25,7 @@ from cai.attempts import Attempts
 from cai.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
 from cai.digests import digest
 from cai.errors import UserError, fail_if
-from cai.generation.http import direct_session
+from cai.generation.http import OutOfService, Refused, Transient, direct_session, exchange
 from cai.launch import LOOPBACK, Launch, Launcher
 from cai.manifest import identity, write_manifest
 from cai.metrics import export_metrics
@@ -329,16 +329,16 @@ def publish(source: Path, target: Path) -> None:
 
 def critic_answers(port: int) -> bool:
     """Whether all models of the critic server on this port of this machine are ready."""
-    session = direct_session()
-    return all(_is_ready(session, port, model) for model in CRITIC_MODELS)
+    with direct_session() as session:
+        return all(_is_ready(session, port, model) for model in CRITIC_MODELS)
 
 
 def _is_ready(session: requests.Session, port: int, model: str) -> bool:
     try:
-        answer = session.get(f"http://127.0.0.1:{port}/v2/models/{model}/ready", timeout=5)
-    except requests.RequestException:
+        exchange(session, "GET", f"http://127.0.0.1:{port}/v2/models/{model}/ready", timeout=5)
+    except (Transient, Refused, OutOfService):
         return False
-    return answer.ok
+    return True
 
 
 def _fill(argument: str, fills: Mapping[str, str]) -> str:

@@ -247,6 +247,15 @@ def test_a_service_that_refuses_every_prompt_of_a_form_is_at_fault(loopback, mak
     assert len(journal) == 0
 
 
+def test_answers_that_are_always_late_end_the_job(loopback):
+    """However many retries there are: each costs a whole time-out."""
+    server = loopback(lambda call: time.sleep(0.4) or well(call))
+    started = time.monotonic()
+    with pytest.raises(ServerFailed, match=r"no answer within 0\.2 s \(client\.timeout\)"):
+        openai(server.url, Journal(None), retries=100, timeout=0.2).complete(requests(9), "x")
+    assert time.monotonic() - started < 5
+
+
 @BOTH
 def test_what_a_service_says_does_not_steer_the_terminal(loopback, make):
     server = loopback(lambda call: Answer("\x1b[31mred\u202e\nline", 402))

@@ -17,7 +17,7 @@ import urllib3
 from tenacity import (
     RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     sleep_using_event,
     stop_after_attempt,
     stop_when_event_set,
@@ -35,8 +35,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between two attempts
 BLOT = "[key]"
 SHOWN = MOST  # characters of a server's answer that are shown in a message
 LOOK = 0.5  # seconds after which a thread that waits for its turn looks whether all is over
-ANSWER_BYTES = 2**23  # of an answer that are accepted, unless a protocol expects more
+ANSWER_BYTES = 2**22  # of an answer that are accepted, unless a protocol expects more
 ERROR_BYTES = 2**16  # of an error's body that are looked at
+LATE_TRIES = 3  # that answers late in a row get: each costs a whole time-out
 PATIENCE = 10.0  # seconds in which a service that has not answered yet must be reached
 LONG_PATIENCE = 60.0  # seconds for one that has answered before
 DRAIN = 20.0  # seconds that answers under way get when the service ends the job
@@ -377,6 +378,8 @@ def persist(
 ) -> Result:
     """Call until it succeeds: at most ``attempts`` times, :class:`Transient` failures only.
 
+    After ``LATE_TRIES`` time-outs in a row it gives up, too.
+
     Waits between the attempts: a random time below an exponentially growing bound (so that
     clients that failed together do not come back together), or what the server asked for by
     Retry-After; and, before each, for its turn in ``flow``. ``stop`` ends the waiting.
@@ -384,8 +387,15 @@ def persist(
     Raises:
         Transient: the last failure, when no attempt succeeded.
     """
+    late = 0
+
+    def may_pass(failure: BaseException) -> bool:
+        nonlocal late
+        late = late + 1 if isinstance(failure, TimedOut) else 0
+        return isinstance(failure, Transient) and late < LATE_TRIES
+
     policy = Retrying(
-        retry=retry_if_exception_type(Transient),
+        retry=retry_if_exception(may_pass),
         stop=stop_after_attempt(attempts) | stop_when_event_set(stop),
         wait=_wait,
         sleep=sleep_using_event(stop),

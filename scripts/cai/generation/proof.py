@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cai.errors import UserError
-from cai.generation.http import Busy, Flow, Refused, Transient, Unreachable
+from cai.generation.http import Busy, Flow, Refused, TimedOut, Transient, Unreachable
 
 HELLO = "Hello"  # a trivial prompt
 ABOUT_CONTENT = ("content_filter",)  # a refusal for it says that the form of the request is fine
@@ -61,6 +61,8 @@ class Proof:
         except Refused as error:
             if error.fault.cause not in ABOUT_CONTENT:
                 raise self._refuses(error) from None
+        except TimedOut as error:
+            raise self._broken(TimedOut(f"{error} (client.timeout)")) from None
         except Transient as error:
             raise self._broken(error) from None
         self.accept(form)

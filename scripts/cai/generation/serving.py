@@ -4,11 +4,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import requests
-
 from cai.errors import UserError, fail_if
 from cai.generation import checks
-from cai.generation.http import OutOfService, Refused, Transient, direct_session, exchange
+from cai.generation.http import (
+    OutOfService,
+    Refused,
+    Transient,
+    address_of,
+    direct_session,
+    exchange,
+)
 from cai.generation.settings import FREE_PORT, names
 from cai.launch import Launcher
 from cai.ports import owner
@@ -18,6 +23,7 @@ POLL = 0.25  # seconds between two looks at a server that starts
 TAIL = 20  # lines of the log that an error shows
 TAKEN = "port {port} was taken by another program; run the command again"
 IN_USE = "ddress already in use"  # errno's words, with which servers report a taken port
+LOOKED = 2.0  # seconds in which a server answers that is up
 MODELS = "/v1/models"
 LISTED = 30.0  # seconds in which a server that is up must name its models
 REACHABLE = 10.0  # seconds in which a server that somebody else started must answer
@@ -180,13 +186,17 @@ def _named(url: str) -> set[str]:
 
 def _answers(url: str, page: str) -> bool:
     """Whether an HTTP server is there and, if a page is named, has that page."""
-    with direct_session() as session:
-        try:
-            response = session.get(url + page, timeout=2)
-        except requests.exceptions.InvalidURL as error:
-            raise UserError(f"{url}: {error} (option --url)") from None
-        except requests.exceptions.MissingSchema:
-            raise UserError(f"{url}: not a URL, expected http://HOST:PORT (option --url)") from None
-        except requests.exceptions.RequestException:
-            return False
-        return not page or response.status_code == 200
+    try:
+        with direct_session() as session:
+            exchange(session, "GET", url + page, timeout=LOOKED)
+    except (Transient, Refused, OutOfService) as error:
+        fault = error.fault
+        if fault.cause == "address":
+            raise UserError(
+                f"{address_of(url)}: not a URL of a server: {fault.reason}; expected "
+                "http://HOST:PORT (option --url)"
+            ) from None
+        if fault.kind == "service" and not fault.status:
+            raise UserError(f"{address_of(url)}: {fault.reason} (option --url)") from None
+        return not page and bool(fault.status)
+    return True
