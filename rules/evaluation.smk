@@ -170,6 +170,7 @@ rule calibration:
     input:
         classifier=literal(settings.evaluation.classifier or []),
         judged=collect(rules.preferences.output.data, shard=SHARDS),
+        ledgers=collect(rules.preferences.output.ledger, shard=SHARDS),
     output:
         json="<preference>/rl_cai/calibration.json",
         manifest="<preference>/rl_cai/calibration.manifest.json",
@@ -179,8 +180,8 @@ rule calibration:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/calibrate_judge.py --judged {input.judged:q} --classifier {input.classifier:q}"
-        " --output {output.json:q} 2>&1 | tee {log:q}"
+        "python scripts/calibrate_judge.py --judged {input.judged:q} --ledgers {input.ledgers:q}"
+        " --classifier {input.classifier:q} --output {output.json:q} 2>&1 | tee {log:q}"
 
 
 rule summary:

@@ -2,17 +2,19 @@
 
 Reads {"id", "prompt", "a", "b", "p_a"} (rl_cai/preferences/*.jsonl), writes JSON: the accuracy, the
 Brier score, the expected calibration error and its reliability table, of the comparisons of which
-the classifier tells one answer to be good (harmless, or helpful) and the other not.
+the classifier tells one answer to be good (harmless, or helpful) and the other not. With the
+ledgers of the judging, also how many comparisons have no judgement, by reason ("failed").
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from cai import cli
 from cai.evaluation.classifier import load_classifier
 from cai.judging.calibration import calibration, compare_with_truth
 from cai.manifest import record
-from cai.records import read_jsonl, write_json
+from cai.records import read_json, read_jsonl, write_json
 
 
 def main() -> None:
@@ -22,12 +24,18 @@ def main() -> None:
     )
     parser.add_argument("--judged", type=cli.existing_file, nargs="+", required=True)
     parser.add_argument("--classifier", type=Path, required=True, help="Python file with score()")
+    parser.add_argument(
+        "--ledgers", type=cli.existing_file, nargs="*", default=[], help="of the judging"
+    )
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     score = load_classifier(options.classifier)
     rows = [row for path in options.judged for row in read_jsonl(path)]
     known, unknown = compare_with_truth(rows, score, options.classifier)
-    found = {**calibration(known), "unknown": unknown}
+    failed: Counter[str] = Counter()
+    for path in options.ledgers:
+        failed.update(read_json(path)["dropped"])
+    found = {**calibration(known), "unknown": unknown, "failed": dict(sorted(failed.items()))}
     write_json(options.output, found)
     record(options, "output", what="calibration")
     told = "the truth of none is known"
@@ -35,7 +43,8 @@ def main() -> None:
         told = (
             f"right {found['accuracy']:.1%}, sure {found['confidence']:.1%}, ECE {found['ece']:.3f}"
         )
-    print(f"{len(known)} of {len(rows)} comparisons with a known truth: {told}")
+    lost = f"; {failed.total()} without a judgement" if failed else ""
+    print(f"{len(known)} of {len(rows)} comparisons with a known truth: {told}{lost}")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cai.generation.serving import Served
 
 ROOT = Path(__file__).parent.parent
 NEMO = ROOT / "envs/nemo-cpu"
+
+settings.register_profile("project", deadline=None)  # a busy machine is not wrong
+settings.load_profile("project")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # What a shell runs in the background is deaf to Ctrl-C, and so is all that tests start with it.

@@ -227,6 +227,19 @@ def test_a_judge_that_cannot_be_trusted_is_told(finished, tmp_path, agreement, f
     assert text.index(told) < text.index('id="results"')
 
 
+def test_what_has_no_judgement_is_told_by_reason(finished, tmp_path):
+    shards = [tmp_path / f"preferences/{shard}.report.json" for shard in range(2)]
+    failed = {"the judge's answer did not end": 2}
+    for shard, path in enumerate(shards):
+        write_json(path, synthetic.judge_report(9 * shard, 0.9) | {"failed": failed})
+    run_program(
+        "report", *arguments(finished, tmp_path / "report.html"), "--judge-reports", *shards
+    )
+    text = (tmp_path / "report.html").read_text()
+    assert "Without a judgement (preferences): 4 (the judge&#39;s answer did not end)." in text
+    assert "30.8%" in text  # 4 of 13
+
+
 def test_a_principle_that_nothing_was_judged_by_is_told(finished, tmp_path):
     report = synthetic.judge_report(9, agreement=0.9)
     drawn = {"comparisons": 3, "confidence": 0.4}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cai.errors import UserError
 from cai.judging.calibration import Known, calibration, compare_with_truth, ece_interval
-from cai.records import record_id, write_jsonl
+from cai.records import Ledger, ledger_path, record_id, write_jsonl
 
 CLASSIFIER = "demo/world.py"
 
@@ -151,6 +151,20 @@ def test_the_program_puts_shards_together(tmp_path) -> None:
         done.stdout
         == "50 of 90 comparisons with a known truth: right 100.0%, sure 84.0%, ECE 0.160\n"
     )
+
+
+def test_what_has_no_judgement_is_counted_by_reason(tmp_path) -> None:
+    shard, ledger = tmp_path / "0.jsonl", Ledger("judge")
+    write_jsonl(shard, ledger.kept(comparisons()))
+    ledger.count_in(ledger.out + 3)
+    for reason in ("cannot be read", "cannot be read", "did not end"):
+        ledger.drop(reason)
+    ledger.write(shard)
+    options = ["--judged", shard, "--ledgers", ledger_path(shard), "--classifier", CLASSIFIER]
+    done = run(tmp_path, *options)
+    assert done.stdout.endswith("; 3 without a judgement\n")
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["failed"] == {"cannot be read": 2, "did not end": 1}
 
 
 def test_a_missing_classifier_is_one_line(tmp_path) -> None:

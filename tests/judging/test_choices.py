@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,14 @@ from cai.generation.choices import (
     probability_of_a,
     vote,
 )
-from cai.generation.final_words import ONLY_REASONING, STOPPED, UNCLOSED, UNENDED, Unreadable
+from cai.generation.final_words import (
+    LONGEST,
+    ONLY_REASONING,
+    STOPPED,
+    UNCLOSED,
+    UNENDED,
+    Unreadable,
+)
 
 FORMS = [  # of a conclusion, X being the letter
     "(X)",
@@ -284,6 +292,17 @@ def test_a_truncated_answer_is_never_a_vote(text, letter) -> None:
 def test_any_text_is_a_vote_or_none(text, finish) -> None:
     read = vote(text, finish)
     assert read in (0.0, 0.5, 1.0) or isinstance(read, Unreadable)
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["{", '{"a":', "{best: ", "a ", "<s>", "~~", "<think", "**", "So, ", "(A)\n", "[[", "x:"],
+)
+def test_no_text_takes_long_to_read(part) -> None:
+    started = time.monotonic()
+    for text in (part * (LONGEST // len(part)), "{" + part * 9999 + "}", part * 10**6):
+        assert isinstance(vote(text), Unreadable) or "(A)" in part
+    assert time.monotonic() - started < 30
 
 
 SHOWN = "ABCD"

@@ -257,12 +257,17 @@ def _merged(shards: Sequence[Record]) -> Record:
         "order_agreement",
         "first_preferred",
         "principle_agreement",
-        "failure_rate",
     )
+    failed: Counter[str] = Counter()
+    for shard in shards:
+        failed.update(shard["failed"])
+    asked = counts["judged"] + failed.total()
     drawn = {name for shard in shards for names in shard["principles"] for name in names.split("+")}
     return {
         **counts,
         **{name: _weighted(shards, name, "judged") for name in shares},
+        "failed": dict(failed.most_common()),
+        "failure_rate": failed.total() / asked if asked else None,
         "principles": sorted(drawn),
         "by_principle": _by_name([shard["principles"] for shard in shards], "agreement"),
         "by_temperature": _by_name(

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from cai.generation.checks import CUT, STOPPED
 
+LONGEST, BRACES = 50_000, 300  # after the reasoning; who says more has come to no conclusion
 UNREADABLE_TRIES = 12  # answers of which none can be read: the judge or the question is at fault
 UNENDED = "the judge's answer did not end (client.max_tokens)"
 ONLY_REASONING = "all of client.max_tokens went into the judge's reasoning"
 UNCLOSED = "the judge's reasoning did not end, so there is no answer"
+TOO_LONG = f"the judge's answer is over {LONGEST} characters or {BRACES} braces long"
 NOTHING_SAID = "the judge's answer is empty after its reasoning"
 
 _THOUGHT = "think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad"
@@ -30,13 +32,14 @@ CLOSE = re.compile(
     re.I,
 )
 STRUCK = re.compile(  # what a writer has struck out; a stroke is a character over the one before
-    r"~~.+?~~|<(?P<tag>s|del|strike)>.*?</(?P=tag)>|.[\u0335-\u0338]", re.S | re.I
+    r"~~.{1,2000}?~~|<(?P<tag>s|del|strike)>.{0,2000}?</(?P=tag)>|.[\u0335-\u0338]", re.S | re.I
 )
 FENCES = re.compile(r"^[ \t]*```[^\n]*$", re.M)
 TOKENS = re.compile(r"</s>|<\|[a-z_]+\|>|<(?:end_of_turn|eos)>", re.I)  # ends that servers leave
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 LOOSE = re.compile(  # a key and a value of an object that is no JSON: other quotes, or none
-    rf"[{_QUOTES}]*([A-Za-z_][\w -]*?)[{_QUOTES}]*\s*[:=]\s*[{_QUOTES}]*([^{_QUOTES},{{}}\n]*)"
+    rf"[{_QUOTES}]*([A-Za-z_][\w -]{{0,40}}?)[{_QUOTES}]*\s{{0,9}}[:=]\s{{0,9}}"
+    rf"[{_QUOTES}]*([^{_QUOTES},{{}}\n]*)"
 )
 
 
@@ -87,6 +90,8 @@ def final_words(text: str, finish: str = "stop") -> str | Unreadable:
         return Unreadable(UNCLOSED, text)
     if not text[start:].strip():
         return Unreadable(NOTHING_SAID, text)
+    if len(text) - start > LONGEST or text.count("{", start) > BRACES:
+        return Unreadable(TOO_LONG, text)
     words = blanked(text, 0, start)
     for pattern in (STRUCK, FENCES, TOKENS):
         words = pattern.sub(lambda match: blanked(match[0]), words)
