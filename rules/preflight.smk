@@ -12,7 +12,7 @@ if workflow.is_main_process:
     sparing.install()
     with told():
         problems, warnings = cluster.check_jobs(settings, GIVEN)
-    stop([*dag.unknown_rules(workflow), *problems])
+    stop([*dag.unknown_rules(workflow, settings.estimates.jobs), *problems])
     for line in dict.fromkeys(map(origins.told, warnings)):
         print(f"warning: {line}", file=sys.stderr)
     if any(given.get("gres") for given in GIVEN.values()):

@@ -8,7 +8,8 @@
 For each stage: its jobs; the answers that would be asked for and those that the journals hold
 already; GPU-hours and time, as earlier runs measured them or, with a star, by stated estimates;
 disk; and the reasons, in terms of principles, settings and files. Only the options given here are
-this program's own; all others are Snakemake's. Exit code 1: the plan is above the budget.
+this program's own; all others are Snakemake's. Exit code 1: the plan is above the budget; 4: it may
+be, for what is known is within it, and some is not known.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from cai.dag import dry_run
 from cai.plan.show import show, summary
 from cai.plan.stages import Plan, make_plan
 
+OVER, UNSURE = 1, 4  # exit codes: of a plan above the budget, and of one that may be
+
 
 def main() -> None:
     """Read the command line, plan, print."""
@@ -37,13 +40,21 @@ def main() -> None:
         print(json.dumps(_as_json(plans), indent=2, ensure_ascii=False))
     else:
         print("\n".join(_as_text(plans)))
-    planned = plans[-1]
-    if options.budget is not None and planned.gpu_hours > options.budget:
-        print(
-            f"over the budget: {planned.gpu_hours:,.1f} GPU-hours of {options.budget:,.1f}",
-            file=sys.stderr,
-        )
-        raise SystemExit(1)
+    if options.budget is not None:
+        _check_budget(plans[-1], options.budget)
+
+
+def _check_budget(plan: Plan, budget: float) -> None:
+    """End with an exit code of its own if the plan is above the budget, or may be."""
+    found = f"{plan.gpu_hours:,.1f} GPU-hours of {budget:,.1f}"
+    if plan.gpu_hours > budget:
+        print(f"over the budget: {found}", file=sys.stderr)
+        raise SystemExit(OVER)
+    if plan.is_least_bill:
+        missing = [f"{plan.unknown_jobs} jobs unknown"] if plan.unknown_jobs else []
+        why = "; ".join([*missing, *plan.unknown])
+        print(f"perhaps over the budget: at least {found}: {why}", file=sys.stderr)
+        raise SystemExit(UNSURE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="the plan as JSON")
     parser.add_argument(
-        "--budget", type=float, metavar="GPUH", help="end with exit code 1 above it"
+        "--budget", type=float, metavar="GPUH", help="end with exit code 1 above it, 4 if it may be"
     )
     parser.add_argument(
         "--compare", type=cli.existing_file, metavar="CONSTITUTION",

@@ -58,7 +58,7 @@ def main() -> None:
     content = report.collect(summary, principles, options.settings, sources)
     write_text(options.output, report.render(content, options.settings, sources))
     write_json(options.output.with_suffix(".json"), content)
-    for warning in content["warnings"]:
+    for warning in dict.fromkeys(content["warnings"]):
         print(f"Warning: {warning}")
     print(f"\n{tables.plain(*tables.table(summary))}\n\nThe report: {options.output}", flush=True)
 

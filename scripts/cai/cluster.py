@@ -136,8 +136,11 @@ def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str
     """
     found = {CONVERTING: launch_of(resources[CONVERTING], CONVERTING)}
     for rule, kind in RULES.items():
-        as_another = kind.like and resources.get(rule) == resources.get(kind.like)
-        if rule not in resources or as_another or not kind.needs_gpus(settings.preferences.judge):
+        if (
+            rule not in resources
+            or _as_another(rule, resources)
+            or not kind.needs_gpus(settings.preferences.judge)
+        ):
             continue
         if kind.what != "ppo":
             found[rule] = launch_of(resources[rule], rule)
@@ -146,13 +149,19 @@ def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str
     return found
 
 
+def _as_another(rule: str, resources: Mapping[str, Resources]) -> bool:
+    """Whether what a rule has is told of the one that it is like."""
+    other = kind_of(rule).like
+    return other is not None and resources.get(rule) == resources.get(other)
+
+
 def placement_problems(settings: Settings, resources: Mapping[str, Resources]) -> Iterator[str]:
     """Rules that lack GPUs, or have them for nothing; and those that could not call srun."""
     on_cpu, judge = is_cpu(settings), settings.preferences.judge
     for rule, given in resources.items():
         kind, launch = kind_of(rule), launch_of(given, rule)
         needs = kind.needs_gpus(judge)
-        if launch.launcher == "direct" or not kind.programs:
+        if launch.launcher == "direct" or not kind.programs or _as_another(rule, resources):
             continue
         if needs and not launch.gres and not on_cpu:
             yield f"profile: rule {rule}: runs NeMo, so it needs gres, such as gpu:8; found none"

@@ -10,7 +10,7 @@ import difflib
 import io
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,13 +41,23 @@ def resources(workflow: Any, name: str) -> Mapping[str, Any]:
         raise UserError(f"profile: resources of rule {name}: {line}") from None
 
 
-def unknown_rules(workflow: Any) -> Iterator[str]:
-    """Rules that a profile gives resources, and that are none; a line each."""
+def unknown_rules(workflow: Any, estimated: Iterable[str] = ()) -> Iterator[str]:
+    """Names that are no rule's; a line each.
+
+    Args:
+        workflow: whose profile gives resources by the names of rules.
+        estimated: names under ``estimates.jobs`` of the configuration.
+    """
     rules = [rule.name for rule in workflow.rules]
-    for name in sorted(set(workflow.resource_settings._parsed_overwrite_resources) - set(rules)):
-        close = difflib.get_close_matches(name, rules, n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        yield f"profile: set-resources: {name}: no rule of this name{meant}"
+    named = {
+        "profile: set-resources": workflow.resource_settings._parsed_overwrite_resources,
+        "estimates.jobs": estimated,
+    }
+    for place, names in named.items():
+        for name in sorted(set(names) - set(rules)):
+            close = difflib.get_close_matches(name, rules, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            yield f"{place}: {name}: no rule of this name{meant}"
 
 
 def register(workflow: Any) -> None:
@@ -150,12 +160,14 @@ class DryRun:
         config: the merged configuration.
         warnings: lines of the checks that the workflow makes before it starts.
         spared: rules whose jobs run only if what is made anew for them comes out otherwise.
+        submissions: how often a job that fails is tried, at most.
     """
 
     config: dict[str, Any]
     jobs: list[PlannedJob]
     warnings: list[str]
     spared: list[str]
+    submissions: int = 1
 
     @property
     def needed(self) -> list[PlannedJob]:
@@ -175,7 +187,8 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
         config = dict(workflow.globals["config"])
         dag = workflow.persistence.dag
         spared = sorted({job.rule.name for job in getattr(dag, "spared", ())})
-        return DryRun(config, list(_jobs(dag)), warnings, spared)
+        submissions = 1 + workflow.execution_settings.retries
+        return DryRun(config, list(_jobs(dag)), warnings, spared, submissions)
 
 
 def touch(arguments: Sequence[str]) -> None:

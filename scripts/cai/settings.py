@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -25,6 +25,8 @@ from cai.templates import Template
 
 MOST_SEED = 2**32 - 1  # that numpy takes, which NeMo's trainings seed
 MOST_SHARDS = 1000  # jobs of a step: Snakemake plans so many in seconds, Slurm queues them
+
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class NemoOverrides(Section):
@@ -222,6 +224,11 @@ class Estimates(Section):
         3.46e14, gt=0, description="FLOP/s of a GPU in training: of an H100's 989e12, 35 %."
     )
     sft_tokens: int = Field(600, ge=1, description="Tokens of an SFT dialogue, on average.")
+    jobs: dict[str, Seconds] = Field(
+        {},
+        description="Seconds of a job, by its rule, where no formula tells them: of one without "
+        "GPUs, as somebody has measured it once.",
+    )
 
 
 class Settings(Section):

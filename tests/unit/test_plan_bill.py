@@ -1,11 +1,13 @@
 """The bill of a run that has not begun: estimates, budget, mistakes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from cai.dag import PlannedJob, Reasons
 from cai.plan.costs import Costs
 from cai.plan.disk import size
 from cai.plan.rehearsal import Count
-from cai.plan.show import amount, duration
+from cai.plan.units import amount, duration
 from cai.records import write_json
 from cai.settings import load_settings
 
@@ -64,7 +66,71 @@ def test_a_plan_above_the_budget_ends_with_1(mistral, budget, code):
     done = plan("--budget", budget, *arguments, "--", f"{results}/sl_cai.nemo")
     assert done.returncode == code, done.stderr
     assert ("over the budget" in done.stderr) == bool(code)
-    assert "* estimated by the formulas of docs/cluster.md" in done.stdout
+    assert "* estimated (docs/cluster.md, estimates)" in done.stdout
+
+
+def test_a_demo_that_was_never_made_takes_minutes_by_its_stated_estimates(tmp_path):
+    arguments = ["--profile", "profiles/demo", "--config", f"results={tmp_path}/run"]
+    told = json.loads(plan("--json", *arguments).stdout)
+    assert told["unknown_jobs"] == 0 and told["lower_bound"] == {
+        "seconds": False,
+        "gpu_hours": False,
+    }
+    assert 120 < told["seconds"] < 1200
+    assert {source for stage in told["stages"] for source in stage["source"]} == {"estimated"}
+    text = plan(*arguments).stdout
+    assert re.search(r"0\.0\* GPU-hours, \d+ min\* of jobs one after another\n", text), text
+    assert " 0 s" not in text
+
+
+def test_what_is_not_known_is_no_nothing(mistral):
+    told, arguments, results = mistral
+    stages = {stage["stage"]: stage for stage in told["stages"]}
+    assert stages["fetch_model"]["unknown_jobs"] == 2 and stages["rl_cai"]["unknown_jobs"] == 0
+    assert told["lower_bound"] == {"seconds": True, "gpu_hours": False}
+    text = plan(*arguments, "--", f"{results}/sl_cai.nemo").stdout
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("fetch_model"))
+    assert row[1:3] == ["2", "?"]
+    assert re.search(r"GPU-hours, >= [\d.]+ (h|min)\* of .*, 8 jobs unknown\n", text), text
+
+
+def test_a_budget_that_cannot_be_checked_has_an_exit_code_of_its_own(mistral, tmp_path):
+    _, arguments, results = mistral
+    unknown = tmp_path / "unknown.yaml"
+    unknown.write_text("datasets: {helpful_sft: {records: null}}\n")
+    place = ["--configfile", unknown, *arguments, "--", f"{results}/sl_cai.nemo"]
+    done = plan("--budget", 1e6, *place)
+    assert done.returncode == 4
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
+    assert line.startswith("perhaps over the budget: at least ")
+    assert "datasets.helpful_sft.records: how many " in line
+    assert ">= " in next(line for line in done.stdout.splitlines() if line.startswith("total"))
+    assert plan("--budget", 0, *place).returncode == 1  # what is known is too much
+
+
+@pytest.mark.parametrize(("retries", "warned"), [(0, True), (5, False)])
+def test_a_time_limit_that_no_submission_reaches_the_end_in_is_a_warning(tmp_path, retries, warned):
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    profile["retries"] = retries
+    profile["set-resources"]["responses"]["runtime"] = 5
+    write_json(tmp_path / "config.yaml", profile)
+    place = ["--profile", tmp_path, "--config", f"results={tmp_path}/run", *SMALL[1:]]
+    done = plan(*place, "--", f"{tmp_path}/run/sl_cai/responses/0.jsonl")
+    lines = [line for line in done.stderr.splitlines() if "runtime" in line]
+    assert len(lines) == warned, done.stderr
+    if warned:
+        assert re.fullmatch(
+            r"warning: profile: rule responses: runtime: found 5 min x 1 submissions "
+            r"\(1 \+ retries\); accepted: more than the \d+ min that the plan .*",
+            lines[0],
+        )
+
+
+def test_no_warning_is_told_twice(mistral):
+    _, arguments, results = mistral
+    other = ["--compare", "config/constitution.yaml"]
+    lines = plan(*other, *arguments, "--", f"{results}/sl_cai.nemo").stderr.splitlines()
+    assert lines and len(lines) == len(set(lines))
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,10 @@ CASES = [
             }
         },
     ),
+    *(
+        wrong("preferences.judges.chat.url", url, "http", f"found '{url}'", over="mistral")
+        for url in ("localhost:8000/v1", "ftp://judge/v1", "http://", "")
+    ),
     wrong("preferences.judges.chat.orders", 3, "1 or 2", "found 3", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", 0, "0", "found 0", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", float("inf"), "found inf", over="mistral"),
@@ -188,6 +192,12 @@ CASES = [
     wrong("server.kind", "vllm", "'nemo' or 'openai'", "found 'vllm'"),
     wrong("server.kind", "openai", "MODEL and FREE_PORT", "found []", at="server"),
     wrong("estimates.flops", 0, "0", "found 0"),
+    wrong(
+        "estimates.jobs",
+        {"sl_cia": 3},
+        "sl_cia: no rule of this name; did you mean sl_cai?",
+    ),
+    wrong("estimates.jobs.sl_cai", -1, "0", "found -1"),
     wrong("nemo.python", "", "1 character"),
     # ------------------------------------------------------------------ data
     wrong("datasets.red_team.source", "nowhere.jsonl", "nowhere.jsonl", "no such file"),

@@ -3,7 +3,8 @@
 Measured is what earlier jobs of the same stage took on as many GPUs: of asking, the seconds an
 answer and the start of the server (``*.cost.json`` beside the journals); of trainings, the last
 manifest; of other jobs, Snakemake's benchmark. The formulas for the others are those of
-docs/cluster.md; their numbers stand in the configuration, under ``estimates``.
+docs/cluster.md; their numbers stand in the configuration, under ``estimates``, with what it says of
+jobs that no formula tells. What nothing tells is unknown, which is not nothing.
 """
 
 import csv
@@ -56,7 +57,13 @@ class Costs:
             return self._asking(job, count, gpus)
         if kind_of(job.rule).what in ("training", "ppo"):
             return self._training(job, gpus)
-        return _benchmarked(job, gpus)
+        return _benchmarked(job, gpus) or self._stated(job, gpus)
+
+    def _stated(self, job: PlannedJob, gpus: int) -> Cost:
+        """What the configuration says of a rule's jobs, if it does."""
+        stated = self._settings.estimates.jobs
+        seconds = stated.get(job.rule, stated.get(kind_of(job.rule).like or ""))
+        return Cost(gpus=gpus) if seconds is None else Cost(seconds, gpus, "estimated")
 
     def _asking(self, job: PlannedJob, count: Count, gpus: int) -> Cost:
         rate = self._rate(job, gpus)
@@ -66,7 +73,7 @@ class Costs:
         if not count.new:
             return Cost(0.0, gpus, "estimated")
         if not gpus and self._settings.preferences.judge != "chat":
-            return Cost()  # the formulas are of GPUs, and of a judge's service
+            return self._stated(job, gpus)  # formulas are of GPUs, and of a judge's service
         return Cost(self._asking_estimate(job, count, gpus), gpus, "estimated")
 
     def _rate(self, job: PlannedJob, gpus: int) -> "_Rate | None":
@@ -98,7 +105,7 @@ class Costs:
         if manifest.is_file() and (seconds := _attempted(read_json(manifest), gpus)):
             return Cost(seconds, gpus, "measured")
         if not gpus:
-            return Cost()
+            return self._stated(job, gpus)
         flops = self._settings.estimates.flops * gpus
         return Cost(
             _ESTIMATES[kind_of(job.rule).programs[-1]](self, job, gpus, flops), gpus, "estimated"
@@ -184,9 +191,9 @@ def _attempted(manifest: Record, gpus: int) -> float:
     return sum(attempt["seconds"] for attempt in attempts) if alike else 0.0
 
 
-def _benchmarked(job: PlannedJob, gpus: int) -> Cost:
+def _benchmarked(job: PlannedJob, gpus: int) -> Cost | None:
     if job.benchmark is None or not Path(job.benchmark).is_file():
-        return Cost(gpus=gpus)
+        return None
     with open(job.benchmark, newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
-    return Cost(median(float(row["s"]) for row in rows), gpus, "measured") if rows else Cost()
+    return Cost(median(float(row["s"]) for row in rows), gpus, "measured") if rows else None

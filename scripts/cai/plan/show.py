@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from cai.plan.rehearsal import Count
 from cai.plan.stages import Plan, Stage
+from cai.plan.units import amount, duration
 
 HEADER = ("stage", "jobs", "new", "reused", "GPUs", "GPU-hours", "time", "disk", "why")
 LINES = 6  # reasons of a stage that are shown
 AFTER = 3  # stages that a stage follows from, that are shown
-UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def show(plan: Plan) -> str:
@@ -17,15 +17,19 @@ def show(plan: Plan) -> str:
         return f"{plan.settings.results}: nothing to be done"
     rows = [HEADER, *(row for stage in plan.stages for row in _rows(stage)), _total(plan)]
     marks = [
-        "(all times are of jobs one after another)",
         *(
-            ["* estimated by the formulas of docs/cluster.md: no earlier run was measured"]
+            ["* estimated (docs/cluster.md, estimates): no earlier run was measured"]
             if any(stage.is_estimated for stage in plan.stages)
             else []
         ),
         *(
             ["<= at most: what follows from an answer that is still to come may be known, or fail"]
             if not plan.count.exact
+            else []
+        ),
+        *(
+            [">= at least: what ? stands for, or what is told below, is not known"]
+            if plan.is_least
             else []
         ),
         *(f"not known, counted as none: {line}" for line in _shown(plan.unknown)),
@@ -44,14 +48,30 @@ def summary(plan: Plan) -> str:
     return (
         f"{plan.settings.results}: {plan.jobs} jobs to run, {plan.up_to_date} up to date; "
         f"{_number(count.new, count)} new answers, {count.reused:,} reused; "
-        f"{plan.gpu_hours:,.1f} GPU-hours{_mark(plan.stages)}"
+        f"{_bill(plan)} GPU-hours, {_time(plan)} of jobs one after another{_unknown(plan)}"
     )
+
+
+def _bill(plan: Plan) -> str:
+    at_least = ">= " if plan.is_least_bill else ""
+    return f"{at_least}{plan.gpu_hours:,.1f}{_mark(plan.stages)}"
+
+
+def _time(plan: Plan) -> str:
+    """Nothing is not told as a time, where it only means that nothing is known."""
+    if plan.is_least and not plan.seconds:
+        return "?"
+    at_least = ">= " if plan.is_least else ""
+    return f"{at_least}{duration(plan.seconds)}{_mark(plan.stages)}"
+
+
+def _unknown(plan: Plan) -> str:
+    return f", {plan.unknown_jobs} jobs unknown" if plan.unknown_jobs else ""
 
 
 def _rows(stage: Stage) -> list[tuple[str, ...]]:
     count = stage.count
     gpus = max((cost.gpus for cost in stage.costs), default=0)
-    known = not stage.is_unknown
     mark = "*" if stage.is_estimated else ""
     why = _shown(stage.why)
     after = [*stage.after[:AFTER], *(["..."] if len(stage.after) > AFTER else [])]
@@ -63,24 +83,31 @@ def _rows(stage: Stage) -> list[tuple[str, ...]]:
         "" if count is None else _number(count.new, count),
         "" if count is None else f"{count.reused:,}",
         str(gpus or ""),
-        "" if not gpus else f"{stage.gpu_hours:,.1f}{mark}" if known else "?",
-        f"{duration(stage.seconds)}{mark}" if stage.seconds else "",
+        "" if not gpus else _known(f"{stage.gpu_hours:,.1f}{mark}", stage),
+        _known(f"{duration(stage.seconds)}{mark}", stage),
         amount(stage.disk) if stage.disk else "",
         first,
     )
     return [row, *(("",) * (len(HEADER) - 1) + (line,) for line in rest)]
 
 
+def _known(text: str, stage: Stage) -> str:
+    """A sum over a stage's jobs: a lower bound if some are not known, ? if none is."""
+    if not stage.unknown:
+        return text
+    return f">= {text}" if len(stage.unknown) < stage.jobs else "?"
+
+
 def _total(plan: Plan) -> tuple[str, ...]:
-    mark, count = _mark(plan.stages), plan.count
+    count = plan.count
     return (
         "total",
         str(plan.jobs),
         _number(count.new, count),
         f"{count.reused:,}",
         "",
-        f"{plan.gpu_hours:,.1f}{mark}",
-        f"{duration(plan.seconds)}{mark}",
+        _bill(plan),
+        _time(plan),
         amount(sum(stage.disk for stage in plan.stages)),
         "",
     )
@@ -97,21 +124,6 @@ def _mark(stages: Sequence[Stage]) -> str:
 
 def _number(value: int, count: Count) -> str:
     return f"{value:,}" if count.exact or not value else f"<= {value:,}"
-
-
-def duration(seconds: float) -> str:
-    """``38 s``, ``12 min``, ``5.2 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
-
-
-def amount(size: float) -> str:
-    """Bytes in the largest unit that leaves a whole number before the point."""
-    for unit, name in UNITS:
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size:.0f} B"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:

@@ -1,12 +1,14 @@
 """The plan: for each stage what will run and why, how much of it is new, and what it costs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cai import experiments
 from cai.amounts import Sizes
 from cai.dag import DryRun, PlannedJob
 from cai.errors import UserError
+from cai.kinds import kind_of
+from cai.launch import launch_of
 from cai.plan.costs import Cost, Costs
 from cai.plan.disk import disk
 from cai.plan.rehearsal import Count, Rehearsal
@@ -62,9 +64,9 @@ class Stage:
         return any(cost.source == "estimated" for cost in self.costs)
 
     @property
-    def is_unknown(self) -> bool:
-        """Whether nothing is known of what it takes on GPUs."""
-        return any(cost.source == "unknown" and cost.gpus for cost in self.costs)
+    def unknown(self) -> list[Cost]:
+        """The jobs of which nothing tells what they take."""
+        return [cost for cost in self.costs if cost.source == "unknown"]
 
     def as_dict(self) -> Record:
         """The stage as JSON has it."""
@@ -83,6 +85,7 @@ class Stage:
             "seconds": round(self.seconds, 1),
             "gpu_hours": round(self.gpu_hours, 4),
             "source": sorted({cost.source for cost in self.costs}),
+            "unknown_jobs": len(self.unknown),
             "disk": self.disk,
         }
 
@@ -114,8 +117,24 @@ class Plan:
 
     @property
     def gpu_hours(self) -> float:
-        """The bill."""
+        """The bill, without what is not known."""
         return sum(stage.gpu_hours for stage in self.stages)
+
+    @property
+    def unknown_jobs(self) -> int:
+        """Jobs of which nothing tells what they take."""
+        return sum(len(stage.unknown) for stage in self.stages)
+
+    @property
+    def is_least(self) -> bool:
+        """Whether the time is a lower bound: some jobs, or numbers of records, are not known."""
+        return bool(self.unknown_jobs or self.unknown)
+
+    @property
+    def is_least_bill(self) -> bool:
+        """Whether the GPU-hours are a lower bound."""
+        on_gpus = any(cost.gpus for stage in self.stages for cost in stage.unknown)
+        return on_gpus or bool(self.unknown)
 
     @property
     def seconds(self) -> float:
@@ -144,6 +163,8 @@ class Plan:
             "disk": sum(stage.disk for stage in self.stages),
             "estimated": any(stage.is_estimated for stage in self.stages),
             "unknown": self.unknown,
+            "unknown_jobs": self.unknown_jobs,
+            "lower_bound": {"seconds": self.is_least, "gpu_hours": self.is_least_bill},
             "spared": self.spared,
             "stages": [stage.as_dict() for stage in self.stages],
         }
@@ -174,9 +195,24 @@ def make_plan(run: DryRun) -> Plan:
         list(stages.values()),
         len(run.jobs) - len(run.needed),
         sorted(sizes.unknown),
-        run.warnings,
+        [*run.warnings, *_too_short(run, stages.values())],
         run.spared,
     )
+
+
+def _too_short(run: DryRun, stages: Iterable[Stage]) -> Iterator[str]:
+    """Time limits that a job does not end in, however often it is submitted; a line a rule."""
+    launches = {job.rule: launch_of(job.resources, job.rule) for job in run.needed}
+    for stage in stages:
+        launch, most = launches[stage.name], max(cost.seconds for cost in stage.costs)
+        trains = kind_of(stage.name).what in ("training", "ppo")  # it stops before its limit
+        given = (launch.seconds if trains else 60 * (launch.minutes or 0)) or 0
+        if launch.minutes and most > given * run.submissions:
+            yield (
+                f"warning: profile: rule {stage.name}: runtime: found {launch.minutes} min x "
+                f"{run.submissions} submissions (1 + retries); accepted: more than the "
+                f"{most / 60:,.0f} min that the plan reckons a job to take"
+            )
 
 
 def _rehearsed(rehearsal: Rehearsal, job: PlannedJob) -> Count | None:
