@@ -222,7 +222,7 @@ def test_what_a_run_uses_is_copied_to_its_file_under_its_day(tmp_path):
         assert keys_of(own)[length:] == copied
     assert sibling.read_bytes() == before
     last = parse(own.read_bytes().splitlines(keepends=True)[-2])
-    assert last == ("c", "from stage-1", "2025-01-03", "model", "sampling")
+    assert last == ("c", "from stage-1", "2025-01-03", "model", "sampling", "")
 
 
 def test_a_file_is_at_most_twice_as_long_as_what_it_holds(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import requests as http
@@ -10,7 +11,8 @@ from demo import world
 from step_programs import PRINCIPLES, ROOT, preferences, principle_options, prompts, responses
 
 from cai.constitution import draw_principle, for_stage, load_constitution
-from cai.records import record_id
+from cai.generation.run import OTHERWISE
+from cai.records import read_jsonl, record_id
 
 JUDGE = ["--judge", '{"kind": "logprob"}']
 NO_SERVER = ["--", "false", "port=FREE_PORT"]
@@ -203,3 +205,38 @@ def test_an_edited_principle_on_nemos_server(step, nemo_server) -> None:
     assert {*asked.values(), *once.values()} == {1} and not asked.keys() & once.keys()
     untouched = [[row for row in rows if row["id"] not in drew] for rows in (before, after)]
     assert untouched[0] == untouched[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "now"),
+    [
+        (["trainer.precision=32", "megatron_amp_O2=False"], "megatron_amp_O2=False"),
+        (["++trainer.precision=bf16-mixed"], "nemo trainer.precision=bf16-mixed"),
+        (["trainer.devices=1"], None),
+    ],
+)
+def test_answers_that_were_given_at_another_precision_are_reused_and_it_is_said(
+    revised, words, now
+) -> None:
+    """In one line of the log, and in the ledger: they are not what this server would answer."""
+    server, sharded, rows = revised
+    step = sharded.step
+    step.url = None
+    step.journal = step.folder / "revise-0.jsonl"
+    command = [*sharded.options, *NO_SERVER, *words]
+    done = step.run(*command)
+    assert done.returncode == 0, done.stderr
+    assert list(read_jsonl(step.output)) == sorted(rows, key=order_of(read_jsonl(step.input)))
+    said = [line for line in done.stdout.splitlines() if "precision gave" in line]
+    if now is None:
+        assert said == [] and OTHERWISE not in step.ledger.get("notes", {})
+    else:
+        [line] = said
+        assert "160 by nemo; now: " in line and now in line and str(step.journal) in line
+        assert step.ledger["notes"][OTHERWISE]["reused"] == {"nemo": 160}
+    assert not server.bodies
+
+
+def order_of(rows) -> Callable[[dict], int]:
+    places = [row["id"] for row in rows]
+    return lambda row: places.index(row["id"])

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ class Line(NamedTuple):
         day: the last day (UTC, ISO) on which a run used it; empty in journals of an older form.
         model: the beginning of the model's digest, or its name at a service.
         sampling: the beginning of a digest of the sampling parameters.
+        by: the kind of server that answered, and its precision; empty in journals of an older form.
     """
 
     key: str
@@ -54,10 +56,11 @@ class Line(NamedTuple):
     day: str = ""
     model: str = ""
     sampling: str = ""
+    by: str = ""
 
     def encode(self) -> bytes:
         """The line as it is written."""
-        fields = {name: getattr(self, name) for name in ("key", "day", "model", "sampling")}
+        fields = {name: getattr(self, name) for name in ("key", "day", "model", "sampling", "by")}
         row = {name: text for name, text in fields.items() if text or name == "key"}
         return (json.dumps(row | {"value": self.value}, ensure_ascii=False) + "\n").encode()
 
@@ -69,7 +72,7 @@ def parse(raw: bytes) -> Line | None:
         line = Line(**row)
     except (ValueError, TypeError):
         return None
-    texts = (line.key, line.day, line.model, line.sampling)
+    texts = (line.key, line.day, line.model, line.sampling, line.by)
     return line if raw.endswith(b"\n") and all(isinstance(text, str) for text in texts) else None
 
 
@@ -124,6 +127,7 @@ class Journal:
 
     Attributes:
         added: answers that this run has put into it.
+        by: the kind of server that answers in this run, and its precision, see :class:`Line`.
 
     Args:
         path: the file, made when missing, such as ``responses-3.jsonl``; None keeps the values in
@@ -144,6 +148,8 @@ class Journal:
         self._indexed: list[Path] = []  # of the readers after the first
         self._to_stamp: set[str] = set()  # used, but not in this file under this day
         self.added = 0
+        self.by = ""
+        self._others_gave: dict[str, set[str]] = defaultdict(set)
         if self.path is None:
             self._writer: IO[bytes] = BytesIO()
             self._readers = [self._writer]
@@ -192,7 +198,14 @@ class Journal:
         line = self._line(key)
         if line.day != self._today or self._places[key] % FILES != OWN:
             self._to_stamp.add(key)
+        if line.by and self.by and line.by != self.by:
+            self._others_gave[line.by].add(key)
         return line.value
+
+    @property
+    def otherwise(self) -> dict[str, int]:
+        """How many answers were read that another server, or another precision, had given."""
+        return {by: len(keys) for by, keys in sorted(self._others_gave.items())}
 
     def put(self, key: str, value: Any, model: str = "", sampling: str = "") -> None:
         """Append one value, see :meth:`put_all`."""
@@ -200,7 +213,8 @@ class Journal:
 
     def put_all(self, values: Mapping[str, Any], model: str = "", sampling: str = "") -> None:
         """Append the values of a finished batch, JSON-serialisable, and hand them to the disk."""
-        self._append([Line(key, v, self._today, model, sampling) for key, v in values.items()])
+        origin = (self._today, model, sampling, self.by)
+        self._append([Line(key, value, *origin) for key, value in values.items()])
         self.added += len(values)
 
     def correct(self, key: str, value: Any) -> None:

@@ -1,8 +1,10 @@
 """How a step runs: where its records come from, whom it asks, where its output goes."""
 
 import argparse
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ from cai.records import (
 )
 from cai.tokens import LengthLimit, Tokenizer
 
+OTHERWISE = "reused, given otherwise"
+PRECISION = re.compile(r"(.+\.)?(precision|megatron_amp_O2)|--(dtype|quantization|kv-cache-dtype)")
+
 
 def cost_path(journal: Path) -> Path:
     """Where the time and the GPUs of a journal's jobs are kept: ``responses-0.cost.json``."""
@@ -43,6 +48,8 @@ class Run:
     This is the real thing. A plan takes the same steps through another one, which asks nobody and
     writes nothing (:class:`cai.plan.rehearsal.Rehearsal`): so it counts what a run will do.
     """
+
+    _journals: tuple[Journal, ...] = ()  # of the servers so far
 
     def read(self, path: Path) -> Iterable[Record]:
         """The records of a file."""
@@ -75,10 +82,14 @@ class Run:
         log = options.log or options.journal[0].with_suffix(".server.log")
         served = served_by(serving, options.server, options.url, log, options.launch)
         with _recorded(options) as (journal, entry), served:
+            journal.by = answers_by(serving, options.server)
+            self._journals = (*self._journals, journal)
             try:
                 yield served, journal
             finally:
                 entry["start_seconds"] = round(served.start_seconds, 1)
+            if journal.otherwise:
+                print(_reused_otherwise(journal), flush=True)
 
     @contextmanager
     def model(self, options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:
@@ -126,6 +137,9 @@ class Run:
         self, rows: Iterable[Record], ledger: Ledger, output: Path, report: Record | None = None
     ) -> None:
         """Write rows, which the ledger has counted; beside them the ledger and a report, if any."""
+        for journal in self._journals:
+            if journal.otherwise:
+                ledger.notes[OTHERWISE] = {"now": journal.by, "reused": journal.otherwise}
         ledger.write(output)
         write_jsonl(output, rows)
         if report is not None:
@@ -167,6 +181,29 @@ def served_by(
         return Served(command, url, log, launcher=Launcher(launch))
     alone = launch.model_copy(update={"one_task": True})
     return Served(command, url, log, launcher=Launcher(alone), page=MODELS)
+
+
+def answers_by(serving: Serving, command: Sequence[str] | None) -> str:
+    """What shapes the arithmetic of a server's answers: its kind, and what its command says of it.
+
+    Answers that were given otherwise are reused, as they are paid for and from the same model; but
+    they are not those that this server would give, so it is said (:attr:`Journal.otherwise`).
+    """
+    words = list(command or [])
+    pairs = [
+        tuple(word.lstrip("+").split("=", 1)) if "=" in word else (word, after)
+        for word, after in zip_longest(words, words[1:], fillvalue="")
+    ]
+    told = {f"{name}={value}" for name, value in pairs if PRECISION.fullmatch(name)}
+    return " ".join([serving.kind, *sorted(told)])
+
+
+def _reused_otherwise(journal: Journal) -> str:
+    given = ", ".join(f"{count} by {by}" for by, count in journal.otherwise.items())
+    return (
+        f"reused answers that another server or precision gave: {given}; now: {journal.by}; to ask "
+        f"anew, move {journal.path} and its siblings away"
+    )
 
 
 def client_of(
