@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from running import ROOT, complaint
 
 from cai.errors import UserError
-from cai.evaluation.rewards import RewardModel
+from cai.evaluation.rewards import RewardModel, batches_left
 from cai.generation.journal import Journal
 from cai.generation.serving import Served
 from cai.manifest import identity
@@ -88,6 +90,23 @@ def test_rewards_are_the_servers_and_are_asked_for_once(folder):
     again = score(folder, *answers, "--output", *outputs, server=NEVER)
     assert again.returncode == 0, again.stderr
     assert [output.read_text() for output in outputs] == before
+
+
+@given(texts=st.sets(st.text(max_size=9)), size=st.integers(1, 5), killed=st.integers(0, 40))
+@settings(deadline=None)
+def test_a_run_that_was_killed_goes_on_with_the_same_batches(texts, size, killed):
+    whole = batches_left(texts, texts, size)
+    asked = {text for batch in whole[:killed] for text in batch}
+    assert batches_left(texts, texts - asked, size) == whole[killed:]
+
+
+@given(texts=st.sets(st.text(max_size=9)), size=st.integers(1, 5), data=st.data())
+@settings(deadline=None)
+def test_each_missing_text_is_asked_once(texts, size, data):
+    missing = {text for text in sorted(texts) if data.draw(st.booleans())}
+    batches = batches_left(texts, missing, size)
+    assert sorted(text for batch in batches for text in batch) == sorted(missing)
+    assert all(0 < len(batch) <= size for batch in batches)
 
 
 def _names(path, folder):

@@ -7,7 +7,7 @@ protocol in its JSON form (input ``sentences``, BYTES [n, 1]; output ``rewards``
 import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 
 from cai.cli import existing_file, json_option
@@ -76,13 +76,13 @@ class RewardModel:
             UserError: if the server fails or answers in another form.
         """
         keys = {text: self.key(text) for text in texts}
-        missing = [text for text, key in keys.items() if key not in self._journal]
-        missing.sort(key=len, reverse=True)  # alike in length in a batch; memory runs out early
+        missing = {text for text, key in keys.items() if key not in self._journal}
+        batches = batches_left(keys, missing, self._batch_size)
         with Progress(len(keys), what, "texts") as progress:
             progress.advance(len(keys) - len(missing), reused=True)
-            for key in keys.keys() - set(missing):
+            for key in keys.keys() - missing:
                 self.usage.answered(keys[key], None, reused=True)
-            for batch in _batches(missing, self._batch_size):
+            for batch in batches:
                 scored = {keys[text]: score for text, score in self._ask(batch)}
                 for key in scored:
                     self.usage.answered(key, None)
@@ -174,7 +174,24 @@ def _messages(row: Record) -> list[dict[str, str]]:
     ]
 
 
-def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
+def batches_left(texts: Iterable[str], missing: Container[str], size: int) -> list[list[str]]:
+    """The batches that are left to ask, packed as if nothing was known.
+
+    A reward's last bits depend on its batch, so a run that was killed goes on with the same ones.
+    Texts are alike in length in a batch, and the longest come first: memory runs out early.
+    """
+    whole: list[list[str]] = []
+    rest: list[str] = []
+    for batch in _packed(sorted(texts, key=lambda text: (-len(text), text)), size):
+        left = [text for text in batch if text in missing]
+        if len(left) == len(batch):
+            whole.append(batch)
+        else:
+            rest += left
+    return [*whole, *_packed(rest, size)]
+
+
+def _packed(texts: Iterable[str], size: int) -> Iterator[list[str]]:
     rest = iter(texts)
     while batch := list(islice(rest, size)):
         yield batch
