@@ -5,7 +5,7 @@ NEMO_CPU := .envs/nemo-cpu
 SERVE_CPU := .envs/serve-cpu
 RUN := PATH="$(CURDIR)/$(CONTROLLER)/bin:$$PATH"
 
-.PHONY: help demo plan test lint format docs chat demo-models controller nemo-cpu serve-cpu clean
+.PHONY: help demo reproduce plan test lint format docs chat demo-models controller nemo-cpu serve-cpu clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,12 @@ demo: controller nemo-cpu ## Constitutional AI with tiny models on this machine'
 	@$(RUN) snakemake --profile profiles/demo
 	@cat results/demo/evaluation/summary.md
 	@echo "The report: results/demo/report.html"
+
+AGAIN := results/demo-again
+reproduce: controller nemo-cpu ## the demo a second time, from nothing; is all the same?
+	@$(RUN) snakemake --profile profiles/demo
+	@rm -rf $(AGAIN)
+	@$(RUN) python scripts/reproduce.py results/demo $(AGAIN) --profile profiles/demo
 
 PROFILE ?= profiles/demo
 plan: controller ## what a run would do and cost; PROFILE=slurm and ARGS="--budget 500" are taken
@@ -63,4 +69,4 @@ make-environment = echo "Installing $(@D) from $< (once)" \
   && $(PYTHON) -m venv --clear $(@D) && $(1) $(PIP) --no-deps -r $<
 
 clean: ## remove what the demo has made
-	rm -rf results/demo
+	rm -rf results/demo $(AGAIN)

@@ -1,0 +1,68 @@
+"""The same inputs give the same files: two runs from nothing, in two folders."""
+
+import filecmp
+
+import pytest
+from tests.project import weights
+
+from cai.manifest import identity
+from cai.records import read_json
+from cai.reproduction import compare
+
+TRAINED = ["sl_cai", "reward_model", "rl_cai"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_weights_of_trained_models_are_equal_to_the_last_bit(project, project_again, name):
+    first, second = (each.results / f"{name}.nemo" for each in (project, project_again))
+    assert weights(first) == weights(second) != {}
+    assert identity(first) == identity(second)
+    told = [read_json(path.with_suffix(".manifest.json")) for path in (first, second)]
+    assert told[0]["identity"] == told[1]["identity"] == identity(first)
+    assert told[0]["inputs"] == told[1]["inputs"]
+    assert told[0]["fingerprint"] == told[1]["fingerprint"]
+
+
+def test_trained_models_differ_from_each_other(project):
+    assert len({identity(project.results / f"{name}.nemo") for name in TRAINED}) == len(TRAINED)
+
+
+def test_datasets_answers_and_the_summary_are_equal(project, project_again):
+    rows = compare(project.results, project_again.results)
+    names = {row.name for row in rows}
+    assert names >= {
+        "models/base.nemo",
+        "sl_cai/responses/0.jsonl",
+        "sl_cai/revisions/0.jsonl",
+        "sl_cai/train.jsonl",
+        "rl_cai/candidates/0.jsonl",
+        "rl_cai/preferences/0.jsonl",
+        "rl_cai/train.comparisons.jsonl",
+        "evaluation/answers/rl_cai.jsonl",
+        "evaluation/rewards/rl_cai.jsonl",
+        "evaluation/summary.json",
+    }
+    assert [row.name for row in rows if not row.is_equal] == []
+
+
+def test_figures_and_ledgers_are_equal_too(project, project_again):
+    patterns = ("figures/*", "**/*.ledger.json", "**/*.report.json", "evaluation/*.md")
+    names = {
+        path.relative_to(project.results)
+        for pattern in patterns
+        for path in project.results.glob(pattern)
+        if path.is_file()
+    }
+    assert len(names) > 25
+    pairs = [(project.results / name, project_again.results / name) for name in names]
+    assert [str(a) for a, b in pairs if not filecmp.cmp(a, b, shallow=False)] == []
+
+
+def test_what_a_model_was_asked_stays_known_though_its_file_is_another(project, project_again):
+    """The journal of one run serves the other: the models are the same."""
+    name = "work/journal/responses-0.jsonl"
+    keys = [
+        {line.split('"key": "')[1][:64] for line in (each.results / name).open()}
+        for each in (project, project_again)
+    ]
+    assert keys[0] == keys[1]
