@@ -9,10 +9,12 @@ from pathlib import Path
 started = sys.orig_argv[1:3]  # .../bin/snakemake, or -m snakemake
 if "snakemake" in [Path(word).name for word in started]:
     sys.path.insert(0, "scripts")
-    from cai.command_line import check
+    from cai.command_line import check, warnings
     from cai.errors import UserError
 
     try:
         check(sys.argv[1:])
+        for line in warnings(sys.argv[1:]):
+            print(line, file=sys.stderr)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -20,6 +20,7 @@ from cai import (
     kinds,
     nemo,
     orphans,
+    paths,
     preflight,
     process,
     servers,
@@ -32,6 +33,8 @@ from cai.paper import plan
 
 dag.register(workflow)
 
+
+stop(paths.complaints(Path.cwd()))
 
 with told():
     settings, principles, few_shot, at, base = experiments.check(config)

@@ -23,9 +23,7 @@ from cai.errors import UserError, fail_if
 from cai.generation.chat_model import ChatModel, derived_seed
 from cai.generation.conversation import Speaker, ask, converse
 from cai.generation.journal import Journal
-from cai.generation.run import client_of, exported_folder, served_by
-from cai.generation.settings import MODEL
-from cai.launch import filled
+from cai.generation.run import client_of, exported_folder, loading, served_by
 from cai.manifest import identity
 from cai.records import read_json
 from cai.sampling import Sampling
@@ -136,7 +134,7 @@ def _speaker(
     template = _template(model, options.template, settings)
     serving, tokenizer = settings.server.serving(), Tokenizer(model.path)
     loaded = _exported(model, settings, stack) if serving.kind == "openai" else model.path
-    command = filled(servers.command(settings, model.kind), {MODEL: loaded})
+    command = loading(servers.command(settings, model.kind), loaded, serving)
     served = stack.enter_context(served_by(serving, command, None, log))
     client = client_of(serving, served, Journal(None), model.name, settings.client, tokenizer)
     chat_model = ChatModel(client, template, tokenizer, settings.lengths.context)

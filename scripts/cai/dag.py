@@ -183,7 +183,8 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
         SystemExit: what the workflow's own checks say, a line each.
     """
     with _snakemake(arguments, dryrun=True) as (workflow, said):
-        warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
+        warnings = command_line.warnings(arguments)
+        warnings += [line for line in said.splitlines() if line.startswith("warning: ")]
         config = dict(workflow.globals["config"])
         dag = workflow.persistence.dag
         spared = sorted({job.rule.name for job in getattr(dag, "spared", ())})
@@ -209,6 +210,7 @@ def _snakemake(arguments: Sequence[str], **options: bool) -> Iterator[tuple[Any,
     from snakemake.cli import args_to_api, parse_args
     from snakemake.settings.enums import Quietness
 
+    arguments = command_line.separated(arguments)
     command_line.check(arguments)
     _workflows.clear()
     said, errors = io.StringIO(), []

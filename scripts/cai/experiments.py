@@ -129,7 +129,8 @@ def check(config: Mapping[str, Any]) -> Run:
     if name == BASE:
         return Run(*base, Places(*[results] * len(PARTS), base=results), base)
     path = overlay(name)
-    changed = merge(common, _read(path).fields) | {"results": folder(results, name)}
+    place = folder(common.get("results", results), name)  # as it is written, to be filled in once
+    changed = merge(common, _read(path).fields) | {"results": place}
     own = Checked(*preflight.check(changed, str(path)))
     return Run(*own, _places(base, own), base)
 

@@ -17,6 +17,7 @@ from cai.digests import canonical_json
 from cai.errors import UserError, fail_if
 from cai.evaluation.classifier import check_classifier
 from cai.kinds import kind_of
+from cai.paths import check_carried
 from cai.settings import Settings, parse_settings
 
 NEMO_PROGRAM: dict[str, nemo.Program] = {"instruct_server": "server"}  # others: their own
@@ -149,9 +150,11 @@ def check_files(settings: Settings) -> None:
     """
     for field, source in sources(settings):
         _check_source(field, source)
+        check_carried(f"{field}.source", source.files)
     for name in ("base", "instruct"):
-        model_files(settings, name)
+        check_carried(f"models.{name}.source", model_files(settings, name))
     if settings.evaluation.classifier:
+        check_carried("evaluation.classifier", [Path(settings.evaluation.classifier)])
         check_classifier(Path(settings.evaluation.classifier))
 
 

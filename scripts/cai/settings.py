@@ -20,6 +20,7 @@ from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
 from cai.model_shape import ModelShape
 from cai.origins import Origins
 from cai.paper.settings import Paper
+from cai.paths import carried, with_paths
 from cai.sampling import Sampling, Temperature
 from cai.templates import Template
 
@@ -277,7 +278,7 @@ class Settings(Section):
     def _a_folder(cls, results: str) -> str:
         if not results.strip(" ./"):
             raise ValueError("accepted: the name of a folder, such as results")
-        return results
+        return carried(results)
 
     @property
     def judge(self) -> LogprobJudge | ChatJudge | RandomJudge | None:
@@ -291,11 +292,25 @@ def parse_settings(config: Mapping[str, Any], source: str = "configuration") -> 
     Raises:
         UserError: the field, what was found and what is accepted.
     """
+    filled = with_paths(_with_nulls(dict(config)), source)
     try:
-        return Settings.model_validate(dict(config))
+        return Settings.model_validate(filled)
     except ValidationError as error:
         told = describe(error, Settings).removeprefix("value: ")
         raise UserError(f"{source}: {told}") from None
+
+
+def _with_nulls(value: Any) -> Any:
+    """A configuration with the null that Snakemake's ``--config`` reads as a text.
+
+    Overrides keep theirs: there the text is Hydra's null.
+    """
+    match value:
+        case dict():
+            return {key: v if key == "overrides" else _with_nulls(v) for key, v in value.items()}
+        case list():
+            return [_with_nulls(item) for item in value]
+    return None if value == "null" else value
 
 
 def load_settings(paths: Sequence[Path | str]) -> Settings:

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 import requests
 
-from cai import provenance
+from cai import hydra, provenance
 from cai.attempts import Attempts
 from cai.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
 from cai.digests import digest
@@ -42,6 +42,7 @@ FULL = 2**20  # bytes; a disk with less is full
 LINE_EVERY = 10.0  # seconds between two progress lines
 CRITIC_START_LIMIT = 3600.0  # seconds; a large model takes long to load
 BAR = re.compile(r"(\d+)/(\d+) \[([\d:?]+)<([\d:?]+)")
+LOG_DIR = "LOG_DIR"  # in a command, the run's own folder
 CRITIC_MODELS = ("critic_infer", "critic_train", "critic_save")
 FINISH = Path(__file__).parent.parent / "finish_training.py"
 
@@ -152,7 +153,7 @@ class Training:
 
     def _run_programs(self, command: Sequence[str], **environment: str) -> None:
         trainer = Launcher(self.launch)
-        fills = {"LOG_DIR": str((self.folder / "train").resolve())}
+        fills = {LOG_DIR: str((self.folder / "train").resolve())}
         if self.critic is None:
             with self._program(trainer, command, fills, "train", self.log, environment) as program:
                 self._watch([program])
@@ -161,7 +162,7 @@ class Training:
         apart = self.launch.first_node != self.critic_launch.first_node
         fills["FREE_PORT"] = critic.free_port()
         fills["CRITIC_HOST"] = critic.host() if apart else LOOPBACK
-        serving = fills | {"LOG_DIR": str((self.folder / "critic").resolve())}
+        serving = fills | {LOG_DIR: str((self.folder / "critic").resolve())}
         critic_log = self.log.with_name(f"{self.log.stem}.critic.log")
         with self._program(critic, self.critic, serving, "critic", critic_log) as server:
             port = int(fills["FREE_PORT"])
@@ -342,6 +343,9 @@ def _is_ready(session: requests.Session, port: int, model: str) -> bool:
 
 
 def _fill(argument: str, fills: Mapping[str, str]) -> str:
+    key, equals, value = argument.partition("=")
+    if equals and value.partition("/")[0] == LOG_DIR:  # a path, in Hydra's grammar
+        return f"{key}={hydra.value(value.replace(LOG_DIR, fills[LOG_DIR], 1))}"
     for token, text in fills.items():
         argument = argument.replace(token, text)
     return argument

@@ -21,6 +21,8 @@ CASES = [
     "",
     ["<|endoftext|>", "x,y"],
     {"train": ["a.jsonl"], "test": ["b.jsonl"]},
+    '/x/my R&D/a$b/it\'s [1], {y}=z/ü \\ "q".nemo',
+    ["a, b.jsonl", "c=d.jsonl", "e'f.jsonl", "g$h.jsonl", "\\'"],
 ]
 
 

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from cai import hydra
 from cai.attempts import Attempts
 from cai.errors import UserError, fail_if
 from cai.evaluation.rewards import RewardModel
@@ -99,7 +100,7 @@ class Run:
         """
         if options.server is not None:
             loaded = exported_folder(options.exported[0]) if options.exported else options.model
-            options.server = filled(options.server, {MODEL: loaded})
+            options.server = loading(options.server, loaded, options.serving)
         limited = counts or options.context is not None or options.serving.kind == "openai"
         tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
         with self.server(options, options.serving) as (served, journal):
@@ -167,6 +168,12 @@ class Run:
             raise UserError(_failures(ledger, options))
         self.write(rows, ledger, options.output, report)
         self.record(options, ledger)
+
+
+def loading(command: Sequence[str], model: Path, serving: Serving) -> list[str]:
+    """A server's command with the model that it loads; NeMo's take it in Hydra's grammar."""
+    path = str(model)
+    return filled(command, {MODEL: hydra.value(path) if serving.kind == "nemo" else path})
 
 
 def served_by(

@@ -188,8 +188,7 @@ class Rehearsal(Run):
 
     def rehearse(self, command: str) -> Count | None:
         """Go through the job of a rule's command line; None for one that asks no model."""
-        own, _, _ = command.partition(" 2>&1 |")[0].partition(" -- ")  # the server is not needed
-        words = shlex.split(own)
+        words = _words(command)
         program = Path(words[1]) if len(words) > 1 else Path()
         step = _step(program)
         if step is None:
@@ -313,6 +312,13 @@ class Rehearsal(Run):
             for action in self._parsers[name]._actions:
                 action.type = Path if action.type is cli.existing_file else action.type
         return self._parsers[name]
+
+
+def _words(command: str) -> list[str]:
+    """The words of a rule's command, up to the pipe into its log."""
+    words = shlex.split(command)
+    ends = [place for place, word in enumerate(words) if word == "2>&1"]
+    return words[: ends[-1]] if ends else words
 
 
 @cache
