@@ -164,9 +164,11 @@ def test_a_mended_judge_goes_on_without_any_command(judge, asked) -> None:
         step = judge(things(30))
         error_of(step.run(*asked(**chat(service))))
         broken = False
-        rows = step.rows(*asked(**chat(service)))
+        done = step.run(*asked(**chat(service)))
+    assert done.returncode == 0, done.stderr
     assert len(service.bodies) == 30
-    assert len(rows) == 18
+    assert step.ledger["out"] == 18
+    assert "12 answers gone" in run_command(done.stderr).stdout
     assert step.report["failed"] == {"the judge's answer cannot be read": 12}
 
 
@@ -190,7 +192,7 @@ def test_a_service_that_asks_for_a_key_is_told_by_the_setting(judge, asked) -> N
         line = error_of(judge(things(6)).run(*asked(**chat(service))))
     assert len(service.calls) == 1
     assert f"{service.url}/v1/chat/completions" in line
-    assert "it asks for one; set key_variable" in line
+    assert "it asks for one: set key_variable" in line
 
 
 def test_a_service_without_a_system_role_judges_and_the_manifest_says_how(judge, asked) -> None:

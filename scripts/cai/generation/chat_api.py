@@ -54,8 +54,8 @@ GIVE_UP_AFTER = 24  # failures in a row: the service is at fault, not the conver
 GARBLED_TRIES = 3  # a service that sends nonsense so often sends it again
 RESERVED = ("model", "messages", "stream", "n", "logprobs", "top_logprobs")
 ASKS_FOR_A_KEY = (
-    "requests without a key: it asks for one; set key_variable "
-    "(preferences.judges.chat.key_variable) to the environment variable that holds it"
+    "requests without a key (it asks for one: set key_variable, preferences.judges.chat."
+    "key_variable, to the name of the environment variable that holds it)"
 )
 CHOICE = MappingProxyType(  # what asks for the probabilities of (A) and (B)
     # 5 alternatives of a token: all services that give any give as many
@@ -353,7 +353,7 @@ class ChatClient:
             except Garbled as error:
                 nonsense += 1
                 if nonsense == GARBLED_TRIES:
-                    raise Unfit(f"{error}") from None
+                    raise Unfit(one_line(str(error), 100)) from None
                 raise
 
         return persist(post, self._settings.retries, self._stop, self._flow)

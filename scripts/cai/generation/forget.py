@@ -13,7 +13,7 @@ def forgetting(journals: Iterable[Path]) -> str:
     if not files:
         return ""
     command = shlex.join(["python", str(_program()), "forget", "--unreadable", *files])
-    return f"to have it asked afresh, run `{command}`, then the step again"
+    return f"to have them asked afresh, run `{command}`, then the step again"
 
 
 def _program() -> Path:

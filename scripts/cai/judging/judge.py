@@ -1,6 +1,7 @@
 """The options of a judge, and the judging of records by the kind of judge that they name."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from cai.errors import fail_if
@@ -62,6 +63,8 @@ def judge(
             if client.sent_as:
                 ledger.notes["sent_as"] = client.sent_as
             ledger.remedy = client.remedy
+            if rows and client.remedy:
+                print(f"judge: some answers cannot be read: {client.remedy}", file=sys.stderr)
             return rows
     return judge_randomly(settings, records, options.seed, ledger)
 
