@@ -6,6 +6,7 @@ the programs run, so that a kill loses a minute at most.
 
 import os
 import platform
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ class Attempts:
 
     def __init__(self, path: Path, number: int = 1, gpus: int = 0) -> None:
         self.path, self.number, self.gpus = path, number, gpus
-        self.entries: list[dict[str, Any]] = read_json(path) if path.exists() else []
+        self.entries = read_entries(path)
 
     def check(self, what: str) -> None:
         """Refuse a resubmission of what ends by itself, at the same step, time and again.
@@ -40,7 +41,7 @@ class Attempts:
         Raises:
             UserError: naming the step.
         """
-        steps = [entry["step"] for entry in _in_a_row(self.entries)] if self.number > 1 else []
+        steps = [entry.get("step") for entry in _in_a_row(self.entries)] if self.number > 1 else []
         fail_if(
             len(steps) >= TRIES and len(set(steps[:TRIES])) == 1,
             f"{what}: ended {TRIES} times without getting beyond step {steps and steps[0]}: not "
@@ -97,11 +98,30 @@ class Attempts:
         hours = sum(entry["seconds"] * entry["gpus"] for entry in self.entries) / 3600
         seconds = sum(entry["seconds"] for entry in self.entries)
         return {
-            "started": self.entries[0]["started"] if self.entries else None,
+            "started": self.entries[0].get("started") if self.entries else None,
             "gpus": self.gpus,
             "seconds": round(seconds, 1),
             "gpu_hours": round(hours, 4),
         }
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The entries of a file; those that cannot be read, after a power loss say, are no cost."""
+    try:
+        found = read_json(path) if path.exists() else []
+    except (UserError, UnicodeDecodeError):
+        found = None
+    entries = [entry for entry in found if _is_entry(entry)] if isinstance(found, list) else []
+    if entries != found:
+        said = f"warning: {path}: cannot be read in full: what is missing counts as no cost"
+        print(said, file=sys.stderr, flush=True)
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or "end" not in entry:
+        return False
+    return all(type(entry.get(field)) in (int, float) for field in ("seconds", "gpus"))
 
 
 def _in_a_row(entries: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -110,5 +130,5 @@ def _in_a_row(entries: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if entry["end"] is None:
             return
         yield entry
-        if entry["number"] == 1:
+        if entry.get("number", 1) == 1:
             return

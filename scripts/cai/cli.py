@@ -4,6 +4,7 @@ import argparse
 import difflib
 import errno
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +18,29 @@ from cai.orphans import end_with_workflow
 from cai.shown import shown
 
 Model = TypeVar("Model", bound=BaseModel)
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EFBIG: "the file would be larger than the system or a limit (ulimit -f) allows",
+}
+REFUSED = {
+    errno.EACCES: "no permission; give it to yourself, or choose another place",
+    errno.EPERM: "no permission; give it to yourself, or choose another place",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EISDIR: "is a folder, where a file is needed; move it away",
+    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
+    errno.EEXIST: "a file stands where a folder is needed; move it away",
+    errno.ENOENT: "no such file or folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EMFILE: "too many files are open (ulimit -n)",
+    errno.ESTALE: "the file has gone from the server that shares it; run the same command again",
+}
 
 
 def run(main: Callable[[], None]) -> None:
     """Call ``main`` and end the process: one line for a user's mistake, never a stack trace for it.
 
-    Exit codes: 0 done, 2 a user's mistake, 3 the disk is full, 130 and 143 interrupted.
+    Exit codes: 0 done, 2 a user's mistake, 3 the disk is full, 130, 141 and 143 interrupted.
     SIGTERM is turned into an exception, so that ``finally`` clauses stop servers.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
@@ -34,11 +52,23 @@ def run(main: Callable[[], None]) -> None:
         _leave(str(error), 2)
     except KeyboardInterrupt:
         _leave("interrupted; run the same command again to continue", 130)
+    except BrokenPipeError:  # whoever read our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno is None:  # not the system's, but a library's
             raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        _leave(f"the disk is full{where}; free some space and run the same command again", 3)
+        full = error.errno in FULL
+        _leave(system_error(error), 3 if full else 2)
+
+
+def system_error(error: OSError) -> str:
+    """What the operating system refused, in one line that names the file."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in FULL:
+        writing = f" while writing {error.filename}" if error.filename else ""
+        return f"{FULL[error.errno]}{writing}; free some space and run the same command again"
+    return where + REFUSED.get(error.errno, error.strerror or str(error))
 
 
 def _take_any_text() -> None:

@@ -22,7 +22,7 @@ PATIENCE = 60.0  # seconds in which the program must have ended once it was told
 def announce() -> None:
     """Tell all jobs of this process that it is the one to end with; the outermost one counts."""
     if not _is_there(os.environ.get(VARIABLE, "")):
-        os.environ[VARIABLE] = " ".join([*_here(), str(os.getpid()), _start(os.getpid())])
+        os.environ[VARIABLE] = " ".join([*_here(), str(os.getpid()), start_of(os.getpid())])
 
 
 def end_with_workflow() -> None:
@@ -44,14 +44,14 @@ def _watch(announced: str) -> None:
 def _is_there(announced: str) -> bool:
     """Whether the process that is named runs: on this host, in this job, and is no other one."""
     host, job, pid, start = (announced.split(" ") + [""] * 4)[:4]
-    return [host, job] == _here() and pid.isdecimal() and start == _start(int(pid)) != ""
+    return [host, job] == _here() and pid.isdecimal() and start == start_of(int(pid)) != ""
 
 
 def _here() -> list[str]:
     return [platform.node(), os.environ.get("SLURM_JOB_ID", "-")]
 
 
-def _start(pid: int) -> str:
+def start_of(pid: int) -> str:
     """When a process began, in the kernel's ticks; "" if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

@@ -15,6 +15,7 @@ from typing import IO, Any
 from cai.documents import NotJson, decode, dump_json, flaw_in
 from cai.documents import read_json as read_json  # the programs' own files are read with it
 from cai.errors import UserError
+from cai.partials import partial
 from cai.texts import csv_cell, identity
 
 Record = dict[str, Any]
@@ -52,17 +53,11 @@ def held_out(record: str, seed: int, fraction: float) -> bool:
 def atomic(path: Path | str, mode: str = "w") -> Iterator[IO]:
     """Open a temporary sibling of ``path`` and rename it at the end: readers never see a half."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     encoding = None if "b" in mode else "utf-8"
-    try:
-        with named_errors(path), open(partial, mode, encoding=encoding) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with partial(path) as half, named_errors(path), open(half, mode, encoding=encoding) as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @contextmanager

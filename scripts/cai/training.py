@@ -8,8 +8,8 @@ and GPUs is no setting: a run goes on with others.
 """
 
 import fcntl
-import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,6 +29,7 @@ from cai.generation.http import OutOfService, Refused, Transient, direct_session
 from cai.launch import LOOPBACK, Launch, Launcher
 from cai.manifest import identity, write_manifest
 from cai.metrics import export_metrics
+from cai.partials import partial, size_of
 from cai.ports import owner
 from cai.process import Program, end_of
 from cai.schedule import scheduled
@@ -232,9 +233,23 @@ class Training:
             attempts=self.attempts.entries,
             container=self.launch.container,
         )
-        for other in self.work.iterdir():
-            if other.is_dir() and other != self.folder:
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove trainings with other settings that are done, and name those that are not."""
+        for other in sorted(self.work.iterdir()):
+            if not other.is_dir() or other == self.folder:
+                continue
+            reached = newest(other / "train")
+            if reached is None or is_whole(other / self.trained.relative_to(self.folder)):
                 shutil.rmtree(other)
+                continue
+            print(
+                f"{self.what}: a training with other settings stopped {_at(reached)}; it is kept "
+                f"and goes on with those settings; it takes {size_of(other) / 1e9:.2f} GB, free "
+                f"them with: rm -r {shlex.quote(str(other))}",
+                flush=True,
+            )
 
 
 @contextmanager
@@ -321,11 +336,8 @@ def wait_for_critic(critic: Program, port: int) -> None:
 
 def publish(source: Path, target: Path) -> None:
     """Put ``source`` at ``target`` in one step, keeping ``source`` (a hard link where possible)."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    link(source, partial)
-    os.replace(partial, target)
+    with partial(target) as path:
+        link(source, path)
 
 
 def critic_answers(port: int) -> bool:

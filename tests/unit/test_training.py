@@ -131,10 +131,30 @@ def test_other_settings_and_other_data_never_resume(bench):
     assert bench.result["from"] == 0
 
 
-def test_only_the_published_run_is_kept(bench):
-    bench.train(steps=4, stop_after=2)
-    bench.train(steps=5)
-    assert len([path for path in (bench.folder / "work").iterdir() if path.is_dir()]) == 1
+def folders(bench):
+    return {path for path in (bench.folder / "work").iterdir() if path.is_dir()}
+
+
+def test_a_half_trained_run_is_kept_and_named_and_goes_on(bench, monkeypatch):
+    monkeypatch.setenv("STOP_AFTER", "2")
+    bench.train(steps=4)
+    monkeypatch.delenv("STOP_AFTER")
+    (half,) = folders(bench)
+    said = bench.train(steps=5).stdout
+    assert "stopped at step 2; it is kept and goes on with those settings" in said
+    assert f"rm -r {half}" in said
+    assert len(folders(bench)) == 2
+    assert "tiny: resumes at step 2" in bench.train(steps=4).stdout
+    assert bench.result["from"] == 2
+
+
+def test_of_trained_runs_only_the_published_one_is_kept(bench):
+    bench.train(steps=4)
+    first = folders(bench)
+    said = bench.train(steps=5).stdout
+    assert "rm -r" not in said
+    assert len(folders(bench)) == 1
+    assert folders(bench).isdisjoint(first)
 
 
 def test_two_trainings_do_not_share_a_work_folder(bench):

@@ -1,11 +1,10 @@
 """Hugging Face folder to ``.nemo`` and back, tensor by tensor."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
+from functools import partial as bound
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from cai.conversion.mistral_layout import LayerNames, Shape
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.errors import UserError, fail_if
 from cai.hf_config import check_hf_config
+from cai.partials import partial
 from cai.progress import Progress
 from cai.records import atomic, write_json
 from cai.templates import Template
@@ -130,19 +130,19 @@ def _chunks(folder: HfFolder, shape: Shape) -> Iterator[Chunk]:
     def read_qkv(names: LayerNames) -> torch.Tensor:
         return layout.fuse_qkv(read(names.q), read(names.k), read(names.v), shape.kv_heads)
 
-    yield layout.EMBEDDING, (0, 0), partial(read, "model.embed_tokens.weight")
+    yield layout.EMBEDDING, (0, 0), bound(read, "model.embed_tokens.weight")
     for layer in range(shape.layers):
         names = LayerNames.of(layer)
-        yield layout.INPUT_NORM, (layer, 0), partial(read, names.input_norm)
-        yield layout.QKV, (layer, 0, 0), partial(read_qkv, names)
-        yield layout.PROJ, (layer, 0, 0), partial(read, names.o)
-        yield layout.POST_NORM, (layer, 0), partial(read, names.post_norm)
-        yield layout.FC1, (layer, 0, 0), partial(read, names.gate)
-        yield layout.FC1, (layer, shape.ffn, 0), partial(read, names.up)
-        yield layout.FC2, (layer, 0, 0), partial(read, names.down)
-    yield layout.FINAL_NORM, (0,), partial(read, "model.norm.weight")
+        yield layout.INPUT_NORM, (layer, 0), bound(read, names.input_norm)
+        yield layout.QKV, (layer, 0, 0), bound(read_qkv, names)
+        yield layout.PROJ, (layer, 0, 0), bound(read, names.o)
+        yield layout.POST_NORM, (layer, 0), bound(read, names.post_norm)
+        yield layout.FC1, (layer, 0, 0), bound(read, names.gate)
+        yield layout.FC1, (layer, shape.ffn, 0), bound(read, names.up)
+        yield layout.FC2, (layer, 0, 0), bound(read, names.down)
+    yield layout.FINAL_NORM, (0,), bound(read, "model.norm.weight")
     if not shape.tied:
-        yield layout.OUTPUT, (0, 0), partial(read, "lm_head.weight")
+        yield layout.OUTPUT, (0, 0), bound(read, "lm_head.weight")
 
 
 # --------------------------------------------------------------------------- NeMo to HF
@@ -173,7 +173,8 @@ def nemo_to_hf(
         described = _describe(archive, shape, tokenizer, template, wanted)
         weights = sum(prod(sizes) for sizes in shape.hf_shapes().values()) * wanted.itemsize
         _check_space(target.parent, target, weights + len(tokenizer) + 2**20)
-        with _atomic_folder(target) as folder:
+        with partial(target) as folder:
+            folder.mkdir()
             write_json(folder / CONFIG, described)
             (folder / TOKENIZER).write_bytes(tokenizer)
             _write_tokenizer_files(folder, template, tokenizer)
@@ -275,20 +276,20 @@ def _makers(archive: NemoArchive, shape: Shape) -> Iterator[tuple[str, Callable[
         start, sizes = (layer, index * shape.ffn, 0), (1, shape.ffn, shape.hidden)
         return archive.read_part(layout.FC1, start, sizes)[0]
 
-    yield "model.embed_tokens.weight", partial(rows, layout.EMBEDDING)
+    yield "model.embed_tokens.weight", bound(rows, layout.EMBEDDING)
     for layer in range(shape.layers):
         names = LayerNames.of(layer)
         for index, name in enumerate((names.q, names.k, names.v)):
-            yield name, partial(projection, layer, index)
+            yield name, bound(projection, layer, index)
         for index, name in enumerate((names.gate, names.up)):
-            yield name, partial(half, layer, index)
-        yield names.o, partial(archive.read_layer, layout.PROJ, layer)
-        yield names.down, partial(archive.read_layer, layout.FC2, layer)
-        yield names.input_norm, partial(archive.read_layer, layout.INPUT_NORM, layer)
-        yield names.post_norm, partial(archive.read_layer, layout.POST_NORM, layer)
-    yield "model.norm.weight", partial(archive.read, layout.FINAL_NORM)
+            yield name, bound(half, layer, index)
+        yield names.o, bound(archive.read_layer, layout.PROJ, layer)
+        yield names.down, bound(archive.read_layer, layout.FC2, layer)
+        yield names.input_norm, bound(archive.read_layer, layout.INPUT_NORM, layer)
+        yield names.post_norm, bound(archive.read_layer, layout.POST_NORM, layer)
+    yield "model.norm.weight", bound(archive.read, layout.FINAL_NORM)
     if not shape.tied:
-        yield "lm_head.weight", partial(rows, layout.OUTPUT)
+        yield "lm_head.weight", bound(rows, layout.OUTPUT)
 
 
 def _counted(tensors: list[Planned], progress: Progress) -> Iterator[Planned]:
@@ -296,7 +297,7 @@ def _counted(tensors: list[Planned], progress: Progress) -> Iterator[Planned]:
         progress.advance()
         return tensor.make()
 
-    return (Planned(t.name, t.shape, partial(make, t)) for t in tensors)
+    return (Planned(t.name, t.shape, bound(make, t)) for t in tensors)
 
 
 # --------------------------------------------------------------------------- the disk
@@ -310,17 +311,3 @@ def _check_space(parent: Path, target: Path, needed: int) -> None:
         needed > free,
         f"{target}: needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB free",
     )
-
-
-@contextmanager
-def _atomic_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling of ``target`` that takes its name at the end."""
-    partial_folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial_folder.mkdir(parents=True)
-    try:
-        yield partial_folder
-        if target.exists():
-            target.rmdir()  # it is empty
-        os.replace(partial_folder, target)
-    finally:
-        shutil.rmtree(partial_folder, ignore_errors=True)

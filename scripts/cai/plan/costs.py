@@ -15,6 +15,7 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from cai.amounts import Sizes
+from cai.attempts import read_entries
 from cai.dag import PlannedJob
 from cai.generation.journal import family
 from cai.generation.run import cost_path
@@ -180,7 +181,7 @@ def _entries(journals: Sequence[Path], gpus: int) -> Iterator[Record]:
     """What the jobs of all shards of a stage took, those on as many GPUs that came to an end."""
     for path in chain.from_iterable(map(family, journals)):
         costs = cost_path(path)
-        rows = read_json(costs) if costs.is_file() else []
+        rows = read_entries(costs)
         yield from (row for row in rows if row["gpus"] == gpus and row["end"] and "new" in row)
 
 
