@@ -158,9 +158,9 @@ def test_of_trained_runs_only_the_published_one_is_kept(bench):
 
 
 def test_two_trainings_do_not_share_a_work_folder(bench):
-    first = subprocess.Popen(bench.command(steps=2, pace=1.5), stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(bench.command(steps=2, pace=4), stdout=subprocess.PIPE, text=True)
     assert "tiny: starts in" in first.stdout.readline()
-    second = bench.train(steps=2, pace=1.5)
+    second = bench.train(steps=2, pace=4)
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
     assert "another process trains here" in second.stderr
