@@ -423,6 +423,21 @@ class Launcher:
             return LOOPBACK
         return self.launch.address.format(node=nodes_of_the_job()[self.launch.first_node])
 
+    def temporary(self) -> Path | None:
+        """The folder of this host that is TMPDIR for programs; None: a container's own memory."""
+        chosen = self.launch.environment.get("TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+        if not self.launch.contained:
+            return Path(chosen)
+        mounts = [
+            mount.split(":") for mount in [f"{os.getcwd()}:{os.getcwd()}", *self.launch.mounts]
+        ]
+        inside = {Path(parts[1] if len(parts) > 1 else parts[0]): parts[0] for parts in mounts}
+        for folder in (Path(chosen), Path("/tmp")):  # Python takes the second without the first
+            for target in sorted(inside, key=lambda path: -len(path.parts)):
+                if folder.is_relative_to(target):
+                    return Path(inside[target]) / folder.relative_to(target)
+        return Path("/tmp") if self.launch.launcher == "apptainer" else None
+
     def free_port(self) -> str:
         """A TCP port that is free on the first of the launch's nodes."""
         if self.is_direct:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -106,7 +107,7 @@ class Program:
                 env=variables,
                 start_new_session=True,
             )
-        self.pid = self._process.pid
+        self.pid, self.started = self._process.pid, time.time()
 
     def __enter__(self) -> "Program":
         return self

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import requests
 
@@ -33,11 +34,15 @@ from cai.partials import partial, size_of
 from cai.ports import owner
 from cai.process import Program, end_of
 from cai.schedule import scheduled
+from cai.triton import tidied
+from cai.unpacking import ARCHIVE, check_room, unpacked
 
 POLL = 0.5  # seconds
 HANG_LIMIT = 30.0  # seconds that a program may take to end after it has said that it failed
 FAILED = "Error executing job with overrides"  # Hydra, of an exception in a program
 TERMINATED = (-15, 143)  # exit codes of a program that was told to end
+IMPORTS = 60.0  # seconds that a program takes to load a model of no size
+SLOWEST_DISK = 5e7  # bytes a second that a model is loaded with, at the least
 SHORTEST = 60  # seconds: with less until the time limit, a start is not worth it
 FULL = 2**20  # bytes; a disk with less is full
 LINE_EVERY = 10.0  # seconds between two progress lines
@@ -88,6 +93,9 @@ class Training:
         self.trained = self.folder / "train" / "checkpoints" / f"{self.name}.nemo"
         self.pairs = Pairs(self.folder, ("train", "critic"))
         self.kept = Kept(self.folder / "train", kept_folder(self.folder), self.keep_steps)
+        self._stops: float | None = (
+            None  # when the program ends for its time limit, at the earliest
+        )
         gpus = self.launch.gpus + (self.critic_launch.gpus if self.critic else 0)
         self.attempts = Attempts(self.folder / "attempts.json", self.launch.attempt, gpus)
 
@@ -118,8 +126,9 @@ class Training:
         resumed = newest(self.folder / "train")
         print(f"{self.what}: {_from(resumed)} in {self.folder}", flush=True)
         command = scheduled(self.command)
-        with self.attempts.running(step=step(resumed) if resumed else 0):
-            self._run_programs([*command, *self._time_limit()])
+        self._check_room()
+        with self.attempts.running(step=step(resumed) if resumed else 0) as entry:
+            self._run_programs(command, entry)
         reached = newest(self.folder / "train")
         if resumed and resumed == reached and not is_whole(self.trained):
             # Killed between its last checkpoint and the .nemo: resumed, it finds no step to do.
@@ -135,41 +144,95 @@ class Training:
 
     def _reason(self) -> str:
         """Why there is no ``.nemo`` although the program ended well."""
-        limit = self.launch.seconds
-        if limit is not None and time.time() - self.started > limit:
+        if self._stops is not None and time.time() > self._stops:
             return f"for the time limit of {self.launch.minutes} minutes"
         return f"without {self.trained.name}"
 
-    def _time_limit(self) -> list[str]:
-        """The override that ends the program, with a checkpoint, before the job's time limit."""
+    def _check_room(self) -> None:
+        """Refuse where the ``.nemo`` could not be packed at the end of training.
+
+        NeMo packs it in TMPDIR, of the first of the trainer's nodes.
+
+        Raises:
+            UserError: the folder, what is free and what is needed.
+        """
+        place = Launcher(self.launch).temporary()
+        if place is not None and self.launch.first_node == 0:
+            for archive in self._archives:
+                check_room(archive.stat().st_size, place, archive)
+
+    @property
+    def _archives(self) -> list[Path]:
+        return [path for path in self.inputs if path.suffix == ARCHIVE]
+
+    def _time_limit(self, critic_seconds: float = 0.0) -> list[str]:
+        """The override that ends the program, with a checkpoint, before the job's time limit.
+
+        Its clock starts when the models are loaded (``fit`` of NeMo-Aligner's trainers), so what
+        loading takes is left out: as it was measured in an earlier submission, else as the critic
+        took, or by the size of the models.
+
+        Args:
+            critic_seconds: that the critic took to start; 0 without one.
+        """
         if self.launch.seconds is None:
             return []
-        left = round(self.launch.seconds - (time.time() - self.started))
+        known = [entry["loading"] for entry in self.attempts.entries if "loading" in entry]
+        size = sum(archive.stat().st_size for archive in self._archives)
+        loading = max(known or [critic_seconds, IMPORTS + size / SLOWEST_DISK])
+        whole = self.launch.seconds - (time.time() - self.started)
+        left = round(whole - min(loading, whole / 4))
         fail_if(
             left < SHORTEST,
             f"{self.what}: {left} s are left of the job's {self.launch.minutes} minutes, less "
-            f"{self.launch.margin} for the last checkpoint; give it more (resource runtime)",
+            f"{self.launch.margin} for the last checkpoint and {loading:.0f} s for loading; give "
+            "it more (resource runtime)",
         )
+        self._stops = time.time() + left
         return [f"++exp_manager.max_time_per_run={_clock(left)}"]
 
-    def _run_programs(self, command: Sequence[str], **environment: str) -> None:
-        trainer = Launcher(self.launch)
-        fills = {LOG_DIR: str((self.folder / "train").resolve())}
-        if self.critic is None:
-            with self._program(trainer, command, fills, "train", self.log, environment) as program:
-                self._watch([program])
-            return
-        critic = Launcher(self.critic_launch)
-        apart = self.launch.first_node != self.critic_launch.first_node
-        fills["FREE_PORT"] = critic.free_port()
-        fills["CRITIC_HOST"] = critic.host() if apart else LOOPBACK
-        serving = fills | {LOG_DIR: str((self.folder / "critic").resolve())}
-        critic_log = self.log.with_name(f"{self.log.stem}.critic.log")
-        with self._program(critic, self.critic, serving, "critic", critic_log) as server:
-            port = int(fills["FREE_PORT"])
-            wait_for_critic(server, port)
-            with self._program(trainer, command, fills, "train", self.log, environment) as program:
-                self._watch([program, server], lambda: critic_answers(port))
+    def _run_programs(
+        self, command: Sequence[str], entry: dict[str, Any] | None = None, **environment: str
+    ) -> None:
+        """Run the trainer, beside the critic if there is one.
+
+        Args:
+            command: the trainer's.
+            entry: of the attempt, for what loading takes; None: without a time limit.
+            environment: variables of the trainer's own.
+        """
+        with unpacked([command, self.critic or []], self.work) as (loading, serving):
+            if self.critic is None:
+                self._run_trainer(loading, {}, [], entry, environment)
+                return
+            critic = Launcher(self.critic_launch)
+            apart = self.launch.first_node != self.critic_launch.first_node
+            port = critic.free_port()
+            fills = {"FREE_PORT": port, "CRITIC_HOST": critic.host() if apart else LOOPBACK}
+            log = self.log.with_name(f"{self.log.stem}.critic.log")
+            with (
+                tidied(self.work) as own,  # the shorter of its folders: paths of sockets are
+                self._program(critic, serving, fills, "critic", log, own) as server,
+            ):
+                wait_for_critic(server, int(port))
+                self._run_trainer(loading, fills, [server], entry, environment)
+
+    def _run_trainer(
+        self,
+        command: Sequence[str],
+        fills: Mapping[str, str],
+        servers: Sequence[Program],
+        entry: dict[str, Any] | None,
+        environment: Mapping[str, str],
+    ) -> None:
+        if entry is not None:
+            seconds = time.time() - servers[0].started if servers else 0.0
+            command = [*command, *self._time_limit(seconds)]
+        launcher = Launcher(self.launch)
+        with self._program(launcher, command, fills, "train", self.log, environment) as program:
+            port = int(fills.get("FREE_PORT", 0))
+            answers = (lambda: critic_answers(port)) if servers else (lambda: True)
+            self._watch([program, *servers], answers, {} if entry is None else entry)
 
     def _program(
         self,
@@ -181,15 +244,17 @@ class Training:
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Program:
         own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
-        filled = [_fill(argument, fills) for argument in command]
+        words = {**fills, LOG_DIR: str((self.folder / role).resolve())}
+        filled = [_fill(argument, words) for argument in command]
         return launcher.start(filled, {**own, **environment}, log, f"{self.what}-{role}")
 
     def _watch(
-        self, programs: Sequence[Program], answers: Callable[[], bool] = lambda: True
+        self, programs: Sequence[Program], answers: Callable[[], bool], entry: dict[str, Any]
     ) -> None:
         """Wait for the first program; the others must outlive it.
 
-        A program fails, too, when the server that it asks has died: that is then the reason.
+        A program fails, too, when the server that it asks has died: that is then the reason. What
+        it takes until its first step goes into the entry.
         """
         trainer, *servers = programs
         progress = StepProgress(self.what, trainer.log)
@@ -200,11 +265,13 @@ class Training:
                     raise self._critic_died(server)
             if hang.failed():
                 raise _failure(f"{self.what}: the program failed", trainer)
+            progress.look(trainer, entry)
             progress.show()
             self.kept.look()
             if servers:
                 self.pairs.look()
             time.sleep(POLL)
+        progress.look(trainer, entry)
         progress.show(last=True)
         self.kept.look()
         if trainer.poll() in TERMINATED:
@@ -298,6 +365,12 @@ class StepProgress:
     def __init__(self, what: str, log: Path) -> None:
         self.what, self.log = what, log
         self._shown, self._last = "", time.monotonic()
+        self._begins = log.stat().st_size if log.exists() else 0
+
+    def look(self, program: Program, entry: dict[str, Any]) -> None:
+        """Note in an attempt's entry how long its program has loaded, once its bar is there."""
+        if "loading" not in entry and BAR.search(end_of(self.log, 65536, self._begins)):
+            entry["loading"] = round(time.time() - program.started, 1)
 
     def show(self, last: bool = False) -> None:
         """Print a line if the bar has moved and the last line is some time ago."""

@@ -3,8 +3,11 @@
 import json
 import re
 import tarfile
+from pathlib import Path
 
 import pytest
+
+from cai.triton import home_of
 
 CHECKPOINTS = ["models/base", "models/instruct", "sl_cai", "reward_model", "rl_cai"]
 
@@ -72,6 +75,15 @@ def test_the_report_is_one_file_that_asks_for_nothing(project):
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
     for name in ("Helpful-only", "SL-CAI", "RL-CAI"):
         assert name.lower() in page.lower()
+
+
+def test_nothing_is_left_of_what_programs_needed_while_they_ran(project):
+    """Unpacked models, and PyTriton's files, also those that Triton copies to /tmp."""
+    left = re.compile(r"unpacked|triton|server-\w+")
+    assert not [path for path in project.results.rglob("*") if left.fullmatch(path.name)]
+    home = home_of(project.results / "work/rl_cai")
+    copied = [path.read_text() for path in Path("/tmp").glob("folder*/config.pbtxt")]
+    assert not home.exists() and str(home) not in "".join(copied)
 
 
 def test_each_job_has_a_log(project):

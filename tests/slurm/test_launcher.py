@@ -143,22 +143,24 @@ def test_one_process_that_fails_ends_all(run: Run):
     assert "it ended with" in said
 
 
-def test_a_stopped_program_leaves_nothing_on_the_nodes(run: Run, tmp_path):
-    program = ["bash", "-c", f"touch {tmp_path}/up.$SLURM_PROCID; exec sleep 600"]
+def test_a_stopped_program_leaves_nothing_on_the_nodes_and_has_time_to_clean_up(run: Run, tmp_path):
+    """As pyxis needs it, which removes the image of a step after its tasks have ended."""
+    cleans = f"sleep 3; touch {tmp_path}/clean.$SLURM_PROCID; exit 0"
+    script = f"trap '{cleans}' TERM; touch {tmp_path}/up.$SLURM_PROCID; sleep 600 & wait"
     code = f"""
 import time
 from pathlib import Path
 from cai.launch import Launch, Launcher
-from cai.process import Program
 folder = Path({str(tmp_path)!r})
-command = Launcher(Launch(launcher="srun", nodes=2)).command({program}, {{}})
-with Program(command, folder / "log"):
+launcher = Launcher(Launch(launcher="srun", nodes=2))
+with launcher.start(["bash", "-c", {script!r}], {{}}, folder / "log", "server"):
     while len(list(folder.glob("up.*"))) < 2:
         time.sleep(0.1)
 """
     steps = "squeue --noheader --steps --jobs $SLURM_JOB_ID --format %i | grep -E '[.][0-9]+$'"
     said = run("-N2 --ntasks-per-node=1", f"{python(code)}\n{steps} || echo no step is left")
     assert said == "no step is left\n"
+    assert {path.name for path in tmp_path.glob("clean.*")} == {"clean.0", "clean.1"}
 
 
 SERVE = """

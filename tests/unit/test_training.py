@@ -4,6 +4,7 @@ That NeMo itself behaves as this program does is tested in tests/end_to_end.
 """
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -257,3 +258,72 @@ def test_the_number_of_nodes_and_gpus_is_no_other_training(bench):
     manifest = json.loads((bench.folder / "tiny.manifest.json").read_text())
     assert [attempt["gpus"] for attempt in manifest["attempts"]] == [8, 4]
     assert manifest["gpu_hours"] > 0
+
+
+SERVER = """
+import http.server, sys, time
+time.sleep(float(sys.argv[2]))
+
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
+"""
+
+
+def limits(bench):
+    """The seconds that each start of the program was told to train for."""
+    told = re.findall(r"max_time_per_run=00:(\d\d):(\d\d):(\d\d)", bench.log.read_text())
+    return [
+        3600 * int(hours) + 60 * int(minutes) + int(seconds) for hours, minutes, seconds in told
+    ]
+
+
+def test_waiting_for_the_critic_is_no_time_for_training(bench):
+    server = bench.folder / "critic.py"
+    server.write_text(SERVER)
+    told = json.dumps({"minutes": 60, "margin": 0})
+    command = bench.command("--launch", told, stop_after=1)
+    at = command.index("--")
+    command[at:at] = ["--", sys.executable, str(server), "FREE_PORT", "6"]
+    subprocess.run(command, capture_output=True, text=True)
+    (left,) = limits(bench)
+    # it waited for 6 seconds, and allows as much for loading as a small model takes, a minute
+    assert 3600 - 60 - 30 < left <= 3600 - 60 - 6
+
+
+def test_what_loading_took_is_left_out_the_next_time(bench, monkeypatch):
+    told = json.dumps({"minutes": 60, "margin": 0})
+    monkeypatch.setenv("STOP_AFTER", "1")
+    bench.train("--launch", told, steps=9, pace=2)
+    (attempts,) = bench.folder.glob("work/*/attempts.json")
+    (entry,) = json.loads(attempts.read_text())
+    assert 2 < entry["loading"] < 30  # until the bar was there
+    entry["loading"] = 400.0
+    attempts.write_text(json.dumps([entry]))
+    monkeypatch.setenv("STOP_AFTER", "2")
+    bench.train("--launch", told, steps=9, pace=2)
+    first, second = limits(bench)
+    assert 3600 - 60 - 20 < first <= 3600 - 60
+    assert 3200 - 20 < second <= 3200
+
+
+def test_room_to_pack_the_result_is_looked_for_before_anything_starts(bench, monkeypatch):
+    model = bench.folder / "model.nemo"
+    with open(model, "wb") as stream:
+        stream.truncate(10**13)  # of no blocks
+    command = bench.command(steps=1)
+    command.insert(command.index(str(bench.data)), str(model))
+    manifest = {"sha256": "0", "size": 10**13}
+    (bench.folder / "model.manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setenv("TMPDIR", str(bench.folder))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {bench.folder}: ") and done.stderr.count("\n") == 1
+    assert f"10000.0 GB are needed for the files of {model}" in done.stderr
+    assert not bench.log.exists()

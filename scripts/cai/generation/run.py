@@ -81,7 +81,8 @@ class Run:
             + ("neither" if options.url is None else "both"),
         )
         log = options.log or options.journal[0].with_suffix(".server.log")
-        served = served_by(serving, options.server, options.url, log, options.launch)
+        work = options.journal[0].parent
+        served = served_by(serving, options.server, options.url, log, options.launch, work)
         with _recorded(options) as (journal, entry), served:
             journal.by = answers_by(serving, options.server)
             self._journals = (*self._journals, journal)
@@ -182,12 +183,13 @@ def served_by(
     url: str | None,
     log: Path,
     launch: Launch = Launch(),  # noqa: B008 - frozen
+    work: Path | None = None,
 ) -> Served:
     """A server of some kind; those of kind openai are one process, which finds the GPUs itself."""
     if serving.kind == "nemo":
-        return Served(command, url, log, launcher=Launcher(launch))
+        return Served(command, url, log, launcher=Launcher(launch), work=work)
     alone = launch.model_copy(update={"one_task": True})
-    return Served(command, url, log, launcher=Launcher(alone), page=MODELS)
+    return Served(command, url, log, launcher=Launcher(alone), page=MODELS, work=work)
 
 
 def answers_by(serving: Serving, command: Sequence[str] | None) -> str:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.generation import checks
 from cai.generation.http import (
@@ -18,6 +20,8 @@ from cai.generation.settings import FREE_PORT, names
 from cai.launch import Launcher
 from cai.ports import owner
 from cai.process import Program
+from cai.triton import tidied
+from cai.unpacking import unpacked
 
 POLL = 0.25  # seconds between two looks at a server that starts
 TAIL = 20  # lines of the log that an error shows
@@ -50,6 +54,8 @@ class Served:
         log: the file that the server's output goes to.
         start_timeout: seconds in which the server must answer.
         launcher: how the server is started; the first of its nodes must be this one.
+        work: folder for what it needs while it runs, such as the unpacked model; by default the
+            log's.
         page: what the server answers with status 200 when it is ready; "": it is ready when it
             answers at all, as NeMo's, which has no page for its health.
     """
@@ -62,6 +68,7 @@ class Served:
         start_timeout: float = 1800.0,
         launcher: Launcher | None = None,
         page: str = "",
+        work: Path | None = None,
     ) -> None:
         fail_if((command is None) == (url is None), "give either a server's command or --url")
         fail_if(
@@ -77,6 +84,8 @@ class Served:
         self._page = page
         self._url: str | None = None
         self._program: Program | None = None
+        self._work = work or self.log.parent
+        self._around = ExitStack()  # what the program needs, and what is left of it
 
     def __enter__(self) -> "Served":
         return self
@@ -114,19 +123,24 @@ class Served:
     def close(self) -> None:
         """Stop the server and all its children; calling it again does nothing."""
         program, self._program, self._url = self._program, None, None
-        if program is not None:
-            program.stop()
+        try:
+            if program is not None:
+                program.stop()
+        finally:
+            self._around.close()
 
     def _start(self) -> str:
-        launcher = self._launcher
+        began, launcher = time.monotonic(), self._launcher
         port = launcher.free_port()
         filled = [argument.replace(FREE_PORT, port) for argument in self._command]
         # torch's rendezvous has a fixed port by default: two servers on a node would collide
         own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
+        own_folder = self._work / f"server-{digest(str(self.log))[:8]}"
+        own |= self._around.enter_context(tidied(own_folder))
+        [filled] = self._around.enter_context(unpacked([filled], self._work))
         self._program = launcher.start(filled, own, self.log, "server")
         url = f"http://127.0.0.1:{port}"
-        began = time.monotonic()
-        deadline = began + self._start_timeout
+        deadline = time.monotonic() + self._start_timeout
         while not _answers(url, self._page):
             self._check_port(port)
             self.check()

@@ -137,10 +137,11 @@ deferred(
 @after_import("nemo_aligner.utils.utils")
 def _skip_lightning(module):
     """Whether a checkpoint is one of NeMo 2.0 is found out by importing all of NeMo 2.0. Those are
-    folders; a `.nemo` file never is."""
+    folders with a folder `context`; a `.nemo` file is none, and unpacked it has none."""
     read_config = module.load_2_0_checkpoint_model_config
 
     def read_config_of_folder(restore_path):
-        return read_config(restore_path) if os.path.isdir(restore_path) else None
+        has_context = os.path.isdir(os.path.join(restore_path, "context"))
+        return read_config(restore_path) if has_context else None
 
     module.load_2_0_checkpoint_model_config = read_config_of_folder
