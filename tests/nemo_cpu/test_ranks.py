@@ -166,6 +166,22 @@ def asking(folder: Path) -> list[object]:
     ]
 
 
+def test_fine_tuning_in_16_bits(command, tmp_path):
+    """bf16-mixed: the products in 16 bits, the weights in 32, and those are what is written."""
+    replaced = ("trainer.precision=", "trainer.sft.max_steps=", "trainer.sft.val_check_interval=")
+    kept = [str(word) for word in command if not str(word).startswith(replaced)]
+    shorter = ["trainer.sft.max_steps=2", "trainer.sft.val_check_interval=2"]
+    folder = tmp_path / "run"
+    done = subprocess.run(
+        [*kept, "trainer.precision=bf16-mixed", *shorter, log_dir(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert archive(folder).exists()
+
+
 def log_dir(folder: Path) -> str:
     return f"exp_manager.explicit_log_dir={folder}"
 

@@ -144,6 +144,18 @@ def _patch_devices(torch):
 
     torch.autocast.__init__ = autocast
 
+    def decorator(make):
+        @functools.wraps(make)
+        def for_cpu(function=None, *, device_type, **options):
+            device_type = "cpu" if device_type == "cuda" else device_type
+            return make(function, device_type=device_type, **options)
+
+        return for_cpu
+
+    # Megatron's layers ask for the type of autocast of "cuda", which here is the CPU's.
+    for name in ("custom_fwd", "custom_bwd"):
+        setattr(torch.amp, name, decorator(getattr(torch.amp, name)))
+
 
 @after_import("torch")
 def _patch_compilers(torch):
