@@ -19,9 +19,11 @@ from cai.generation.chat_api import (
     ChatSettings,
 )
 from cai.generation.checks import Unfit
+from cai.generation.choices import vote
 from cai.generation.client import Failed
 from cai.generation.http import Refused, Transient
 from cai.generation.journal import Journal
+from cai.generation.upkeep import forget, of_no_use
 
 BODY = {"max_tokens": 50}
 FIFTY = {"prompt_tokens": 1, "completion_tokens": 50}
@@ -225,3 +227,17 @@ def test_nonsense_fails_its_record_and_is_not_asked_for_ever(loopback) -> None:
     assert all(isinstance(answer, Failed) for answer in answers[1:3])
     assert "unexpected answer" in answers[1].reason and "7" in answers[2].reason
     assert len(calls) == 3 + GARBLED_TRIES
+
+
+def test_what_an_older_journal_holds_unread_is_told_without_a_request(loopback, tmp_path) -> None:
+    """Its answers are not marked; from then on they are, and can be forgotten."""
+    path, server = tmp_path / "preferences-0.jsonl", loopback(lambda call: Answer(sent("Hm.")))
+    turns = [[{"role": "user", "content": str(number)}] for number in range(20)]
+    with Journal(path) as journal:
+        ChatClient(server.url, "m", None, journal).answers(turns, "judge")
+    asked = [ChatRequest(each, read=lambda answer: vote(answer.text)) for each in turns]
+    told = r"none of the first 20 answers .* --unreadable "
+    with pytest.raises(UserError, match=told), Journal(path) as journal:
+        ChatClient(server.url, "m", None, journal).ask(asked, "judge", "(A) or (B)")
+    assert len(server.calls) == 20
+    assert of_no_use([path], "unreadable") == forget([path], ["unreadable"]) == 20

@@ -286,7 +286,7 @@ def test_a_mark_is_no_other_answer(tmp_path):
     path = tmp_path / "preferences-0.jsonl"
     with Journal(path) as journal:
         journal.put(KEYS[0], "(A): is kind.", "model", "sampling")
-        journal.correct(KEYS[0], {"text": "(A): is kind.", "unreadable": "no"})
+        journal.correct({KEYS[0]: {"text": "(A): is kind.", "unreadable": "no"}})
     with Journal(path) as journal:
         assert journal.get(KEYS[0])["unreadable"] == "no"
         assert journal.added == 0

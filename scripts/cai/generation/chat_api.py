@@ -224,8 +224,10 @@ class ChatClient:
         with Progress(len(bodies), what) as progress:
             progress.advance(len(bodies) - len(left), reused=True)
             missing = set(left)
+            corrections: dict[str, Any] = {}
             for key in (key for key in bodies if key not in missing):
-                outcomes[key] = self._kept(key, asked[key])
+                outcomes[key] = self._kept(key, asked[key], corrections)
+            self._journal.correct(corrections)
             gate = _Gate(expected, outcomes.values(), expected in self._understood)
             for key, answer in self._ask_all(left, bodies, gate):
                 outcomes[key] = self._taken(key, answer, asked[key], bodies[key])
@@ -247,8 +249,11 @@ class ChatClient:
             self._journal.put(key, {**value, **mark}, self._model, _sampling(body))
         return outcome
 
-    def _kept(self, key: str, request: ChatRequest) -> Any:
-        """The answer that the journal holds: a text alone if it was written by an older version."""
+    def _kept(self, key: str, request: ChatRequest, corrections: dict[str, Any]) -> Any:
+        """What is read of the answer that the journal holds, a text alone if an older one wrote it.
+
+        Where the journal does not say whether it can be read, a correction is added.
+        """
         value = self._journal.get(key)
         if isinstance(value, str):
             value = {"text": value}
@@ -257,7 +262,7 @@ class ChatClient:
         mark = _mark(outcome)
         if request.read and mark.get(UNREADABLE) != value.get(UNREADABLE):
             plain = {name: item for name, item in value.items() if name != UNREADABLE}
-            self._journal.correct(key, plain | mark)
+            corrections[key] = plain | mark
         return outcome
 
     def _heard(self, gate: "_Gate", *outcomes: Any) -> None:

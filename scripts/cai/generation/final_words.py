@@ -79,6 +79,19 @@ def final_words(text: str, finish: str = "stop") -> str | Unreadable:
         A text of the same length, with spaces for what does not count; :class:`Unreadable` if it
         was cut off, did not end in a known way, or is all reasoning.
     """
+    start = answer_start(text, finish)
+    if isinstance(start, Unreadable):
+        return start
+    if len(text) - start > LONGEST or text.count("{", start) > BRACES:
+        return Unreadable(TOO_LONG, text)
+    words = blanked(text, 0, start)
+    for pattern in (STRUCK, FENCES, TOKENS):
+        words = pattern.sub(lambda match: blanked(match[0]), words)
+    return "".join(map(_plain, words))
+
+
+def answer_start(text: str, finish: str = "stop") -> int | Unreadable:
+    """Where the answer begins, after its reasoning; see :func:`final_words`."""
     ending = finish.lower()
     if ending in CUT:
         return Unreadable(UNENDED if text.strip() else ONLY_REASONING, text)
@@ -90,12 +103,7 @@ def final_words(text: str, finish: str = "stop") -> str | Unreadable:
         return Unreadable(UNCLOSED, text)
     if not text[start:].strip():
         return Unreadable(NOTHING_SAID, text)
-    if len(text) - start > LONGEST or text.count("{", start) > BRACES:
-        return Unreadable(TOO_LONG, text)
-    words = blanked(text, 0, start)
-    for pattern in (STRUCK, FENCES, TOKENS):
-        words = pattern.sub(lambda match: blanked(match[0]), words)
-    return "".join(map(_plain, words))
+    return start
 
 
 def blanked(text: str, start: int = 0, end: int | None = None) -> str:

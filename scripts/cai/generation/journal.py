@@ -217,11 +217,13 @@ class Journal:
         self._append([Line(key, value, *origin) for key, value in values.items()])
         self.added += len(values)
 
-    def correct(self, key: str, value: Any) -> None:
-        """Put another value in place of a key's, which is no new answer."""
-        line = self._line(key)
-        self._append([line._replace(value=value, day=self._today)])
-        self._to_stamp.discard(key)
+    def correct(self, values: Mapping[str, Any]) -> None:
+        """Put other values in place of those of some keys; they are no new answers."""
+        if values:
+            self._append(
+                [self._line(k)._replace(value=v, day=self._today) for k, v in values.items()]
+            )
+            self._to_stamp -= values.keys()
 
     @property
     def paths(self) -> list[Path]:

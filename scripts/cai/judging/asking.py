@@ -6,7 +6,7 @@ from cai.generation.chat_api import CHOICE, ChatAnswer, ChatClient, ChatRequest
 from cai.generation.chat_model import ChatModel, derived_seed
 from cai.generation.choices import probability, vote
 from cai.generation.client import Completion, Failed
-from cai.generation.final_words import ONLY_REASONING, UNENDED, Unreadable, final_words
+from cai.generation.final_words import ONLY_REASONING, UNENDED, Unreadable, answer_start
 from cai.judging.pairwise import Conversation
 from cai.judging.settings import LogprobJudge, PairwiseChat, Reasoning
 from cai.sampling import Sampling
@@ -89,12 +89,11 @@ def _reasoning(reply: Completion | ChatAnswer | Failed) -> str | Unreadable:
     """What the judge said before it chooses, without what it thought before that."""
     if isinstance(reply, Failed):
         return Unreadable(reply.reason, None)
-    words = final_words(reply.text, reply.finish)
-    if isinstance(words, Unreadable):
-        cut = words.reason in (UNENDED, ONLY_REASONING)
-        return words._replace(reason=UNENDED_REASONING) if cut else words
-    begin = len(words) - len(words.lstrip())
-    return reply.text[begin:].strip()
+    start = answer_start(reply.text, reply.finish)
+    if isinstance(start, Unreadable):
+        cut = start.reason in (UNENDED, ONLY_REASONING)
+        return start._replace(reason=UNENDED_REASONING) if cut else start
+    return reply.text[start:].strip()
 
 
 def _what(name: str, sample: int, samples: int) -> str:

@@ -150,7 +150,7 @@ class _Notes(Journal):
         """Keep placeholders."""
         self._placeholders.update(values)
 
-    def correct(self, key: str, value: Any) -> None:
+    def correct(self, values: Mapping[str, Any]) -> None:
         """Nothing: a plan leaves no trace."""
 
 
