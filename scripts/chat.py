@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from cai import cli, servers
+from cai import cli, command_line, preflight, servers
 from cai.conversion.stored import check_archive
 from cai.errors import UserError, fail_if
 from cai.generation.chat_model import ChatModel, derived_seed
@@ -31,8 +31,6 @@ from cai.settings import Settings, load_settings
 from cai.templates import Template
 from cai.tokens import Tokenizer
 
-CONFIG = "config/config.yaml"
-
 
 class Named(NamedTuple):
     """A model to talk to; pretrained ones are served and spoken to in a way of their own."""
@@ -45,8 +43,10 @@ class Named(NamedTuple):
 def main() -> None:
     """Serve the models and hold the conversation."""
     options = _parser().parse_args()
-    settings = load_settings([CONFIG, *options.configfile])
+    settings = load_settings(command_line.configuration(options))
     models, question = _models(options, settings)
+    if settings.server.kind == "nemo":
+        _check_nemo(settings)
     sampling = _sampling(settings.evaluation.answer, options)
     seed = secrets.randbits(32) if options.seed is None else options.seed
     with ExitStack() as stack:
@@ -55,6 +55,16 @@ def main() -> None:
             converse(speakers, sampling, seed)
         else:
             ask(speakers, question, sampling, derived_seed(seed))
+
+
+def _check_nemo(settings: Settings) -> None:
+    try:
+        preflight.check_nemo(settings, ["server"])
+    except UserError as error:
+        raise UserError(
+            f"{error}; name the configuration of the run that made the model: --profile "
+            "profiles/demo, or --configfile FILE"
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--compare", action="store_true", help="without models: the three of the configuration"
     )
-    parser.add_argument(
-        "--configfile", nargs="+", default=[], metavar="FILE", help=f"files over {CONFIG}"
-    )
+    command_line.add_configuration(parser)
     parser.add_argument(
         "--template", metavar="chat|instruct|JSON",
         help="how the models are spoken to (default: instruct.nemo as instruct, others as chat)",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from cai.checkpoints import kept_folder, kept_steps
 from cai.cli import existing_file, positive, run
-from cai.conversion.checkpoints import checkpoint_to_nemo
 from cai.errors import fail_if
 from cai.manifest import manifest_path, write_manifest
 from cai.records import read_json
@@ -25,6 +24,8 @@ def main() -> None:
     )
     parser.add_argument("--step", type=positive, required=True)
     options = parser.parse_args()
+    from cai.conversion.checkpoints import checkpoint_to_nemo  # needs torch; --help does not
+
     fingerprint = read_json(manifest_path(options.trained))["fingerprint"]
     kept = kept_folder(options.work / fingerprint[:16])
     steps = kept_steps(kept)

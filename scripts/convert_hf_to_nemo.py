@@ -8,7 +8,6 @@ import argparse
 from pathlib import Path
 
 from cai.cli import run
-from cai.conversion.convert import hf_to_nemo
 from cai.manifest import identity, read_origin, write_manifest
 
 
@@ -24,6 +23,8 @@ def main() -> None:
         help="dtype of the weights; source keeps every bit (default)",
     )
     options = parser.parse_args()
+    from cai.conversion.convert import hf_to_nemo  # needs torch; --help does not
+
     hf_to_nemo(options.folder, options.archive, options.dtype)
     origin = read_origin(options.folder)
     write_manifest(

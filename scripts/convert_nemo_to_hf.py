@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 from cai.cli import json_option, run
-from cai.conversion.convert import nemo_to_hf
 from cai.errors import UserError
 from cai.manifest import identity
 from cai.records import write_json
@@ -64,6 +63,8 @@ def main() -> None:
         help="JSON file to write when the folder is whole; an earlier export is then replaced",
     )
     options = parser.parse_args()
+    from cai.conversion.convert import nemo_to_hf  # needs torch; --help does not
+
     if options.mark and options.folder.is_dir():
         shutil.rmtree(options.folder)
     nemo_to_hf(

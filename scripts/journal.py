@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cai import cli
+from cai import cli, command_line
 from cai.errors import UserError, fail_if
 from cai.generation.forget import forgetting
 from cai.generation.journal import REFUSAL, UNREADABLE
@@ -33,7 +33,6 @@ from cai.manifest import content_digest
 from cai.records import read_json
 from cai.settings import load_settings
 
-CONFIG = "config/config.yaml"
 COLUMNS = ("stage", "files", "entries", "in use", "lines", "MB", "last used", "samplings", "models")
 
 
@@ -43,9 +42,10 @@ def main() -> None:
     places = options.places if options.what == "forget" else [options.folder]
     places = [place for place in places if place is not None]
     fail_if(
-        places and options.configfile, "give either a folder of journals or --configfile, not both"
+        places and (options.configfile or options.profile),
+        "give either a folder of journals or --configfile or --profile, not both",
     )
-    places = places or [_folder_of(options.configfile)]
+    places = places or [_folder_of(command_line.configuration(options))]
     if options.what == "forget":
         _forget(stages_of(places), options)
         return
@@ -62,9 +62,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     configured = argparse.ArgumentParser(add_help=False)
-    configured.add_argument(
-        "--configfile", nargs="+", default=[], metavar="FILE", help=f"files over {CONFIG}"
-    )
+    command_line.add_configuration(configured)
     common = argparse.ArgumentParser(add_help=False, parents=[configured])
     common.add_argument(
         "folder", nargs="?", type=Path, metavar="FOLDER",
@@ -99,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _folder_of(configfiles: Sequence[str]) -> Path:
-    return Path(load_settings([CONFIG, *configfiles]).results, "work/journal")
+    return Path(load_settings(configfiles).results, "work/journal")
 
 
 def _print_stats(folder: Path, stages: dict[str, list[Path]]) -> None:

@@ -17,6 +17,7 @@ from cai.errors import UserError
 from cai.orphans import end_with_workflow
 from cai.shown import shown
 
+NEMOS = {"torch", "sentencepiece", "nemo", "nemo_aligner"}  # modules of NeMo's environment
 Model = TypeVar("Model", bound=BaseModel)
 FULL = {
     errno.ENOSPC: "the disk is full",
@@ -47,7 +48,18 @@ def run(main: Callable[[], None]) -> None:
     end_with_workflow()
     _take_any_text()
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEMOS:
+            raise
+        _leave(
+            f"this program needs {error.name}, which {sys.executable} does not have; run it with "
+            "NeMo's Python (nemo.python of the configuration), such as envs/nemo-cpu/python",
+            2,
+        )
     except UserError as error:
         _leave(str(error), 2)
     except KeyboardInterrupt:

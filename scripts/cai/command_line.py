@@ -4,6 +4,7 @@ It tells a mistake in them without the file's name, or with a stack trace, so th
 by the profiles (profiles/check.py) and by every program that calls Snakemake.
 """
 
+import argparse
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from cai.documents import read_yaml
 from cai.errors import fail_if
 from cai.origins import read_layer
 
+CONFIG = "config/config.yaml"  # of every run
 FILES, VALUES = ("--configfile", "--configfiles"), ("--config", "-C")
 PROFILES = ("--profile", "--workflow-profile")
 NAME = re.compile(r"[A-Za-z_][\w-]*\w=")  # of Snakemake's own: two letters or more
@@ -69,6 +71,31 @@ def warnings(arguments: Sequence[str]) -> list[str]:
                 f"{option} {values[0]}; with both: --configfile {both}"
             )
     return found
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Give a program Snakemake's two options that name a configuration."""
+    parser.add_argument(
+        "--configfile", nargs="+", default=[], metavar="FILE", help=f"files over {CONFIG}"
+    )
+    parser.add_argument(
+        "--profile", metavar="FOLDER", help="a profile, such as profiles/demo: its configuration"
+    )
+
+
+def configuration(options: argparse.Namespace) -> list[str]:
+    """The configuration files of :func:`add_configuration`, as Snakemake would take them.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    profile = options.profile
+    fail_if(
+        profile and not Path(profile, "config.yaml").is_file(),
+        f"--profile: {profile}: has no config.yaml; accepted: a folder such as profiles/demo",
+    )
+    own = _configfiles(profile) if profile and not options.configfile else []
+    return [CONFIG, *own, *options.configfile]
 
 
 def _configfiles(profile: str) -> list[str]:

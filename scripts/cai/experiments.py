@@ -160,7 +160,7 @@ def check_compared(config: Mapping[str, Any], results: str) -> None:
 
 def names() -> list[str]:
     """The experiments that there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if re.fullmatch(NAME, path.stem))
 
 
 def overlay(name: str) -> Path:
@@ -172,7 +172,12 @@ def overlay(name: str) -> Path:
     path = FOLDER / f"{name}.yaml"
     known = ", ".join(names()) or "none"
     fail_if(
-        not re.fullmatch(NAME, name) or not path.is_file(),
+        not re.fullmatch(NAME, name),
+        f"experiment: found {name!r}; accepted: letters, digits and _, with a single - or . "
+        f"between them; there are: {known}",
+    )
+    fail_if(
+        not path.is_file(),
         f"experiment: found no {path}; there are: {known}",
     )
     return path

@@ -1,9 +1,10 @@
 """What is checked, and worked out for the rules, before any job starts."""
 
 import os
+import shlex
 import shutil
 import subprocess
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cai.paths import check_carried
 from cai.settings import Settings, parse_settings
 
 NEMO_PROGRAM: dict[str, nemo.Program] = {"instruct_server": "server"}  # others: their own
+LONGEST_TEXTS = 131_072 - 24_576  # bytes: of one argument, less those of the rest of a command
 MODEL_FILES = ("config.json", "tokenizer.model")  # that a model's folder has, whatever its weights
 
 
@@ -54,7 +56,38 @@ def check(
     )
     check_samplings(settings)
     few_shot = [canonical_json(dialogue) for dialogue in load_few_shot(settings.few_shot)]
+    check_lengths(settings, principles, few_shot)
     return settings, principles, few_shot
+
+
+def check_lengths(
+    settings: Settings, principles: Mapping[str, Sequence[str]], few_shot: Sequence[str]
+) -> None:
+    """Check that the texts which a job's command holds leave room for the rest of it.
+
+    A shell is given the whole command as one argument, and Linux takes 128 KiB of one.
+
+    Raises:
+        UserError: the file whose texts are too long.
+    """
+    sizes = {name: _quoted_size(texts) for name, texts in principles.items()}
+    dialogues = _quoted_size(few_shot)
+    for stage, size in sizes.items():
+        fail_if(
+            size > LONGEST_TEXTS,
+            f"constitution: {settings.constitution}: the {stage} texts of all principles have "
+            f"{size:,} bytes on a command line; accepted: at most {LONGEST_TEXTS:,}",
+        )
+    room = LONGEST_TEXTS - sizes["supervised"]
+    fail_if(
+        dialogues > room,
+        f"few_shot: {settings.few_shot}: the dialogues have {dialogues:,} bytes on a command line; "
+        f"accepted: at most {room:,}, beside the principles",
+    )
+
+
+def _quoted_size(texts: Iterable[str]) -> int:
+    return sum(len(shlex.quote(text).encode()) + 1 for text in texts)
 
 
 def check_samplings(settings: Settings) -> None:

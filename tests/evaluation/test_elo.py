@@ -1,6 +1,7 @@
 """Elo ratings from simulated matches, whose answer is known."""
 
 import itertools
+import math
 import random
 
 import pytest
@@ -81,3 +82,14 @@ def test_who_stands_first_does_not_matter(scores):
     swapped = [Match(str(i), "b", "a", 1 - score) for i, score in enumerate(scores)]
     one, other = (elo_ratings(m, ["a", "b"], "a", 7, resamples=5) for m in (matches, swapped))
     assert one["b"].value == pytest.approx(other["b"].value, abs=1e-6)
+
+
+@pytest.mark.parametrize("prompts", [6, 30])
+def test_resamples_that_leave_players_out_have_an_interval_all_the_same(prompts):
+    """Seven players, one match on each prompt: a resample often has no match of some player."""
+    players = "abcdefg"
+    pairs = [(players[i % 6], players[i % 6 + 1]) for i in range(prompts)]
+    matches = [Match(f"p{i}", *pair, i * 37 % 10 / 10) for i, pair in enumerate(pairs)]
+    ratings = elo_ratings(matches, players, "a", seed=1)
+    assert ratings.pop("a")[1:] == (0, 0, 0)
+    assert all(math.isfinite(row.value) and row.low < row.high for row in ratings.values())

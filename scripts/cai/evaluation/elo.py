@@ -53,11 +53,14 @@ def elo_ratings(
     wins = _wins(matches, players)
     place = players.index(anchor)
     _check_connected(wins.sum(0), players, place)
-    rated = SCALE * _strengths(wins.sum(0), place)
+    prior = PRIOR * (
+        wins.sum(0) + wins.sum(0).T > 0
+    )  # the same of every resample: none falls apart
+    rated = SCALE * _strengths(wins.sum(0), prior, place)
     draws = numpy.random.default_rng(seed)
     prompts = len(wins)
     weights = draws.multinomial(prompts, numpy.full(prompts, 1 / prompts), size=resamples)
-    drawn = SCALE * _strengths(numpy.tensordot(weights, wins, 1), place)
+    drawn = SCALE * _strengths(numpy.tensordot(weights, wins, 1), prior, place)
     low, high = numpy.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     counts = [sum(player in match[1:3] for match in matches) for player in players]
     return {
@@ -92,14 +95,14 @@ def _check_connected(wins: numpy.ndarray, players: Sequence[str], anchor: int) -
         raise ValueError(f"no matches lead from {players[anchor]} to {lost}")
 
 
-def _strengths(wins: numpy.ndarray, anchor: int) -> numpy.ndarray:
+def _strengths(wins: numpy.ndarray, prior: numpy.ndarray, anchor: int) -> numpy.ndarray:
     """Log-odds of players against the anchor, by Newton's method: [..., k, k] to [..., k].
 
-    Of all tables of wins at once; the likelihood is concave.
+    Of all tables of wins at once; ``prior`` holds the drawn matches added to each pair, [k, k]. The
+    likelihood is concave.
     """
     games = wins + numpy.swapaxes(wins, -1, -2)
-    added = PRIOR * (games > 0)
-    wins, games = wins + added / 2, games + added
+    wins, games = wins + prior / 2, games + prior
     free = numpy.arange(wins.shape[-1]) != anchor
     strengths = numpy.zeros(wins.shape[:-1])
     for _ in range(STEPS):

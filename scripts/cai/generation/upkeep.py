@@ -134,7 +134,11 @@ def journals(folder: Path) -> dict[str, list[Path]]:
     Raises:
         UserError: there is no such folder.
     """
-    fail_if(not folder.is_dir(), f"{folder}: no such folder; has the workflow generated yet?")
+    fail_if(
+        not folder.is_dir(),
+        f"{folder}: no such folder; has the workflow generated yet? The demo's are told by "
+        "--profile profiles/demo",
+    )
     stages: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("[!.]*.jsonl")):
         stages.setdefault(stage_of(path), []).append(path)
