@@ -27,7 +27,7 @@ TIE = "tie"
 
 LETTER = re.compile("[\\W_\u0120]*([AB])[\\W_]*")  # of a token; U+0120 is a tokenizer's space
 
-_WORDS = "answer|option|response|candidate|choice|assistant|reply|output|completion|model"
+_WORDS = "answer|option|response|candidate|choice|assistant|reply|output|completion|model|letter"
 _WORD = rf"(?i:{_WORDS})"
 _CONNECT = (
     r"(?:(?i:so|therefore|thus|hence|overall|ultimately|finally|accordingly|consequently"
@@ -74,7 +74,8 @@ STATEMENTS = tuple(
     re.compile(rf"^(?:(?i:and|but)\s+)?{_CONNECT}{{0,2}}{form}{_TAIL}")
     for form in (
         rf"{_LABEL}{_IS}{_ADVERB}{_TERM}{_THAN}",
-        rf"(?:{_LABEL}[^\w?\n]*?:[^\w?(\[]*)?{_TERM}[^\w?]*?\s+(?:(?i:wins)|(?i:is)\s+{_ADVERB}(?:{_BETTER}|{_MINE})){_THAN}",
+        rf"(?:{_LABEL}[^\w?\n]*?:[^\w?(\[]*)?{_TERM}[^\w?]*?\s+"
+        rf"(?:(?i:wins)|(?i:is)\s+{_ADVERB}(?:{_BETTER}|{_MINE})){_THAN}",
         rf"{_CHOOSE}\s+{_TERM}{_THAN}",
         rf"{_TERM}(?=[^\w?]+(?:because|since)\b)",
     )
@@ -235,6 +236,7 @@ def best_and_worst(text: str, finish: str, shown: str) -> BestWorst | Unreadable
     bare = _spoken(after, spoken)
     if ({one.letter for one in spoken} | bare) - {verdict.best}:
         return Unreadable(CONTRADICTS, text)
+    end = max([end, *(one.end for one in spoken)])
     if _taken_back(words[end:], verdict.best, shown):
         return Unreadable(TAKEN_BACK, text)
     return verdict
