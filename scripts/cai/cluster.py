@@ -89,7 +89,8 @@ def check_nemo(settings: Settings, resources: Resources) -> None:
     launch = outside(resources, CONVERTING)
     commands = contract.commands(settings)
     report = Path(settings.results, "checks/nemo.json")
-    asked = digest([commands, launch.launcher, launch.container])
+    around = [launch.writable, launch.mounts, launch.environment] if launch.contained else []
+    asked = digest([commands, launch.launcher, launch.container, *around])
     if report.exists() and read_json(report).get("asked") == asked:
         return
     report.parent.mkdir(parents=True, exist_ok=True)

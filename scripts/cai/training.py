@@ -41,6 +41,10 @@ POLL = 0.5  # seconds
 HANG_LIMIT = 30.0  # seconds that a program may take to end after it has said that it failed
 FAILED = "Error executing job with overrides"  # Hydra, of an exception in a program
 TERMINATED = (-15, 143)  # exit codes of a program that was told to end
+PACKED = (  # of TMPDIR
+    ", for a .nemo as large is packed there at the end: name another TMPDIR, or mount a disk on it "
+    "(resources environment, mounts)"
+)
 IMPORTS = 60.0  # seconds that a program takes to load a model of no size
 SLOWEST_DISK = 5e7  # bytes a second that a model is loaded with, at the least
 SHORTEST = 60  # seconds: with less until the time limit, a start is not worth it
@@ -159,7 +163,7 @@ class Training:
         place = Launcher(self.launch).temporary()
         if place is not None and self.launch.first_node == 0:
             for archive in self._archives:
-                check_room(archive.stat().st_size, place, archive)
+                check_room(archive.stat().st_size, place, archive, PACKED)
 
     @property
     def _archives(self) -> list[Path]:

@@ -215,8 +215,14 @@ def _unpack(archive: Path, folder: Path) -> None:
     fail_if(not _is_whole(folder, archive), f"{archive}: its files are not those that it lists")
 
 
-def check_room(needed: int, place: Path, archive: Path) -> None:
+def check_room(needed: int, place: Path, archive: Path, hint: str = "") -> None:
     """Refuse to unpack, or to pack, where there is no room.
+
+    Args:
+        needed: bytes.
+        place: the folder.
+        archive: what is packed or unpacked there, or as large.
+        hint: what to do about it.
 
     Raises:
         UserError: the folder, what is free and what is needed.
@@ -225,7 +231,7 @@ def check_room(needed: int, place: Path, archive: Path) -> None:
     fail_if(
         free < needed,
         f"{place}: {_gigabytes(max(free, 0))} are free, {_gigabytes(needed)} are needed for the "
-        f"files of {archive}",
+        f"files of {archive}{hint}",
     )
 
 

@@ -229,3 +229,22 @@ def test_a_program_that_is_not_there_is_told_in_one_line():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: no-such-program: cannot be run: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "folder"),
+    [
+        ({"launcher": "srun"}, "/scratch/7"),
+        ({"launcher": "srun", "environment": "TMPDIR=/local"}, "/local"),
+        ({"launcher": "apptainer"}, "/tmp"),
+        ({"launcher": "pyxis"}, None),  # the container's own memory
+        ({"launcher": "pyxis", "mounts": "/disk:/tmp"}, "/disk"),
+        ({"launcher": "pyxis", "mounts": "/scratch:/scratch:rw"}, "/scratch/7"),
+        ({"launcher": "pyxis", "mounts": "/d:/tmp", "environment": "TMPDIR=/tmp/mine"}, "/d/mine"),
+    ],
+)
+def test_where_temporary_files_of_a_program_are_on_this_host(monkeypatch, here, fields, folder):
+    monkeypatch.setenv("TMPDIR", "/scratch/7")
+    launch = Launch(container="/images/nemo", **fields)
+    found = Launcher(launch).temporary()
+    assert found == (Path(folder) if folder else None)

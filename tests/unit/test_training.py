@@ -325,5 +325,5 @@ def test_room_to_pack_the_result_is_looked_for_before_anything_starts(bench, mon
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {bench.folder}: ") and done.stderr.count("\n") == 1
-    assert f"10000.0 GB are needed for the files of {model}" in done.stderr
+    assert f"10000.0 GB are needed for the files of {model}, for a .nemo as" in done.stderr
     assert not bench.log.exists()
