@@ -20,8 +20,10 @@ class Tokenizer:
         content = _from_archive(path) if path.suffix == ".nemo" else _bytes(path)
         try:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=content)
+            empty = not self._model.get_piece_size()
         except RuntimeError:
-            raise UserError(f"{path}: not a sentencepiece model") from None
+            empty = True
+        fail_if(empty, f"{path}: not a sentencepiece model, or one without pieces")
 
     @property
     def size(self) -> int:

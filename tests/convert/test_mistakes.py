@@ -46,7 +46,87 @@ def index_without_shard(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def with_header(change):
+    """Weights whose header is changed: ``change`` gets it as an object."""
+
+    def spoil(folder: Path) -> None:
+        weights = folder / "model.safetensors"
+        data = weights.read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        change(header)
+        text = json.dumps(header).encode()
+        weights.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+
+    return spoil
+
+
+def of_norm(**fields: object):
+    return with_header(lambda header: header["model.norm.weight"].update(fields))
+
+
+def overlapping(header: dict) -> None:
+    first, second = (f"model.layers.{layer}.self_attn.q_proj.weight" for layer in (0, 1))
+    header[second]["data_offsets"] = header[first]["data_offsets"]
+
+
+def not_numbers(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    data = weights.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    rest = len(data) - 8 - length
+    weights.write_bytes(data[: 8 + length] + b"\xff\xff\xff\x7f" * (rest // 4))
+
+
+def index_outside(name: object):
+    return adding("model.safetensors.index.json", {"weight_map": {"model.norm.weight": name}})
+
+
+def adding(name: str, content: object):
+    return lambda folder: (folder / name).write_text(json.dumps(content))
+
+
+MARK = {"id": 900, "content": "<|im_end|>", "special": True}
 SPOILT = {
+    "no dtype": (of_norm(dtype=None), "model.norm.weight has dtype None; accepted: F32"),
+    "another dtype": (of_norm(dtype="F8_E4M3"), "model.norm.weight has dtype 'F8_E4M3'"),
+    "a shape that is none": (of_norm(shape=[True]), "model.norm.weight has shape [True]"),
+    "a negative offset": (of_norm(data_offsets=[-4, 124]), "has data_offsets [-4, 124]; accepted"),
+    "offsets against the shape": (of_norm(data_offsets=[0, 64]), "[32] of F32 takes 128 bytes"),
+    "offsets beyond the file": (
+        of_norm(data_offsets=[10**9, 10**9 + 128]),
+        "cut short: model.norm.weight ends beyond its end",
+    ),
+    "tensors in each other": (with_header(overlapping), "self_attn.q_proj.weight overlaps model."),
+    "weights that are no numbers": (not_numbers, "embed_tokens.weight: holds numbers that are not"),
+    "an index that leads out": (index_outside("../x.safetensors"), "weight_map.model.norm.weight"),
+    "an index of numbers": (index_outside(7), "found 7; accepted: the name of a .safetensors file"),
+    "an index without a map": (
+        adding("model.safetensors.index.json", []),
+        "weight_map: found None; accepted: tensors with their files",
+    ),
+    "layers: true": (lambda f: edit(f, num_hidden_layers=True), "num_hidden_layers: found True"),
+    "too many layers": (lambda f: edit(f, num_hidden_layers=10**9), "above 0, up to 10000"),
+    "no heads": (lambda f: edit(f, num_attention_heads=0), "num_attention_heads: found 0"),
+    "text for a size": (lambda f: edit(f, hidden_size="32"), "hidden_size: found '32'"),
+    "no epsilon": (lambda f: edit(f, rms_norm_eps=0), "rms_norm_eps: found 0; accepted: a number"),
+    "tied by a text": (lambda f: edit(f, tie_word_embeddings="no"), "accepted: true or false"),
+    "tokenizer empty": (
+        lambda f: (f / "tokenizer.model").write_bytes(b""),
+        "tokenizer.model: not a sentencepiece model",
+    ),
+    "added_tokens.json": (
+        adding("added_tokens.json", {"<|im_end|>": 900}),
+        "the tokenizer adds the token '<|im_end|>' (900) to tokenizer.model",
+    ),
+    "added tokens of a fast tokenizer": (
+        adding("tokenizer.json", {"added_tokens": [MARK]}),
+        "the tokenizer adds the token '<|im_end|>' (900)",
+    ),
+    "added tokens of a configuration": (
+        adding("tokenizer_config.json", {"added_tokens_decoder": {"900": MARK}}),
+        "the tokenizer adds the token '<|im_end|>' (900)",
+    ),
     "tokenizer missing": (drop("tokenizer.model"), "tokenizer.model: no such file"),
     "tokenizer garbled": (garble, "tokenizer.model: not a sentencepiece model"),
     "config missing": (drop("config.json"), "config.json: no such file"),
@@ -84,20 +164,22 @@ def test_a_tokenizer_larger_than_the_embedding_is_refused(call, make_model, piec
 def test_too_little_space_is_told_before_writing(call, folder, tmp_path):
     edit(folder, num_hidden_layers=1)
     terabytes = 10**13 // 4
-    header = {"data_offsets": [0, 0]}
     weights = folder / "model.safetensors"
     data = weights.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     rows = terabytes // 32
     end = 4 * rows * 32
+    start = len(data) - 8 - length
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        header[name] = {"dtype": "F32", "shape": [rows, 32], "data_offsets": [0, end]}
+        place = [start, start + end]
+        header[name] = {"dtype": "F32", "shape": [rows, 32], "data_offsets": place}
+        start += end
     edit(folder, vocab_size=rows)
     text = json.dumps(header).encode()
     with open(weights, "wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
-        stream.truncate(8 + len(text) + end)  # a sparse file
+        stream.truncate(8 + len(text) + start)  # a sparse file
     with pytest.raises(Refused, match=r"out.nemo: needs 2\d{4}\.\d\d GB, the disk has [\d.]+ GB"):
         call("hf_to_nemo", folder, tmp_path / "out.nemo")
     assert not (tmp_path / "out.nemo").exists()
@@ -134,6 +216,14 @@ ARCHIVES = {
     "another model": (
         replacing("model_config", b"fast-swiglu", b"squared-relu"),
         "activation: found 'squared-relu'; accepted: 'fast-swiglu'",
+    ),
+    "a backend that is no object": (
+        lambda name, content: b"[1]" if name.endswith("/metadata.json") else content,
+        "metadata.json: no JSON object with a sharded_backend",
+    ),
+    "layers: true": (
+        replacing("model_config", b"num_layers: 2", b"num_layers: true"),
+        "num_layers: found True; accepted: a whole number above 0",
     ),
     "other sizes": (
         replacing("model_config", b"ffn_hidden_size: 48", b"ffn_hidden_size: 47"),

@@ -19,13 +19,15 @@ from cai.conversion.hf_folder import (
     TOKENIZER,
     HfFolder,
     Planned,
+    added_tokens,
+    check_finite,
     copy_companions,
     read_config,
     write_weights,
 )
 from cai.conversion.mistral_layout import LayerNames, Shape
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
-from cai.errors import UserError, fail_if
+from cai.errors import fail_if
 from cai.hf_config import check_hf_config
 from cai.partials import partial
 from cai.progress import Progress
@@ -77,7 +79,9 @@ def _common_dtype(folder: HfFolder, shape: Shape) -> torch.dtype:
 
 
 def _pieces(tokenizer: bytes, shape: Shape, folder: HfFolder) -> int:
-    pieces = _processor(tokenizer, folder.tokenizer).get_piece_size()
+    processor = _processor(tokenizer, folder.tokenizer)
+    _check_added(folder, processor)
+    pieces = processor.get_piece_size()
     fail_if(
         pieces > shape.vocab,
         f"{folder.tokenizer}: {pieces} pieces, but vocab_size in {CONFIG} is {shape.vocab}; "
@@ -88,9 +92,23 @@ def _pieces(tokenizer: bytes, shape: Shape, folder: HfFolder) -> int:
 
 def _processor(tokenizer: bytes, where: Path) -> SentencePieceProcessor:
     try:
-        return SentencePieceProcessor(model_proto=tokenizer)
+        processor = SentencePieceProcessor(model_proto=tokenizer)
+        empty = not processor.get_piece_size()
     except RuntimeError:
-        raise UserError(f"{where}: not a sentencepiece model") from None
+        empty = True
+    fail_if(empty, f"{where}: not a sentencepiece model, or one without pieces")
+    return processor
+
+
+def _check_added(folder: HfFolder, processor: SentencePieceProcessor) -> None:
+    """Refuse tokens beside the sentencepiece model: NeMo has that alone, and would cut them up."""
+    for text, number in added_tokens(folder.path).items():
+        known = type(number) is int and 0 <= number < processor.get_piece_size()
+        fail_if(
+            not known or processor.id_to_piece(number) != text,
+            f"{folder.path}: the tokenizer adds the token {text[:100]!r} ({number}) to "
+            f"{TOKENIZER}, which NeMo would cut into pieces; accepted: tokens of {TOKENIZER} only",
+        )
 
 
 def _archive_bytes(shape: Shape, dtype: torch.dtype) -> int:
@@ -295,7 +313,9 @@ def _makers(archive: NemoArchive, shape: Shape) -> Iterator[tuple[str, Callable[
 def _counted(tensors: list[Planned], progress: Progress) -> Iterator[Planned]:
     def make(tensor: Planned) -> torch.Tensor:
         progress.advance()
-        return tensor.make()
+        made = tensor.make()
+        check_finite(made, tensor.name)
+        return made
 
     return (Planned(t.name, t.shape, bound(make, t)) for t in tensors)
 

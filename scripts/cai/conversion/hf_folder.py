@@ -8,6 +8,7 @@ writer wants all tensors of a file at once.
 
 import json
 import os
+import re
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,8 @@ CONFIG = "config.json"
 TOKENIZER = "tokenizer.model"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+MOST_HEADER = 100_000_000  # bytes, as safetensors' own reader has it
+SHARD = re.compile(r"[^/\\\0]+\.safetensors")
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 # What else describes a tokenizer or generation; copied as it is.
@@ -89,13 +92,13 @@ class HfFolder:
         with open(entry.file, "rb", buffering=0) as stream:
             stream.seek(entry.offset)
             _read_fully(stream, tensor, entry.file)
+        check_finite(tensor, f"{entry.file}: {name}")
         return tensor
 
     def _weight_files(self) -> list[Path]:
         index, single = self.path / INDEX, self.path / SINGLE
         if index.is_file():
-            names = sorted(set(read_json(index).get("weight_map", {}).values()))
-            return [self.path / name for name in names]
+            return [self.path / name for name in _shards(index)]
         if single.is_file():
             return [single]
         other = sorted(self.path.glob("*.bin")) or sorted(self.path.glob("*.pt*"))
@@ -110,28 +113,108 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def _shards(index: Path) -> list[str]:
+    """The files that an index names: those of its own folder."""
+    content = read_json(index)
+    names = content.get("weight_map") if isinstance(content, dict) else None
+    fail_if(
+        not isinstance(names, dict) or not names,
+        f"{index}: weight_map: found {_short(names)}; accepted: tensors with their files",
+    )
+    for tensor, name in names.items():
+        fail_if(
+            not isinstance(name, str) or not SHARD.fullmatch(name),
+            f"{index}: weight_map.{tensor[:200]}: found {_short(name)}; accepted: the name of a "
+            ".safetensors file of this folder",
+        )
+    return sorted(set(names.values()))
+
+
 def _read_header(file: Path) -> dict[str, Entry]:
     fail_if(not file.is_file(), f"{file}: no such file, but {INDEX} names it")
     size = file.stat().st_size
     try:
         with open(file, "rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(min(length, size)))
+            fail_if(
+                size - 8 >= length > MOST_HEADER,
+                f"{file}: a header of {length} bytes; accepted: up to {MOST_HEADER}",
+            )
+            header = json.loads(stream.read(length) if length <= size - 8 else b"")
         header.pop("__metadata__", None)
-        end = 8 + length + max(fields["data_offsets"][1] for fields in header.values())
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError):
-        end = size + 1
-    fail_if(end > size, f"{file}: not a safetensors file, or cut short")
-    return {name: _entry(file, 8 + length, name, fields) for name, fields in header.items()}
+    except (struct.error, ValueError, AttributeError, RecursionError):
+        raise UserError(f"{file}: not a safetensors file, or cut short") from None
+    start = 8 + length
+    entries = {name: _entry(file, start, name, fields) for name, fields in header.items()}
+    _check_places(file, entries, size)
+    return entries
 
 
-def _entry(file: Path, start: int, name: str, fields: dict[str, Any]) -> Entry:
+def _entry(file: Path, start: int, name: str, fields: Any) -> Entry:
+    where = f"{file}: {name[:200]}"
+    fields = fields if isinstance(fields, dict) else {}
+    dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
     fail_if(
-        fields["dtype"] not in DTYPES,
-        f"{file}: {name} has dtype {fields['dtype']}; accepted: {', '.join(DTYPES)}",
+        not isinstance(dtype, str) or dtype not in DTYPES,
+        f"{where} has dtype {_short(dtype)}; accepted: {', '.join(DTYPES)}",
     )
-    offset = start + fields["data_offsets"][0]
-    return Entry(file, offset, tuple(fields["shape"]), DTYPES[fields["dtype"]])
+    fail_if(not _are_sizes(shape), f"{where} has shape {_short(shape)}; accepted: whole numbers")
+    fail_if(
+        not _are_sizes(offsets) or len(offsets) != 2,
+        f"{where} has data_offsets {_short(offsets)}; accepted: the first byte and the last",
+    )
+    needed = prod(shape) * DTYPES[dtype].itemsize
+    fail_if(
+        offsets[1] - offsets[0] != needed,
+        f"{where} has data_offsets {offsets}, but shape {_short(shape)} of {dtype} takes "
+        f"{needed} bytes",
+    )
+    return Entry(file, start + offsets[0], tuple(shape), DTYPES[dtype])
+
+
+def _check_places(file: Path, entries: dict[str, Entry], size: int) -> None:
+    """Refuse tensors that stand beyond the end, or in each other."""
+    end, last = 0, ""
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].offset):
+        length = prod(entry.shape) * entry.dtype.itemsize
+        fail_if(
+            entry.offset + length > size,
+            f"{file}: not a safetensors file, or cut short: {name[:200]} ends beyond its end",
+        )
+        fail_if(length and entry.offset < end, f"{file}: {name[:200]} overlaps {last[:200]}")
+        end, last = (entry.offset + length, name) if length else (end, last)
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(size) is int and size >= 0 for size in value)
+
+
+def _short(value: Any) -> str:
+    return f"{value!r:.100}"
+
+
+def check_finite(tensor: torch.Tensor, where: str) -> None:
+    """Refuse a tensor that holds anything that is no number: it makes all answers nothing."""
+    for part in tensor.reshape(-1).split(2**24):
+        bad = int((~torch.isfinite(part)).sum())
+        fail_if(bad, f"{where}: holds numbers that are not finite (NaN or infinite)")
+
+
+def added_tokens(folder: Path) -> dict[str, int]:
+    """The tokens that a folder's tokenizer has beside its sentencepiece model, with their ids."""
+    found: dict[str, Any] = {}
+    plain, fast, config = (
+        read_config(folder / name) if (folder / name).is_file() else {}
+        for name in ("added_tokens.json", "tokenizer.json", "tokenizer_config.json")
+    )
+    found |= plain
+    for token in fast.get("added_tokens") or []:
+        if isinstance(token, dict):
+            found[str(token.get("content"))] = token.get("id")
+    for number, token in (config.get("added_tokens_decoder") or {}).items():
+        if isinstance(token, dict):
+            found[str(token.get("content"))] = int(number) if number.isdecimal() else None
+    return found
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:

@@ -14,6 +14,10 @@ import torch
 from cai.errors import UserError, fail_if
 from cai.hf_config import check_hf_config
 
+MOST_LAYERS = 10_000
+LAYER_FIELDS = ("num_hidden_layers", "num_layers")
+MOST_SIZE = 2**40
+ROPE_THETA = 10000.0  # where a config.json names none
 MODELS = "nemo.collections.nlp.models.language_modeling"
 LAYERS = "model.decoder.layers."
 EMBEDDING = "model.embedding.word_embeddings.weight"
@@ -55,6 +59,7 @@ class Shape:
     @classmethod
     def from_hf(cls, config: dict[str, Any], where: str) -> "Shape":
         """The shape a config.json describes (``where`` names it in errors)."""
+        _check_numbers(config, where)
         heads = _need(config, "num_attention_heads", where)
         hidden = _need(config, "hidden_size", where)
         return cls(
@@ -63,9 +68,9 @@ class Shape:
             ffn=_need(config, "intermediate_size", where),
             heads=heads,
             kv_heads=_kv_heads(config, "num_key_value_heads", heads, where),
-            head_dim=config.get("head_dim") or hidden // heads,
+            head_dim=_head_dim(config, "head_dim", heads, where),
             vocab=_need(config, "vocab_size", where),
-            tied=bool(config.get("tie_word_embeddings", False)),
+            tied=_flag(config, "tie_word_embeddings", False, where),
         )
 
     @classmethod
@@ -79,9 +84,9 @@ class Shape:
             ffn=_need(config, "ffn_hidden_size", where),
             heads=heads,
             kv_heads=_kv_heads(config, "num_query_groups", heads, where),
-            head_dim=config.get("kv_channels") or hidden // heads,
+            head_dim=_head_dim(config, "kv_channels", heads, where),
             vocab=vocab,
-            tied=bool(config.get("share_embeddings_and_output_weights", True)),
+            tied=_flag(config, "share_embeddings_and_output_weights", True, where),
         )
 
     @property
@@ -178,15 +183,61 @@ def split_qkv(qkv: torch.Tensor, shape: Shape) -> tuple[torch.Tensor, torch.Tens
 
 def _need(config: dict[str, Any], field: str, where: str) -> int:
     value = config.get(field)
-    accepted = isinstance(value, int) and value > 0
-    fail_if(not accepted, f"{where}: {field}: found {value!r}; accepted: a whole number above 0")
+    most = MOST_LAYERS if field in LAYER_FIELDS else MOST_SIZE
+    fail_if(
+        type(value) is not int or not 0 < value <= most,
+        f"{where}: {field}: found {value!r:.100}; accepted: a whole number above 0"
+        + (f", up to {most}" if type(value) is int and value > most else ""),
+    )
     return value
+
+
+def _number(config: dict[str, Any], field: str, default: float | None, where: str) -> None:
+    """Refuse a field that is no finite number above 0."""
+    value = config.get(field, default)
+    fail_if(
+        type(value) not in (int, float) or not 0 < value < float("inf"),
+        f"{where}: {field}: found {value!r:.100}; accepted: a number above 0",
+    )
+
+
+def _flag(config: dict[str, Any], field: str, default: bool, where: str) -> bool:
+    value = config.get(field, default)
+    fail_if(
+        not isinstance(value, bool),
+        f"{where}: {field}: found {value!r:.100}; accepted: true or false",
+    )
+    return value
+
+
+def _head_dim(config: dict[str, Any], field: str, heads: int, where: str) -> int:
+    if config.get(field) is not None:
+        return _need(config, field, where)
+    hidden = config["hidden_size"]
+    fail_if(
+        hidden % heads,
+        f"{where}: hidden_size: found {hidden}; accepted: a multiple of {heads} heads",
+    )
+    return hidden // heads
 
 
 def _kv_heads(config: dict[str, Any], field: str, heads: int, where: str) -> int:
-    value = config.get(field) or heads
+    value = heads if config.get(field) is None else _need(config, field, where)
     fail_if(heads % value, f"{where}: {field}: found {value}; accepted: a divisor of {heads} heads")
     return value
+
+
+def _check_numbers(config: dict[str, Any], where: str) -> None:
+    """Refuse a config.json whose other numbers are none, or none that a model has."""
+    rope = config.get("rope_parameters") or {}
+    fail_if(not isinstance(rope, dict), f"{where}: rope_parameters: found {rope!r:.100}")
+    base = rope.get("rope_theta", config.get("rope_theta", ROPE_THETA))
+    _number({"rope_theta": base}, "rope_theta", None, where)
+    _number(config, "rms_norm_eps", 1e-6, where)
+    _number(config, "initializer_range", 0.02, where)
+    for field in ("max_position_embeddings", "sliding_window"):
+        if config.get(field) is not None:
+            _need(config, field, where)
 
 
 # --------------------------------------------------------------------------- configs
@@ -195,7 +246,7 @@ def _kv_heads(config: dict[str, Any], field: str, heads: int, where: str) -> int
 def rope_theta(config: dict[str, Any]) -> float:
     """The rotary base; transformers 5 keeps it in ``rope_parameters``."""
     rope = config.get("rope_parameters") or {}
-    return float(rope.get("rope_theta", config.get("rope_theta", 10000.0)))
+    return float(rope.get("rope_theta", config.get("rope_theta", ROPE_THETA)))
 
 
 def vocabulary_divisor(pieces: int, rows: int) -> int:
@@ -340,7 +391,15 @@ def check_nemo_config(config: dict[str, Any], where: str) -> None:
     fields = ("num_moe_experts", "seq_len_interpolation_factor", "scale_positional_embedding")
     for field in fields:
         found = config.get(field)
-        fail_if(found, f"{where}: {field}: found {found!r}; accepted: none")
+        fail_if(found, f"{where}: {field}: found {found!r:.100}; accepted: none")
+    _need(config, "max_position_embeddings", where)
+    _number(config, "layernorm_epsilon", None, where)
+    _number(config, "rotary_base", None, where)
+    window = config.get("window_size")
+    fail_if(
+        window is not None and not (isinstance(window, list) and window and type(window[0]) is int),
+        f"{where}: window_size: found {window!r:.100}; accepted: none or two whole numbers",
+    )
 
 
 def hf_config(
