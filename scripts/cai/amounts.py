@@ -1,6 +1,7 @@
 """How many records a step will have before it has run, and whether they are enough."""
 
 import gzip
+import itertools
 import zlib
 from collections.abc import Iterator
 from functools import cached_property
@@ -10,11 +11,12 @@ import pyarrow
 import pyarrow.parquet
 
 from cai.batches import batches
+from cai.data.rows import read_rows
 from cai.data.sources import Source
 from cai.errors import UserError
 from cai.launch import Launch
 from cai.memory import parameters
-from cai.records import open_bytes
+from cai.records import Ledger, open_bytes
 from cai.settings import Settings
 from cai.sizing import shapes_of
 from cai.stages import Sizing
@@ -89,53 +91,54 @@ class Sizes:
 
     def _source(self, field: str, source: Source) -> int:
         """The records of a source, as far as they are taken."""
-        count = sum(map(lines, source.files)) if source.is_local else source.records
+        count = _lines_of(field, source) if source.is_local else source.records
         if count is None:
             self.unknown.add(f"{field}.records: how many {source.label} has is not stated")
             return 0
         return min(count, self._settings.datasets.limit or count)
 
 
-def problems(settings: Settings) -> Iterator[str]:
-    """Batches that all records together do not fill; nothing where the records are not known."""
+def _lines_of(field: str, source: Source) -> int:
+    try:
+        return sum(map(lines, source.files))
+    except UserError as error:
+        raise UserError(f"{field}.source: {error}") from None
+
+
+def problems(settings: Settings) -> list[str]:
+    """The first thing that all records together do not fill; none where they are not known."""
+    return list(itertools.islice(_too_few(settings), 1))
+
+
+def _too_few(settings: Settings) -> Iterator[str]:
     sizes, limit = Sizes(settings), settings.datasets.limit
+    prompts = sizes.expected["data/red_team/train.jsonl"]
     sft = sizes.expected["sl_cai/train.jsonl"]
     comparisons = sizes.expected["rl_cai/train.comparisons.jsonl"] // 2
-    prompts = sizes.expected["rl_cai/train.prompts.jsonl"]
+    rollouts = sizes.expected["rl_cai/train.prompts.jsonl"]
     if sizes.unknown:
         return
-    sections, needed = "nemo.overrides", batches(settings)
-    held_out = settings.supervised.validation_size
+    needed, held_out = batches(settings), settings.supervised.validation_size
+    reward_model = "nemo.overrides.reward_model: model.global_batch_size"
+    actor = "nemo.overrides.actor: model.ppo.num_rollout_samples"
     for what, field, found, most in (
+        ("prompts", "shards", settings.shards, prompts),
         ("SFT dialogues", "supervised.validation_size", held_out, sft - needed.sft_train),
-        (
-            "comparisons",
-            f"{sections}.reward_model: model.global_batch_size",
-            needed.comparisons,
-            comparisons,
-        ),
-        (
-            "prompts of PPO",
-            f"{sections}.actor: model.ppo.num_rollout_samples",
-            needed.rollouts,
-            prompts,
-        ),
+        ("comparisons", reward_model, needed.comparisons, comparisons),
+        ("prompts of PPO", actor, needed.rollouts, rollouts),
     ):
-        if found <= most:
-            continue
         enough = f"there are at most {max(most, 0)} {what} for it"
-        if limit:
+        if found > most and limit:
             yield (
                 f"datasets.limit: found {limit}; accepted: more, or null: {field} is {found}, "
                 f"and {enough}"
             )
-            return
-        else:
+        elif found > most:
             yield f"{field}: found {found}; accepted: up to {max(most, 0)}, since {enough}"
 
 
 def lines(path: Path) -> int:
-    """The records of a JSON Lines or Parquet file.
+    """The records of a file: of JSON Lines, Parquet, CSV or a JSON list; malformed ones count.
 
     Raises:
         UserError: the file is none of these.
@@ -143,6 +146,8 @@ def lines(path: Path) -> int:
     try:
         if path.suffix == ".parquet":
             return pyarrow.parquet.ParquetFile(path).metadata.num_rows
+        if path.name.endswith((".json", ".json.gz")):  # one value, or a line each
+            return sum(1 for _ in read_rows(path, Ledger("plan")))
         with open_bytes(path) as stream:
             return sum(1 for line in stream if line.strip())
     except (pyarrow.ArrowInvalid, gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -15,6 +15,12 @@ from cai.stages import CONTEXT, EXPERT, PARALLEL, SERVERS, Launches, Sizing
 from cai.values import Program, Values
 
 TRAINED = ("sft", "reward_model", "critic", "actor")
+LOOPS: dict[Program, str] = {"sft": "sft", "reward_model": "rm", "actor": "ppo"}
+PRECISIONS = (
+    *("16", "32", "64", "bf16", "16-mixed", "bf16-mixed"),
+    *("16-true", "bf16-true", "32-true", "64-true", "transformer-engine"),
+    *("transformer-engine-float16",),
+)
 VIRTUAL = "virtual_pipeline_model_parallel_size"
 
 
@@ -60,6 +66,10 @@ def shape_problems(sizing: Sizing, shape: ModelShape) -> Iterator[str]:
 def option_problems(sizing: Sizing) -> Iterator[str]:
     """Options that NeMo-Aligner or Megatron core refuse with the others."""
     values, prefix = sizing.values, sizing.prefix
+    precision = values.get("trainer.precision")
+    if precision is not None and str(precision) not in PRECISIONS:  # of Lightning 2.4
+        yield sizing.line("trainer.precision", repr(precision), ", ".join(PRECISIONS))
+    yield from _lasting(sizing)
     virtual = values.get(f"{prefix}{VIRTUAL}")
     if virtual not in (None, 1):
         # nemo_aligner.utils.utils: "incompatible with virtual pipeline parallel"
@@ -77,6 +87,19 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
             length,
             f"multiples of {2 * sizing.context} = 2 x model.{CONTEXT} {sizing.context}",
         )
+
+
+def _lasting(sizing: Sizing) -> Iterator[str]:
+    """A training of no step, or whose steps lead nowhere."""
+    part = LOOPS.get(sizing.program)
+    for name in ("max_epochs", "max_steps") if part else ():
+        key = f"trainer.{part}.{name}"
+        found = sizing.values.get(key)
+        if isinstance(found, int) and found < 1 and (name, found) != ("max_steps", -1):
+            yield sizing.line(key, found, "1 or more" + (", or -1" if name == "max_steps" else ""))
+    rate = sizing.values.get("model.optim.lr")
+    if isinstance(rate, int | float) and rate <= 0:
+        yield sizing.line("model.optim.lr", rate, "more than 0")
 
 
 def _recomputation(sizing: Sizing) -> Iterator[str]:
@@ -182,7 +205,7 @@ BATCH_RULES: dict[Program, Callable[[Sizing], Iterator[str]]] = {
 
 def _intervals(sizing: Sizing) -> Iterator[str]:
     """Function check_progress, after the first step: each save needs a validation."""
-    part = {"sft": "sft", "reward_model": "rm", "actor": "ppo"}.get(sizing.program)
+    part = LOOPS.get(sizing.program)
     if part is None or sizing.values.get(f"trainer.{part}.limit_val_batches") == 0:
         return
     save = sizing.values.get(f"trainer.{part}.save_interval")

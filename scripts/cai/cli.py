@@ -18,6 +18,7 @@ from cai.orphans import end_with_workflow
 from cai.shown import shown
 
 NEMOS = {"torch", "sentencepiece", "nemo", "nemo_aligner"}  # modules of NeMo's environment
+LONGEST = 300  # characters of a value that a message shows
 Model = TypeVar("Model", bound=BaseModel)
 FULL = {
     errno.ENOSPC: "the disk is full",
@@ -174,8 +175,12 @@ def describe(error: ValidationError, model: type[BaseModel] | None = None) -> st
         return f"{field}: unknown field{_meant(first['loc'], model)}{more}"
     found = first.get("input")
     missing = first["type"] == "missing" or isinstance(found, dict | list | BaseModel)
-    shown = "" if missing else f", found {found!r}"
+    shown = "" if missing else f", found {_short(repr(found))}"
     return f"{field}: {first['msg'].removeprefix('Value error, ')}{shown}{more}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _meant(location: tuple[int | str, ...], model: type[BaseModel] | None) -> str:

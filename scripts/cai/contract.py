@@ -7,6 +7,7 @@ waited for its GPUs.
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,6 +111,8 @@ def _unwritable(settings: Settings) -> Iterator[str]:
                 value(item)
             except TypeError as error:
                 yield f"nemo.overrides.{section}: {key}: {error}"
+            if isinstance(item, float) and not math.isfinite(item):
+                yield f"nemo.overrides.{section}: {key}: found {item}; accepted: a finite number"
 
 
 def _origin(settings: Settings, use: _Use, problem: Problem) -> str:

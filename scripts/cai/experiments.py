@@ -126,6 +126,8 @@ def check(config: Mapping[str, Any]) -> Run:
     base = Checked(*preflight.check(common))
     results = base.settings.results
     name = str(config.get("experiment", BASE))
+    if (other := str(config.get("against", BASE))) != BASE:
+        overlay(other, "against")
     if name == BASE:
         return Run(*base, Places(*[results] * len(PARTS), base=results), base)
     path = overlay(name)
@@ -163,23 +165,19 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml") if re.fullmatch(NAME, path.stem))
 
 
-def overlay(name: str) -> Path:
-    """The file of an experiment.
+def overlay(name: str, field: str = "experiment") -> Path:
+    """The file of an experiment; ``field`` of the command line names it.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: there is none of this name, or it is no name.
     """
-    path = FOLDER / f"{name}.yaml"
-    known = ", ".join(names()) or "none"
+    path, known = FOLDER / f"{name}.yaml", ", ".join(names()) or "none"
     fail_if(
         not re.fullmatch(NAME, name),
-        f"experiment: found {name!r}; accepted: letters, digits and _, with a single - or . "
-        f"between them; there are: {known}",
+        f"{field}: found {name!r}; accepted: letters, digits and _, with a single - or . between "
+        f"them; there are: {known}",
     )
-    fail_if(
-        not path.is_file(),
-        f"experiment: found no {path}; there are: {known}",
-    )
+    fail_if(not path.is_file(), f"{field}: found no {path}; there are: {known}")
     return path
 
 

@@ -11,7 +11,7 @@ from cai.errors import fail_if
 
 COMMAND_LINE = "--config"
 UNTOLD = "configuration: "  # what messages begin with that know no file
-FIELD = re.compile(r"(?P<field>[A-Za-z_][\w.-]*): (?:(?P<key>[~+]*[\w.]+): )?")
+FIELD = re.compile(r"(?P<field>[A-Za-z_][\w.\[\]-]*): (?:(?P<key>[~+]*[\w.]+): )?")
 
 
 class Layer(NamedTuple):

@@ -168,7 +168,9 @@ class Preferences(Section):
     """The data of the RL stage: candidates, comparisons, and the blend with helpfulness."""
 
     temperatures: list[Temperature] = Field(
-        min_length=2, description="Sampling temperature of each candidate."
+        min_length=2,
+        max_length=26,  # a judge names them by letters
+        description="Sampling temperature of each candidate.",
     )
     candidate: Sampling
     judge: Literal["logprob", "chat", "random"] = Field(
@@ -239,9 +241,11 @@ class Settings(Section):
     seed: int = Field(
         1234, ge=0, le=MOST_SEED, description="Seed of every draw, sample and training."
     )
-    constitution: str = Field("config/constitution.yaml", description="The principles.")
+    constitution: str = Field(
+        "config/constitution.yaml", min_length=1, description="The principles."
+    )
     few_shot: str | None = Field(
-        "config/few_shot.yaml", description="Dialogues before a critique; null: none."
+        "config/few_shot.yaml", min_length=1, description="Dialogues before a critique; null: none."
     )
     nemo: Nemo = Nemo()
     models: Models
@@ -276,8 +280,11 @@ class Settings(Section):
     @field_validator("results")
     @classmethod
     def _a_folder(cls, results: str) -> str:
-        if not results.strip(" ./"):
+        if not results.strip(" ./") or not results.isprintable():
             raise ValueError("accepted: the name of a folder, such as results")
+        there = next(path for path in (Path(results), *Path(results).parents) if path.exists())
+        if not there.is_dir():
+            raise ValueError(f"accepted: the name of a folder, but {there} is a file")
         return carried(results)
 
     @property

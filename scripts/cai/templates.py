@@ -37,6 +37,13 @@ class Template(Section):
             raise ValueError("must hold {content} exactly once")
         return text
 
+    @field_validator("system")
+    @classmethod
+    def _has_content_or_is_none(cls, text: str) -> str:
+        if text and text.count("{content}") != 1:
+            raise ValueError("must be empty, or hold {content} exactly once")
+        return text
+
     def prompt(self, messages: Sequence[Message]) -> str:
         """The text up to where the assistant's next words begin.
 

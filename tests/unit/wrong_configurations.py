@@ -101,6 +101,11 @@ CASES = [
     wrong("results", "", "accepted", "found ''"),
     wrong("results", " ", "accepted", "found ' '"),
     wrong("results", "/", "accepted", "found '/'"),
+    wrong("results", "Snakefile", "accepted", "Snakefile is a file"),
+    wrong("results", "a\nb", "accepted", "found 'a\\nb'"),
+    wrong("constitution", "", "1 character", "found ''"),
+    wrong("few_shot", "", "1 character", "found ''"),
+    wrong("shards", 999, "found 999", "accepted: up to 931"),
     wrong("results", 5, "string", "found 5"),
     wrong("shards", 0, "1", "found 0"),
     wrong("shards", 100_000, "1000", "found 100000"),
@@ -140,6 +145,7 @@ CASES = [
     wrong("preferences.temperatures", [1.0], "2"),
     wrong("preferences.temperatures", [1.0, -1.0], "0", "found -1.0"),
     wrong("preferences.temperatures", [1.0, float("inf")], "found inf"),
+    wrong("preferences.temperatures", [1.0] * 27, "at most 26"),
     wrong("preferences.judge", "mixtral", "'logprob', 'chat'", "found 'mixtral'"),
     Wrong(
         "no settings of the judge",
@@ -175,6 +181,7 @@ CASES = [
         wrong("preferences.judges.chat.url", url, "http", f"found '{url}'", over="mistral")
         for url in ("localhost:8000/v1", "ftp://judge/v1", "http://", "")
     ),
+    wrong("preferences.judges.chat.model", "", "1 character", over="mistral"),
     wrong("preferences.judges.chat.orders", 3, "1 or 2", "found 3", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", 0, "0", "found 0", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", float("inf"), "found inf", over="mistral"),
@@ -230,6 +237,7 @@ CASES = [
     wrong("models.base.source", "nowhere/", "nowhere/", "no such folder"),
     wrong("models.base.source", "a/b", "revision", "a/b", at="models.base"),
     wrong("models.instruct.template.user", "Q: ", "{content} exactly once", "found 'Q: '"),
+    wrong("models.instruct.template.system", "<s>", "{content} exactly once", "found '<s>'"),
     wrong("models.instruct.template.stop", [], "at least 1 item"),
     wrong("models.instruct.template.stop", ["<x>"], "found ['<x>']", "accepted"),
     wrong("models.base.template.user", "Q: {content}\n", "NeMo's SFT trains on", "found"),
@@ -354,6 +362,10 @@ CASES = [
         "sft", "model.optim.learning_rate", 1, "model.optim.learning_rate", "no key", "++ adds one"
     ),
     override("sft", "model.optim.lr", "fast", "model.optim.lr", "must be a number", "found 'fast'"),
+    override("sft", "model.optim.lr", float("inf"), "found inf", "accepted: a finite number"),
+    override("sft", "model.optim.lr", -1.0, "found -1.0", "accepted: more than 0"),
+    override("sft", "trainer.precision", "bf17", "found 'bf17'", "accepted: 16, 32,"),
+    override("actor", "trainer.ppo.max_epochs", 0, "found 0", "accepted: 1 or more"),
     override("sft", "trainer.devices", 8, "trainer.devices", "found 8", "accepted: none"),
     override("sft", "model.data.train_ds.micro_batch_size", 0, "found 0", "a whole number above 0"),
     override("sft", "model.data.train_ds.global_batch_size", 25, "found 25", "multiples of 24"),
@@ -415,6 +427,16 @@ CASES = [
         "an experiment that is not there",
         ("--config: experiment: ", "nowhere", "there are"),
         config=("experiment=nowhere",),
+    ),
+    Wrong(
+        "a name that no experiment may have",
+        ("--config: experiment: found 'a--b'", "accepted: letters"),
+        config=("experiment=a--b",),
+    ),
+    Wrong(
+        "a comparison with nothing",
+        ("--config: against: found no ", "nowhere", "there are"),
+        config=("against=nowhere",),
     ),
     experiment("that is no YAML", "seed: [1\n", ":2", "not YAML"),
     experiment("that is a list", "- 1\n", "expected fields", "list"),

@@ -155,7 +155,7 @@ class ChatJudge(Section):
 
     kind: Literal["chat"] = "chat"
     url: str = Field(description="Base address, up to and with /v1; a query stays.")
-    model: str = Field(description="The model's name there.")
+    model: str = Field(min_length=1, description="The model's name there.")
     key_variable: str | None = Field(
         None, description="Environment variable that holds the key; null: no key is sent."
     )
