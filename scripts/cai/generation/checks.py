@@ -48,7 +48,7 @@ def decoded(text: str, address: str) -> Any:
 
 def garbled(text: str) -> Garbled:
     """What stands for an answer in no known form."""
-    return Garbled(f"unexpected answer {one_line(text)!r}")
+    return Garbled(f"unexpected answer {one_line(text, 80)!r}")
 
 
 def text_of(value: Any, what: str = "text") -> str:

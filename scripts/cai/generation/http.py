@@ -38,6 +38,7 @@ LOOK = 0.5  # seconds after which a thread that waits for its turn looks whether
 ANSWER_BYTES = 2**22  # of an answer that are accepted, unless a protocol expects more
 ERROR_BYTES = 2**16  # of an error's body that are looked at
 LATE_TRIES = 3  # that answers late in a row get: each costs a whole time-out
+SLOW_PROOF = 3.0  # seconds after which a first answer that is under way holds up nobody
 PATIENCE = 10.0  # seconds in which a service that has not answered yet must be reached
 LONG_PATIENCE = 60.0  # seconds for one that has answered before
 DRAIN = 20.0  # seconds that answers under way get when the service ends the job
@@ -166,6 +167,7 @@ class Flow:
         self._most = most
         self._proven = proven
         self._proving = self._answered = False
+        self._asked = 0.0  # when the question that proves it was sent; 0 while none is under way
         self._unreached: float | None = None  # since when
         self._limit = float(most)
         self._under_way = 0
@@ -209,6 +211,8 @@ class Flow:
         with self._changed:
             while self._proving and not self._proven and not stop.is_set():
                 self._changed.wait(LOOK)
+                if self._asked and time.monotonic() - self._asked > SLOW_PROOF:
+                    self._proven = True  # it took a question and is at it: others need not wait
             mine = not self._proven and not self._proving
             self._proving = self._proving or mine
         try:
@@ -242,11 +246,13 @@ class Flow:
                     break
                 self._changed.wait(min(pause, LOOK) if pause > 0 else LOOK)
             self._under_way += 1
+            self._asked = time.monotonic()
             return self._cuts
 
     def _leave(self, cuts: int, failure: Transient | None, good: bool = False) -> None:
         with self._changed:
             self._under_way -= 1
+            self._asked = 0.0
             if good:
                 self._proven = self._answered = True
                 self._unreached = None

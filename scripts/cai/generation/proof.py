@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cai.errors import UserError
-from cai.generation.http import Busy, Flow, Refused, TimedOut, Transient, Unreachable
+from cai.generation.http import LOOK, Busy, Flow, Refused, TimedOut, Transient, Unreachable
 
 HELLO = "Hello"  # a trivial prompt
 ABOUT_CONTENT = ("content_filter",)  # a refusal for it says that the form of the request is fine
+MOST_WAITING = 8  # prompts that are refused before a trivial one is asked
 ROUNDS = 3  # in which a question is asked that only an overloaded service keeps from its answer
 
 Result = TypeVar("Result")
@@ -38,24 +39,27 @@ class Proof:
         self._flow = flow
         self._probe, self._refuses, self._broken = probe, refuses, broken
         self._accepted: set[str] = set()
+        self._changed = threading.Condition()
+        self._inside = self._waiting = 0  # threads that ask; those of them whose prompt was refused
 
     def accept(self, form: str) -> None:
         """Know that a question of this form was answered."""
-        self._accepted.add(form)
+        with self._changed:
+            self._accepted.add(form)
+            self._changed.notify_all()
         self._flow.prove()
 
-    def blame(self, form: str, failure: Refused | Transient) -> None:
-        """Return if the prompt is at fault; ask a trivial one to find out, where need be.
+    def _is_clear(self, form: str, failure: Refused | Transient) -> bool:
+        """Whether a failure is known to be the prompt's."""
+        if isinstance(failure, Refused) and failure.fault.cause in ABOUT_CONTENT:
+            self._flow.prove()
+            return True
+        return isinstance(failure, Refused) and form in self._accepted
 
-        Raises:
-            UserError: the service is at fault.
-        """
-        if isinstance(failure, Refused):
-            if failure.fault.cause in ABOUT_CONTENT:
-                self._flow.prove()
-                return
-            if form in self._accepted:
-                return
+    def _blame(self, form: str, failure: Refused | Transient) -> None:
+        """Return if the prompt is at fault; ask a trivial one to find out, where need be."""
+        if self._is_clear(form, failure):
+            return
         try:
             self._probe(form)
         except Refused as error:
@@ -75,15 +79,49 @@ class Proof:
         Raises:
             UserError: the service is at fault.
         """
+        with self._changed:
+            self._inside += 1
+        try:
+            outcome = self._asked(form, send, stop)
+            if isinstance(outcome, Refused) and not self._is_clear(form, outcome):
+                self._wait_for_another(form, stop)
+                with self._flow.first(stop):
+                    self._blame(form, outcome)
+            return outcome
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def _asked(
+        self, form: str, send: Callable[[], Result], stop: threading.Event
+    ) -> Result | Refused | Transient:
         with self._flow.first(stop):
             for left in reversed(range(ROUNDS)):
                 try:
                     result = send()
-                except (Refused, Transient) as failure:
-                    self.blame(form, failure)
+                except Refused as failure:
+                    return failure
+                except Transient as failure:
+                    self._blame(form, failure)
                     if not left or not isinstance(failure, Busy | Unreachable):
                         return failure
                 else:
                     self.accept(form)
                     return result
         raise AssertionError("the last round returns")
+
+    def _wait_for_another(self, form: str, stop: threading.Event) -> None:
+        """Wait for another thread's question to be answered: that proves more than a trivial one.
+
+        Not for ever: until all threads wait, or ``MOST_WAITING`` do.
+        """
+        with self._changed:
+            self._waiting += 1
+            while not (
+                form in self._accepted
+                or stop.is_set()
+                or self._waiting >= min(self._inside, MOST_WAITING)
+            ):
+                self._changed.wait(LOOK)
+            self._waiting -= 1
