@@ -114,6 +114,11 @@ class Launch(Section):
     def _consistent(self) -> "Launch":
         if self.contained and not self.container:
             raise ValueError(f"launcher {self.launcher} needs a container")
+        if self.contained and (found := [sign for sign in ",:" if sign in os.getcwd()]):
+            raise ValueError(
+                f"launcher {self.launcher} cannot mount this folder, {os.getcwd()}: found "
+                f"{found[0]!r} in its name; move the project to a folder without it"
+            )
         if any(option.startswith(NAMED) for option in [*self.srun_options, *self.writable]):
             raise ValueError(
                 f"srun_options: found {NAMED}; accepted: none, for two steps on a node would both "

@@ -237,7 +237,11 @@ class Estimates(Section):
 class Settings(Section):
     """Everything that a run depends on."""
 
-    results: str = Field("results", description="Folder of all that is made.")
+    results: str = Field(
+        "results",
+        description="Folder of all that is made. In this and all other paths `~` and `$NAME` are "
+        "filled in once, and `$$` stands for a dollar sign.",
+    )
     seed: int = Field(
         1234, ge=0, le=MOST_SEED, description="Seed of every draw, sample and training."
     )

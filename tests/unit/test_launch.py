@@ -248,3 +248,15 @@ def test_where_temporary_files_of_a_program_are_on_this_host(monkeypatch, here, 
     launch = Launch(container="/images/nemo", **fields)
     found = Launcher(launch).temporary()
     assert found == (Path(folder) if folder else None)
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b"])
+@pytest.mark.parametrize("launcher", ["pyxis", "apptainer"])
+def test_a_folder_that_no_container_can_mount_is_refused(tmp_path, monkeypatch, name, launcher):
+    given = {"launcher": launcher, "container": "x.sif"}
+    assert launch_of(given).container == "x.sif"
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(UserError, match="cannot mount this folder"):
+        launch_of(given)
+    assert launch_of({"launcher": "direct"}).launcher == "direct"
