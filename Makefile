@@ -3,7 +3,8 @@ PYTHON ?= python3.11
 CONTROLLER := .envs/controller
 NEMO_CPU := .envs/nemo-cpu
 SERVE_CPU := .envs/serve-cpu
-RUN := PATH="$(CURDIR)/$(CONTROLLER)/bin:$$PATH"
+# The folder behind the link: what runs keeps it when a newer environment takes the link.
+RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
 
 .PHONY: help demo reproduce plan test lint format docs chat demo-models controller nemo-cpu serve-cpu clean
 
@@ -11,7 +12,8 @@ help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: controller nemo-cpu ## Constitutional AI with tiny models on this machine's CPU
-	@$(RUN) snakemake --profile profiles/demo
+	@flock -n .envs/.demo.lock true || echo "Waits for another make demo in this folder"
+	@$(RUN) flock -o .envs/.demo.lock snakemake --profile profiles/demo
 	@cat results/demo/evaluation/summary.md
 	@echo "The report: results/demo/report.html"
 
@@ -50,23 +52,11 @@ controller: $(CONTROLLER)/.ready ## the environment that runs Snakemake
 nemo-cpu: $(NEMO_CPU)/.ready ## NeMo and NeMo-Aligner for the CPU
 serve-cpu: $(SERVE_CPU)/.ready ## an OpenAI-compatible server for the CPU
 
-# The pinned lists are whole, so nothing is resolved (--no-deps); only torch brings what it needs
-# itself, which differs between its builds for CPUs and for GPUs.
 $(CONTROLLER)/.ready: envs/controller.txt
-	@$(call make-environment)
-	@touch $@
-
 $(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt
 $(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt
-$(NEMO_CPU)/.ready $(SERVE_CPU)/.ready:
-	@$(call make-environment,$(PIP) -c $< $$(grep '^torch==' $<) &&)
-	@touch $@
-
-PIP = $(@D)/bin/python -m pip install --progress-bar off --disable-pip-version-check
-make-environment = echo "Installing $(@D) from $< (once)" \
-  && { $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-       || { echo "error: PYTHON=$(PYTHON): Python 3.11 is needed"; exit 2; }; } \
-  && $(PYTHON) -m venv --clear $(@D) && $(1) $(PIP) --no-deps -r $<
+$(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready:
+	@envs/install $(PYTHON) $(notdir $(@D)) $<
 
 clean: ## remove what the demo has made
 	rm -rf results/demo $(AGAIN)
