@@ -247,6 +247,19 @@ def test_a_service_that_refuses_every_prompt_of_a_form_is_at_fault(loopback, mak
     assert len(journal) == 0
 
 
+def test_most_prompts_may_be_refused_in_words_that_nobody_knows(loopback):
+    """A trivial prompt, too: one that is answered shows that the form is right."""
+
+    def fails(number: int, call: Call) -> Answer | None:
+        return None if "3" in str(prompts(call)) else Answer("bad", 400)
+
+    server, journal = loopback(counted(fails)), Journal(None)
+    answers = openai(server.url, journal).complete(requests(8), "x")
+    refused = Failed("refused by the service (bad_request)")
+    assert answers == [OK if number == 3 else refused for number in range(8)]
+    assert len(server.calls) == len(journal) == 8
+
+
 def test_answers_that_are_always_late_end_the_job(loopback):
     """However many retries there are: each costs a whole time-out."""
     server = loopback(lambda call: time.sleep(0.4) or well(call))

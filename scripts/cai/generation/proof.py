@@ -1,15 +1,17 @@
 """Whose fault a failure is: found out by a trivial question of the same form."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from cai.errors import UserError
-from cai.generation.http import LOOK, Busy, Flow, Refused, TimedOut, Transient, Unreachable
+from cai.generation.http import Busy, Flow, Refused, TimedOut, Transient, Unreachable
 
 HELLO = "Hello"  # a trivial prompt
 ABOUT_CONTENT = ("content_filter",)  # a refusal for it says that the form of the request is fine
 MOST_WAITING = 8  # prompts that are refused before a trivial one is asked
+STARTING = 0.3  # seconds in which all threads have begun
 ROUNDS = 3  # in which a question is asked that only an overloaded service keeps from its answer
 
 Result = TypeVar("Result")
@@ -116,12 +118,12 @@ class Proof:
 
         Not for ever: until all threads wait, or ``MOST_WAITING`` do.
         """
+        begun = time.monotonic()
         with self._changed:
             self._waiting += 1
-            while not (
-                form in self._accepted
-                or stop.is_set()
-                or self._waiting >= min(self._inside, MOST_WAITING)
-            ):
-                self._changed.wait(LOOK)
+            while form not in self._accepted and not stop.is_set():
+                enough = self._waiting >= min(self._inside, MOST_WAITING)
+                if enough and time.monotonic() - begun > STARTING:
+                    break
+                self._changed.wait(STARTING)
             self._waiting -= 1
