@@ -12,6 +12,7 @@ from pathlib import Path
 from cai import cli
 from cai.evaluation import comparison, comparison_page
 from cai.records import write_csv, write_json, write_text
+from cai.shown import shown
 
 
 def main() -> None:
@@ -44,7 +45,8 @@ def main() -> None:
     if drawn is not None:
         drawn.write(path)
     write_text(options.output, comparison_page.render(compared, path if drawn else None))
-    print(f"{comparison_page.plain(compared)}\n\nThe comparison: {options.output}", flush=True)
+    words = shown(comparison_page.plain(compared))
+    print(f"{words}\n\nThe comparison: {options.output}", flush=True)
 
 
 if __name__ == "__main__":

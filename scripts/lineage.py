@@ -21,6 +21,7 @@ from cai.lineage.adoption import adopt
 from cai.lineage.difference import difference
 from cai.lineage.records import follow
 from cai.lineage.trace import trace
+from cai.shown import shown
 
 
 def main() -> None:
@@ -66,7 +67,8 @@ def _parser(adopting: bool) -> argparse.ArgumentParser:
 
 
 def _print(options: argparse.Namespace, content: object, words: str) -> None:
-    print(json.dumps(content, indent=2, ensure_ascii=False) if options.json else words, flush=True)
+    # What models and services have said stands in it: nothing of that may steer a terminal.
+    print(json.dumps(content, indent=2) if options.json else shown(words), flush=True)
 
 
 if __name__ == "__main__":

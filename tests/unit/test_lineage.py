@@ -65,6 +65,15 @@ def told(path) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def test_texts_of_others_steer_no_terminal(results):
+    results.texts["honesty"]["critique"] = "Red \x1b[31m and \u202e backwards"
+    results.write_dataset()
+    results.write_model()
+    said = told(results.model).stdout
+    assert "Red \ufffd[31m and \ufffd backwards" in said
+    assert not {"\x1b", "\u202e"} & set(said)
+
+
 @pytest.mark.parametrize(
     "spoil, where",
     [
