@@ -35,7 +35,7 @@ TUTORIAL = {
         trainer.rm.limit_val_batches=100000""",
     "serve_ppo_critic.py": """
         pretrained_checkpoint.restore_from_path=results/reward_model.nemo
-        trainer.ppo.inference_micro_batch_size=1 model.offload_adam_states=true
+        trainer.ppo.inference_micro_batch_size=4 model.offload_adam_states=true
         model.micro_batch_size=1 model.global_batch_size=64 model.optim.lr=3e-07
         model.optim.sched.min_lr=9e-08 model.seed=1234""",
     "train_gpt_ppo_actor.py": """
