@@ -1,9 +1,51 @@
 """A copy of the project in which the whole workflow has run once, at a small size."""
 
-import pytest
-from tests.project import TARGETS, Project
+import glob
+from pathlib import Path
+from typing import Any
 
-AGAIN = "again"  # the folder of the second run: what a folder is called must change nothing
+import pytest
+import yaml
+from tests.project import SMALL, TARGETS, Project
+
+# What folders are called must change nothing, and reach no shell as code. (Braces, < and > are
+# refused in a dry run: tests/unit/test_paths.py.)
+ODD = "my R&D [1] it's ü, a=$(touch X) $"
+
+
+class OddProject(Project):
+    """A project whose folder, results, constitution, classifier, data and models have odd names."""
+
+    configs = ("config/demo.yaml", "odd.yaml", str(SMALL))
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        (folder / "demo").rename(folder / ODD)
+        demo = yaml.safe_load((folder / "config/demo.yaml").read_text())
+        odd = {**_moved(demo), "results": str(self.results.relative_to(folder))}
+        (folder / "odd.yaml").write_text(yaml.safe_dump(odd, allow_unicode=True))
+
+    @property
+    def results(self) -> Path:
+        """Where this run's results are."""
+        return self.folder / f"results {ODD}"
+
+    @property
+    def targets(self) -> list[str]:
+        """As :data:`TARGETS`."""
+        return [str(self.results.relative_to(self.folder) / Path(name).name) for name in TARGETS]
+
+
+def _moved(value: Any) -> Any:
+    """A configuration in which what is in demo/ is in the odd folder."""
+    if isinstance(value, dict):
+        return {key: _moved(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item) for item in value]
+    if not isinstance(value, str) or not value.startswith("demo/"):
+        return value
+    place = glob.escape(ODD) if "*" in value else ODD  # in a pattern, [ has a meaning
+    return f"{place}/{value.removeprefix('demo/')}"
 
 
 @pytest.fixture(scope="session")
@@ -15,10 +57,11 @@ def project(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Proje
 
 
 @pytest.fixture(scope="session")
-def project_again(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project_again(project: Project, tmp_path_factory: pytest.TempPathFactory) -> OddProject:
     """The same from nothing in another folder, which knows nothing of the first."""
-    folder = tmp_path_factory.mktemp("other") / AGAIN
+    folder = tmp_path_factory.mktemp("other") / ODD
     folder.mkdir()
-    again = Project(folder)
-    again.snakemake("--", *TARGETS)
+    again = OddProject(folder)
+    again.snakemake("--", *again.targets)
+    assert not list(folder.parent.rglob("X")), "a name has reached a shell as code"
     return again

@@ -20,8 +20,7 @@ def test_the_weights_of_trained_models_are_equal_to_the_last_bit(project, projec
     assert identity(first) == identity(second)
     told = [read_json(path.with_suffix(".manifest.json")) for path in (first, second)]
     assert told[0]["identity"] == told[1]["identity"] == identity(first)
-    assert told[0]["inputs"] == told[1]["inputs"]
-    assert told[0]["fingerprint"] == told[1]["fingerprint"]
+    assert list(told[0]["inputs"].values()) == list(told[1]["inputs"].values())
 
 
 def test_trained_models_differ_from_each_other(project):
