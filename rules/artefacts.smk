@@ -117,6 +117,9 @@ rule report:
     conda:
         "../envs/controller.yaml"
     params:
+        ledgers=folded("ledgers"),
+        judge=folded("judge"),
+        chains=folded("chains"),
         settings=literal(settings.model_dump_json()),
         # the file is no input: it counts by its principles, so a comment in it reruns nothing
         constitution=literal(settings.constitution),
@@ -124,7 +127,7 @@ rule report:
     shell:
         "python scripts/report.py --summary {input.summary:q} --constitution {params.constitution:q}"
         " --settings {params.settings:q} --answers {input.answers:q} --figures {input.figures:q}"
-        " --ledgers {input.ledgers:q} --judge-reports {input.judge:q} --chains {input.chains:q}"
+        " --ledgers {params.ledgers:q} --judge-reports {params.judge:q} --chains {params.chains:q}"
         " --manifests {input.manifests:q} --calibration {input.calibration:q}"
         " --alarms {input.alarms:q} --output {output.html:q} 2>&1 | tee {log:q}"
 

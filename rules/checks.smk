@@ -84,9 +84,11 @@ rule principles:
     conda:
         "../envs/controller.yaml"
     params:
+        chains=folded("chains"),
+        preferences=folded("preferences"),
         seed=settings.seed,
     shell:
-        "python scripts/report_principles.py --chains {input.chains:q} --preferences {input.preferences:q}"
+        "python scripts/report_principles.py --chains {params.chains:q} --preferences {params.preferences:q}"
         " --scored {input.scored:q} --scores {input.scores:q}"
         " --together {input.together:q} --seed {params.seed:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
@@ -128,8 +130,9 @@ rule alarms:
     conda:
         "../envs/controller.yaml"
     params:
+        chains=folded("chains"),
         seed=settings.seed,
     shell:
-        "python scripts/raise_alarms.py --chains {input.chains:q} --answers {input.answers:q}"
+        "python scripts/raise_alarms.py --chains {params.chains:q} --answers {input.answers:q}"
         " --rewards {input.rewards:q} --summary {input.summary:q} --leakage {input.leakage:q}"
         " --seed {params.seed:q} --output {output:q} 2>&1 | tee {log:q}"

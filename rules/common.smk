@@ -19,6 +19,7 @@ from cai import (
     experiments,
     kinds,
     nemo,
+    numbered,
     orphans,
     paths,
     preflight,
@@ -71,6 +72,11 @@ def literal(value):
 def named(places):
     """NeMo's overrides that name a job's inputs, see :func:`cai.nemo.naming`."""
     return lambda wildcards, input: nemo.naming(places, dict(input.items()))
+
+
+def folded(name):
+    """A param: a job's inputs of this name, those of all shards as one word each."""
+    return lambda wildcards, input: numbered.folded(getattr(input, name))
 
 
 def launch(wildcards, resources):

@@ -179,8 +179,11 @@ rule calibration:
     localrule: True
     conda:
         "../envs/controller.yaml"
+    params:
+        judged=folded("judged"),
+        ledgers=folded("ledgers"),
     shell:
-        "python scripts/calibrate_judge.py --judged {input.judged:q} --ledgers {input.ledgers:q}"
+        "python scripts/calibrate_judge.py --judged {params.judged:q} --ledgers {params.ledgers:q}"
         " --classifier {input.classifier:q} --output {output.json:q} 2>&1 | tee {log:q}"
 
 

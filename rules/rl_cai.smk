@@ -100,12 +100,13 @@ rule rl_dataset:
     conda:
         "../envs/controller.yaml"
     params:
+        preferences=folded("preferences"),
         template=CHAT,
         options=literal(preflight.rl_options(settings)),
         length=settings.lengths.rl,
         prompt_length=preflight.prompt_length(settings),
     shell:
-        "python scripts/build_preferences.py --preferences {input.preferences:q}"
+        "python scripts/build_preferences.py --preferences {params.preferences:q}"
         " --helpful-train-prompts {input.helpful_train_prompts:q}"
         " --helpful-train-comparisons {input.helpful_train_comparisons:q}"
         " --helpful-test-prompts {input.helpful_test_prompts:q}"

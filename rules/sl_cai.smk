@@ -108,12 +108,13 @@ rule sl_dataset:
     conda:
         "../envs/controller.yaml"
     params:
+        revisions=folded("revisions"),
         template=CHAT,
         options=literal(preflight.sl_options(settings)),
         held_out=HELD_OUT,
         length=settings.lengths.sft,
     shell:
-        "python scripts/build_sl_dataset.py --revisions {input.revisions:q} --helpful {input.helpful:q}"
+        "python scripts/build_sl_dataset.py --revisions {params.revisions:q} --helpful {input.helpful:q}"
         " --held-out {input.held_out:q} --held-out-source {params.held_out:q}"
         " --train {output.train:q} --validation {output.validation:q} --template {params.template:q}"
         " --options {params.options:q} --tokenizer {input.model:q} --max-tokens {params.length:q}"

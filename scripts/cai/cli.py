@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from cai.errors import UserError
+from cai.numbered import unfolded
 from cai.orphans import end_with_workflow
 from cai.shown import shown
 
@@ -48,6 +49,7 @@ def run(main: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, _raise_terminated)
     end_with_workflow()
     _take_any_text()
+    sys.argv[1:] = unfolded(sys.argv[1:])
     try:
         try:
             main()

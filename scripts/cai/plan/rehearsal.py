@@ -28,6 +28,7 @@ from cai.generation.program import parse
 from cai.generation.protocol import Question
 from cai.generation.run import Run
 from cai.judging.settings import ChatJudge
+from cai.numbered import unfolded
 from cai.records import Ledger, Record, read_jsonl, record_id, shard_of
 from cai.tokens import LengthLimit, Tokenizer
 
@@ -320,7 +321,7 @@ def _words(command: str) -> list[str]:
     """The words of a rule's command, up to the pipe into its log."""
     words = shlex.split(command)
     ends = [place for place, word in enumerate(words) if word == "2>&1"]
-    return words[: ends[-1]] if ends else words
+    return unfolded(words[: ends[-1]] if ends else words)
 
 
 @cache
