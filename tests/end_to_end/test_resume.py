@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,23 @@ def test_training_goes_on_from_its_last_checkpoint(bench):
     os.truncate(written, written.stat().st_size // 2)
     assert "no step is left, writes megatron_gpt_sft.nemo" in bench.project.snakemake(*arguments)
     assert weights(output) == first
+
+
+@pytest.mark.parametrize(("name", "step"), [("sl_cai", 4), ("reward_model", 2)])
+def test_a_training_that_was_killed_gives_the_weights_of_an_undisturbed_one(bench, name, step):
+    """To the last bit: order of the data, optimiser and learning rate go on where they were."""
+    undisturbed = weights(bench.results / f"{name}.nemo")
+    (bench.results / f"{name}.nemo").unlink()
+    shutil.rmtree(bench.results / "work" / name)
+    target = f"results/demo/{name}.nemo"
+
+    def saved() -> bool:
+        whole = bench.training(name, f"train/checkpoints/*step={step}*-last")
+        return bool(whole) and not whole[0].with_name(f"{whole[0].name}-unfinished").exists()
+
+    bench.kill_when(saved, "--", target)
+    assert f"{name}: resumes at step {step} in" in bench.project.snakemake("--", target)
+    assert weights(bench.results / f"{name}.nemo") == undisturbed
 
 
 def test_ppo_goes_on_with_an_actor_and_a_critic_of_the_same_save(bench):
