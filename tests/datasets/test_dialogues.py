@@ -64,7 +64,7 @@ def test_a_first_prompt_that_shows_nothing_is_none(row):
 
 def test_fields_that_are_null_are_absent():
     turn = {"role": None, "content": None, "from": "User", "value": "Why?"}
-    empty = dict.fromkeys(("prompt", "messages", "transcript", "system"))
+    empty = {"prompt": None, "messages": [], "transcript": "", "system": None}
     assert first_prompt({**empty, "conversations": [turn]}) == "Why?"
     assert parse_dialogue({**empty, "chosen": transcript("Why?", "So.")})[1]["content"] == "So."
 
@@ -151,6 +151,16 @@ def test_an_empty_human_turn_at_the_end_is_cut_off():
             "an answer",
         ),
         ({"text": "Why?"}, "no messages"),
+        *(
+            ({"transcript": f"\n\nHuman: Why?{spelled} So."}, "an answer")
+            for spelled in (
+                "\n\nassistant:",
+                "\n\n Assistant:",
+                "\n\n**Assistant:**",
+                "\n\nASSISTANT :",
+                "\u2028\u2028Assistant:",
+            )
+        ),
     ],
 )
 def test_what_is_malformed_says_why(record, reason):

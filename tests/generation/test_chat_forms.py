@@ -65,6 +65,9 @@ def conversations(count: int) -> list[list[dict]]:
         ("System role not supported", 400),
         ("TemplateError: Conversation roles must alternate", 500),
         ("Developer instruction is not enabled for models/m", 400),
+        ("Input should be 'user' or 'assistant'", 422),
+        ("'system' is not one of ['user', 'assistant']", 400),
+        ("Role 'system' is not supported by this template", 400),
     ],
 )
 def test_the_system_text_goes_into_the_users_turn_where_there_is_no_system_role(
@@ -90,6 +93,17 @@ def test_a_model_that_takes_other_parameters_is_asked_as_it_says(loopback, capfd
     assert last["max_completion_tokens"] == 99
     assert client.sent_as == ["max_completion_tokens for max_tokens", "without temperature"]
     assert capfd.readouterr().err.count("trying") == 2
+
+
+def test_a_refusal_that_only_names_the_length_is_understood(loopback) -> None:
+    extra = {"loc": ["body", "max_tokens"], "msg": "Extra inputs are not permitted"}
+    server = loopback(
+        lambda call: (
+            Answer({"detail": [extra]}, 422) if "max_tokens" in call.body else answered(call)
+        )
+    )
+    assert client_of(server).answers(conversations(3), "judge") == ["0", "1", "2"]
+    assert len(server.calls) == 4
 
 
 def test_of_two_parameters_that_do_not_go_together_one_is_left_out(loopback) -> None:

@@ -19,6 +19,9 @@ ROLES = {
 }
 TURN = re.compile(r"\n\n(Human|Assistant):")
 LINE = re.compile(r"(?:^|\n)(Human|Assistant):")  # for transcripts without blank lines
+HELD = re.compile(  # a line that gives the assistant the word, however it is written
+    r"[\n\x0b\x0c\x85\u2028\u2029][^\w\n]{0,9}assistant[^\w\n]{0,9}:", re.I
+)
 SPECIAL = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]{2,}\]")  # <|im_start|>, <extra_id_1>, </s>, [INST]
 
 
@@ -48,7 +51,7 @@ def _turns_of(text: str) -> Iterator[Message]:
     if head.strip() or not rest:
         raise Malformed("not a transcript")
     for role, content in zip(rest[0::2], rest[1::2], strict=True):
-        if role == "Human" and "\nAssistant:" in content:
+        if role == "Human" and HELD.search(content):
             raise Malformed("a human turn holds an answer")
         yield _message(role, content.removeprefix(" "))  # which parts the speaker from the words
 
@@ -78,7 +81,7 @@ def _first(row: Record, *fields: str) -> Any:
 def parse_dialogue(record: Record) -> list[Message]:
     """The messages of a record that has ``messages``, ``conversations`` (NeMo) or a transcript.
 
-    A field that is null is absent: unions of several datasets have many.
+    A field that is null or empty is absent: unions of several datasets have many.
 
     Raises:
         Malformed: if it has none of them or the dialogue is malformed.
@@ -88,6 +91,7 @@ def parse_dialogue(record: Record) -> list[Message]:
 
 def _dialogue_of(record: Record, read: Callable[[str], Iterable[Message]]) -> Iterable[Message]:
     """The turns of a record, of which a list is not checked; ``read`` reads a transcript."""
+    record = {field: value for field, value in record.items() if value not in ([], "")}
     if record.get("messages") is not None:
         return _listed(record["messages"])
     if record.get("conversations") is not None:

@@ -78,7 +78,8 @@ def learned(form: Form, asked: Mapping[str, Any], fault: Fault, fixed: set[str])
     roles = fault.cause == "roles" or ROLES.search(words)
     if has_system and roles and "system" not in fixed:
         return form._replace(fold=True)
-    if "max_tokens" in sent and NEW_LENGTH in words and "length" not in fixed:
+    not_taken = _is_named("max_tokens", fault) and UNKNOWN.search(words)
+    if "max_tokens" in sent and (NEW_LENGTH in words or not_taken) and "length" not in fixed:
         return form._replace(length=NEW_LENGTH)
     if fault.cause != "parameter" and not PARAMETER.search(words) and not UNKNOWN.search(words):
         return None

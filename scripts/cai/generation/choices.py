@@ -80,6 +80,10 @@ STATEMENTS = tuple(
         rf"{_TERM}(?=[^\w?]+(?:because|since)\b)",
     )
 )
+SMALL = re.compile(  # a line that names a small letter and nothing else
+    rf"^(?:{_LABEL}{_IS}|{_CHOOSE}\s+)?[^\w?]*(?:(?i:the)\s+)?(?:{_WORD}[^\w?]{{1,4}})?"
+    r"(?<![^\W_])([a-h])[^\w?]*$"
+)
 CONNECTED = re.compile(rf"^{_CONNECT}{{1,2}}{_TERM}{_TAIL}")
 TIES = tuple(
     re.compile(rf"^{_CONNECT}{{0,2}}{form}{_TAIL}")
@@ -356,9 +360,15 @@ def _lines(words: str) -> list[_Line]:
         marks = lead[0]
         after = words[match.end() : match.end() + 200]
         gap = not after.strip() or re.match(r"\n[^\S\n]*(\n|$)", after) is not None
-        text, start = match[0][lead.end() :], match.start() + lead.end()
+        text, start = _capital(match[0][lead.end() :]), match.start() + lead.end()
         found.append(_Line(text, start, "#" in marks, ">" in marks, gap))
     return found
+
+
+def _capital(line: str) -> str:
+    """The line with a capital, if it names a small letter and nothing else."""
+    small = SMALL.match(line)
+    return line if small is None else line[: small.start(1)] + line[small.start(1) :].upper()
 
 
 def _spoken(words: str, found: list[Named]) -> set[str]:

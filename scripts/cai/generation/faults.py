@@ -75,6 +75,7 @@ NAMED: tuple[tuple[Kind, str, str], ...] = (
 QUOTA = re.compile(
     r"insufficient[ _-](quota|balance|credit|fund)|credit balance is too low|out of credit"
     r"|(exceeded|used up|run out of|reached) .{0,40}(current quota|credits?\b|budget|spend)"
+    r"|reached .{0,40}usage limits|(spend(ing)?|monthly) (limit|cap)s?\b"
     r"|budget has been exceeded|credits? (have |has )?expired|payment required|billing hard limit"
     r"|account .{0,60}(suspended|deactivated|in arrears|not in good standing|not active)"
     r"|(requests?|limit|free-models)[ -]per[ -]day|daily limit",
@@ -115,7 +116,10 @@ LONG = re.compile(
 ROLES = re.compile(
     r"system (role|message|prompt|instruction)s?.{0,40}(not|un)[ -]?(supported|allowed|enabled)"
     r"|(not|n't) support .{0,20}system|roles? must alternate|developer instruction is not enabled"
-    r"|(invalid|unsupported|unknown|unexpected) role|only user and assistant roles",
+    r"|(invalid|unsupported|unknown|unexpected) role|only [\w, ]{4,60} roles"
+    r"|system\W{1,4}is not one of"
+    r"|role \W?system\b.{0,20}(not|un)[ -]?(supported|allowed|valid)"
+    r"|(should|must) be (one of )?\W{0,3}(user|assistant)\W{1,5}(or |and )?\W{0,3}(user|assist)",
     re.I,
 )
 PARAMETER = re.compile(
