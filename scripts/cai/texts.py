@@ -40,7 +40,8 @@ _BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 _INDENT = re.compile(r"\A[ \t]+")
 CODE = 4  # spaces that make a line code in Markdown; fewer mean nothing. Source: CommonMark 0.31
 
-_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_SPEAKER = re.compile(r"\b(?P<name>human|assistant)[ \t]?(?P<colon>:?)\Z", re.I)
+_FORMULA = re.compile("[\t\r\n]|\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 def encodable(text: str) -> str:
@@ -96,7 +97,7 @@ def answer_text(text: str) -> str:
     r"""An answer without what is no part of it at its ends.
 
     Blank lines are taken off before it, white space after it, and, as often as it stands there, the
-    mark of a next turn (``\n\nHuman`` or ``\nHuman:``). The first line keeps its indentation where
+    mark of a next turn (``\n\nHuman``, ``\nHuman:``, ``\nAssistant:``). The first line keeps its indentation where
     it means something: four spaces or a tab, or fewer if the next line is indented, too.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -111,13 +112,14 @@ def answer_text(text: str) -> str:
 
 
 def _without_next_turn(text: str) -> str:
-    """The text without the mark of a human turn at its end: a model goes on with it."""
-    text = text.rstrip()
-    if not text.endswith(("Human", "Human:")):
+    """The text without the mark of a next turn at its end: a model goes on with it."""
+    text = text.rstrip(_EDGE)
+    mark = _SPEAKER.search(text)
+    if mark is None or not (mark["colon"] or mark["name"] == "Human"):
         return text
-    head = text.removesuffix(":").removesuffix("Human")
-    breaks = head[len(head.rstrip()) :].count("\n")
-    return head if breaks >= (1 if text.endswith(":") else 2) else text
+    head = text[: mark.start()]
+    breaks = len(f"{head[len(head.rstrip()) :]}.".splitlines()) - 1
+    return head if breaks >= (1 if mark["colon"] else 2) else text
 
 
 def _next_is_indented(text: str) -> bool:

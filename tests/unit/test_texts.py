@@ -78,6 +78,11 @@ def test_only_the_ends_of_a_text_are_trimmed(text, before, after):
         "\n\nHuman: ",
         "\r\n\r\nHuman:",
         "\n\nHuman:\n\nHuman:",
+        "\n\nAssistant:",
+        "\nhuman:",
+        "\n\nHUMAN :",
+        "\u2028\u2028Human:",
+        "\n\nHuman:\u200b",
     ],
 )
 def test_the_mark_of_a_next_turn_is_cut(tail):
@@ -85,7 +90,15 @@ def test_the_mark_of_a_next_turn_is_cut(tail):
 
 
 @pytest.mark.parametrize(
-    "text", ["To err is Human", "Which one?\nHuman", "Human:", "He said: Human: hello", "A Human:"]
+    "text",
+    [
+        "To err is Human",
+        "Which one?\nHuman",
+        "Human:",
+        "He said: Human: hello",
+        "A Human:",
+        "Ask your\n\nassistant",
+    ],
 )
 def test_the_word_human_at_the_end_is_kept(text):
     assert answer_text(text) == text
@@ -132,7 +145,7 @@ def test_what_is_shown_is_well_formed_xml(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["=cmd|' /C calc'!A0", "+1+cmd", "@SUM(A1)", "-2+3", "\t=1", "\uff1d1"]
+    "text", ["=cmd|' /C calc'!A0", "+1+cmd", "@SUM(A1)", "-2+3", "\t=1", " =1", "\uff1d1"]
 )
 def test_a_cell_is_no_formula(text):
     assert str(csv_cell(text)).startswith("'")
