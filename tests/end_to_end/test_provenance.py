@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from cai.conversion.model_identity import model_identity
 from cai.digests import file_digest
 from cai.manifest import manifest_path
 
@@ -30,6 +31,11 @@ def manifest(project, name):
     return json.loads((project.results / f"{name}.manifest.json").read_text())
 
 
+def content(path):
+    """What an input is by its content: a model's identity, the digest of any other file."""
+    return model_identity(path) if path.suffix == ".nemo" else file_digest(path)
+
+
 def test_each_artefact_has_a_true_manifest(project):
     results = project.results
     made = [
@@ -45,7 +51,7 @@ def test_each_artefact_has_a_true_manifest(project):
         assert found["inputs"], path
         for name, digest in found["inputs"].items():
             if (project.folder / name).is_file():
-                assert digest == file_digest(project.folder / name), (path, name)
+                assert digest == content(project.folder / name), (path, name)
         assert len(found["code"]["scripts"]) == 64
         assert found["software"]["python"] and found["host"] and found["seconds"] is not None
 
@@ -62,8 +68,10 @@ def test_a_manifest_says_what_the_program_was_given(project):
     assert found["software"]["nemo"]["nemo_toolkit"] == "2.1.0"
     ledger = json.loads((project.results / "sl_cai/revisions/0.ledger.json").read_text())
     assert found["ledger"]["in"] == ledger["in"] and "rejected" not in found["ledger"]
-    (source,) = manifest(project, "data/red_team/train")["sources"]
-    assert source["files"] == ["demo/data/red_team.jsonl"]
+    sources = manifest(project, "data/red_team/train")["sources"]
+    # The second is asked by the evaluation: its prompts were kept out of what is trained on.
+    asked = ["demo/data/red_team.jsonl", "demo/data/helpful_test.jsonl"]
+    assert [source["files"] for source in sources] == [[file] for file in asked]
     assert manifest(project, "models/base")["model"]["source"] == "demo/models/base/"
     assert manifest(project, "rl_cai")["software"]["nemo"]["nemo-aligner"] == "0.7.0"
 
@@ -123,7 +131,7 @@ def test_another_seed_differs_by_the_seed_alone(project):
     other = "results/other/data/red_team/train.jsonl"
     project.snakemake("--config", "results=results/other", "seed=3", "--", other)
     said = lineage(project, "--diff", "results/demo/data/red_team/train.jsonl", other)
-    assert said == "the artefact.jsonl:\n  seed: 1 -> 3\n"
+    assert said == "settings:\n  seed: 1 -> 3  (the artefact.jsonl)\n"
 
 
 def test_a_chain_that_was_broken_by_hand_is_told(project, tmp_path):
