@@ -1,9 +1,23 @@
 """What all sections of the configuration refuse."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+HUB_NAME = re.compile(r"(?:\b[\w.-]{1,96}\b/)?\b[\w.-]{1,96}\b", re.ASCII)
+
+
+def check_hub_name(name: str, otherwise: str) -> None:
+    """Refuse what cannot be the name of a repository on the Hugging Face hub, such as its address.
+
+    Raises:
+        ValueError: with what is accepted; ``otherwise`` is what a local source looks like.
+    """
+    fine = HUB_NAME.fullmatch(name) and not ("--" in name or ".." in name or name.endswith(".git"))
+    if not fine:
+        raise ValueError(f"source: found {name!r}; accepted: owner/name of the hub, or {otherwise}")
 
 
 class Section(BaseModel):

@@ -13,7 +13,7 @@ from cai.cli import describe
 from cai.data.sources import Source
 from cai.errors import UserError
 from cai.evaluation.settings import Evaluations
-from cai.fields import Section
+from cai.fields import Section, check_hub_name
 from cai.generation.settings import ClientSettings, ServerSettings
 from cai.hydra import Overrides
 from cai.judging.settings import ChatJudge, LogprobJudge, RandomJudge
@@ -78,7 +78,10 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _pinned(self) -> "Model":
-        if not self.is_local and not self.revision:
+        if self.is_local:
+            return self
+        check_hub_name(self.source, "a local folder with a slash at its end")
+        if not self.revision:
             raise ValueError(
                 f"a model from a hub needs a pinned revision, found none for {self.source}"
             )

@@ -97,8 +97,9 @@ def answer_text(text: str) -> str:
     r"""An answer without what is no part of it at its ends.
 
     Blank lines are taken off before it, white space after it, and, as often as it stands there, the
-    mark of a next turn (``\n\nHuman``, ``\nHuman:``, ``\nAssistant:``). The first line keeps its indentation where
-    it means something: four spaces or a tab, or fewer if the next line is indented, too.
+    mark of a next turn (``\n\nHuman``, ``\nHuman:``, ``\nAssistant:``). The first line keeps its
+    indentation where it means something: four spaces or a tab, or fewer if the next line is
+    indented, too.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     while (cut := _without_next_turn(text)) != text:

@@ -209,6 +209,7 @@ CASES = [
     # ------------------------------------------------------------------ data
     wrong("datasets.red_team.source", "nowhere.jsonl", "nowhere.jsonl", "no such file"),
     wrong("datasets.red_team.source", "a/b", "a/b", "revision", at="datasets.red_team"),
+    wrong("datasets.red_team.source", "a//b", "a//b", "owner/name", at="datasets.red_team"),
     wrong("datasets.red_team.source", "./Snakefile", "Snakefile", "accepted", ".jsonl"),
     wrong("datasets.red_team.source", "./demo/data", "demo/data"),
     wrong("datasets.red_team", None, "found None"),
@@ -236,6 +237,8 @@ CASES = [
     # ------------------------------------------------------------------ models
     wrong("models.base.source", "nowhere/", "nowhere/", "no such folder"),
     wrong("models.base.source", "a/b", "revision", "a/b", at="models.base"),
+    wrong("models.base.source", "https://host/a/b", "host", "owner/name", at="models.base"),
+    wrong("models.base.source", "my model", "my model", "slash at its end", at="models.base"),
     wrong("models.instruct.template.user", "Q: ", "{content} exactly once", "found 'Q: '"),
     wrong("models.instruct.template.system", "<s>", "{content} exactly once", "found '<s>'"),
     wrong("models.instruct.template.stop", [], "at least 1 item"),

@@ -15,7 +15,7 @@ from pydantic import SerializerFunctionWrapHandler as Serializer
 
 from cai.data.rows import SUFFIXES, read_rows
 from cai.errors import UserError, fail_if
-from cai.fields import Section
+from cai.fields import Section, check_hub_name
 from cai.records import Ledger, Record
 
 GITHUB = re.compile(r"github:(?P<repository>[\w.-]+/[\w.-]+)/(?P<path>.+)")
@@ -66,12 +66,18 @@ class Source(Section):
     def _pinned(self) -> "Source":
         if self.source.startswith("github:"):
             self._check_github()
-        elif not self.is_local and not self.revision:
+        elif not self.is_local:
+            self._check_hub()
+        return self
+
+    def _check_hub(self) -> None:
+        """Refuse what is no name of a dataset there, or may change."""
+        check_hub_name(self.source, f"a file that ends in {', '.join(SUFFIXES)}")
+        if not self.revision:
             raise ValueError(
                 f"{self.source!r} is not a local file, and a hub dataset needs a pinned revision "
                 "(a commit of its repository)"
             )
-        return self
 
     def _check_github(self) -> None:
         """Refuse a file of a GitHub repository whose content is not known beforehand."""
