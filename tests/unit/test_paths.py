@@ -43,7 +43,7 @@ def test_a_doubled_dollar_sign_is_always_itself(path):
         ({"results": "$NOWHERE/cai"}, "results: the environment has no variable NOWHERE; accepted"),
         ({"results": "~nobody-here/cai"}, "results: there is no user ~nobody-here"),
         ({"results": "results/{model}"}, "results: '{' stands in it, which Snakemake cannot carry"),
-        ({"results": "a\nb"}, "results: '\\n' stands in it"),
+        ({"results": "a\nb"}, "results: accepted: the name of a folder, such as results, found 'a"),
         ({"results": "-x"}, "results: it begins with '-'"),
         ({"constitution": "$NOWHERE.yaml"}, "constitution: the environment has no variable"),
     ],

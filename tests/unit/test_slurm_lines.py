@@ -33,6 +33,7 @@ JOBS = {  # a target of each, and what its job reads
     ),
 }
 MISTRAL = {
+    "model_type": "mistral",
     **{"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
     **{"num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 32000},
     **{"max_position_embeddings": 32768, "sliding_window": 4096},
@@ -54,8 +55,14 @@ SBATCH = {
     "sl_cai": sbatch("rule_sl_cai", "rule_sl_cai", "-t 1440 --mem 1000000 --nodes=1"),
     "rl_cai": sbatch("rule_rl_cai", "rule_rl_cai", "-t 1440 --mem 1000000 --nodes=2"),
 }
-VARIABLES = "HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false"
-CONTAINER = "--no-container-mount-home"
+# the host's Python does not reach the container; threads are the profile's, HOME can be written
+THREADS = "OMP_NUM MKL_NUM OPENBLAS_NUM GOTO_NUM VECLIB_MAXIMUM NUMEXPR_NUM"
+PASSED = {f"{name}_THREADS": "8" for name in THREADS.split()}
+PASSED |= {"LANG": "C.UTF-8", "HOME": "HERE/.envs/home"}
+PASSED |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+DROPPED = "env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u LD_LIBRARY_PATH"
+VARIABLES = " ".join([DROPPED, *(f"{name}={value}" for name, value in PASSED.items())])
+CONTAINER = "--no-container-mount-home --container-writable"
 
 
 def srun(nodes, gpus, first=0, memory=""):
@@ -63,7 +70,7 @@ def srun(nodes, gpus, first=0, memory=""):
         f"srun --nodes={nodes} --ntasks={nodes * gpus} --ntasks-per-node={gpus} --relative={first}"
         f" --cpus-per-task=8 --gres=gpu:{gpus}{memory} --chdir=HERE --export=ALL"
         " --kill-on-bad-exit=1 --container-image=HERE/nemo.sqsh --container-mounts=HERE:HERE"
-        " --container-workdir=HERE --container-env=HF_HUB_OFFLINE,TOKENIZERS_PARALLELISM"
+        f" --container-workdir=HERE --container-env={','.join(sorted(PASSED))}"
     )
 
 
@@ -83,10 +90,11 @@ CRITIC_NODES = {1: 1, 2: 1, 8: 4}
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, monkeypatch):
     """A folder with the project's files; its profile names a container there."""
     for part in ("Snakefile", "rules", "scripts", "config", "envs", "demo"):
         (tmp_path / part).symlink_to(ROOT / part)
+    monkeypatch.setenv("LANG", "C.UTF-8")
     (tmp_path / "nemo.sqsh").touch()
     for name in ("base", "instruct"):  # else the sizes would be looked for in an empty .nemo
         (tmp_path / f"results/models/{name}_hf").mkdir(parents=True)
@@ -221,6 +229,6 @@ def test_apptainer_and_mpi(project):
     project.write()
     (line,) = project.launched("sl_cai")
     assert line.endswith(
-        " --mpi=pmix --overlap apptainer exec --no-home --nv --pwd HERE --bind HERE"
-        " --bind /:/host:ro HERE/nemo.sqsh"
+        " --mpi=pmix --overlap apptainer exec --writable-tmpfs --home HERE/.envs/home --nv"
+        " --pwd HERE --bind HERE --bind /:/host:ro HERE/nemo.sqsh"
     )
