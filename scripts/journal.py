@@ -50,7 +50,7 @@ def main() -> None:
         _forget(stages_of(places), options)
         return
     [folder] = places
-    stages = journals(folder)
+    stages = stages_of([folder]) if folder.is_file() else journals(folder)
     print(f"{folder}: {sum(map(len, stages.values()))} journals of {len(stages)} stages")
     if options.what == "stats":
         _print_stats(folder, stages)
@@ -66,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, parents=[configured])
     common.add_argument(
         "folder", nargs="?", type=Path, metavar="FOLDER",
-        help="the journals' folder (default: work/journal of the configuration's results)",
+        help="the journals' folder, or one journal of a stage (default: work/journal of the "
+        "configuration's results)",
     )  # fmt: skip
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -100,8 +101,8 @@ def _folder_of(configfiles: Sequence[str]) -> Path:
     return Path(load_settings(configfiles).results, "work/journal")
 
 
-def _print_stats(folder: Path, stages: dict[str, list[Path]]) -> None:
-    names = dict(_models(folder))
+def _print_stats(place: Path, stages: dict[str, list[Path]]) -> None:
+    names = dict(_models(place.parent if place.is_file() else place))
     table = [COLUMNS, *(_stats(stage, paths, names) for stage, paths in stages.items())]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for stage, *numbers, models in table:

@@ -1,5 +1,6 @@
 """What a profile gives the jobs, against what they need: checked before anything is submitted."""
 
+import difflib
 import json
 import os
 import re
@@ -13,13 +14,19 @@ from cai import amounts, contract, sizing, slurm
 from cai.digests import digest
 from cai.errors import UserError, fail_if
 from cai.kinds import PPO, RULES, kind_of
-from cai.launch import Launch, Launcher, launch_of, outside, split
+from cai.launch import RESOURCES, Launch, Launcher, launch_of, outside, split
 from cai.preflight import check_surroundings, missing_key, sources
 from cai.process import with_variables
 from cai.records import read_json, write_json
 from cai.settings import Model, Settings
 
 Resources = Mapping[str, Any]
+OURS = (*RESOURCES.values(), "critic_nodes", "critic_gpus")
+SITES = (  # of Snakemake and of its Slurm executor, whose names look like ours
+    *("mem_mb", "mem_mib", "mem_mb_per_cpu", "disk_mb", "disk_mib", "tmpdir", "mpi", "gpu", "gpus"),
+    *("tasks", "tasks_per_node", "tasks_per_gpu", "ntasks_per_gpu", "cpus_per_gpu", "gpu_model"),
+)
+LIKELY = 0.84  # likeness of two names from which on one is the other, misspelt
 CONVERTING = "convert_model"  # a job in NeMo's container without GPUs
 CONTAINERS = re.compile(r"pyxis: |\[ERROR\]|^FATAL: ")  # lines of pyxis, enroot and apptainer
 
@@ -46,6 +53,8 @@ def check_jobs(
         if launch_of(given, rule).launcher != "direct"
     }
     problems = [
+        *misspelt(resources),
+        *late_stops(resources),
         *contract.problems(settings),
         *placement_problems(settings, resources),
         *sizing.problems(settings, found),
@@ -178,6 +187,30 @@ def placement_problems(settings: Settings, resources: Mapping[str, Resources]) -
             yield (
                 f"profile: rule {rule}: found nodes: {launch.nodes}; accepted: 1, since a server "
                 "of kind openai is one process"
+            )
+
+
+def misspelt(resources: Mapping[str, Resources]) -> Iterator[str]:
+    """Resources whose names are almost those that are read here; others are a site's own."""
+    known = {*OURS, *SITES, "_nodes", "_cores"}  # the last are Snakemake's own
+    for rule, given in resources.items():
+        if _as_another(rule, resources):
+            continue
+        for name in given.keys():  # noqa: SIM118 - Snakemake's own kind iterates over values
+            likely = difflib.get_close_matches(name, OURS, n=1, cutoff=LIKELY)
+            if name not in known and likely:
+                yield f"profile: resources of rule {rule}: found {name}; accepted: {likely[0]}"
+
+
+def late_stops(resources: Mapping[str, Resources]) -> Iterator[str]:
+    """Trainings that would have to stop before they begin."""
+    for rule, given in resources.items():
+        margin, minutes = given.get("stop_before"), given.get("runtime")
+        trains = kind_of(rule).what in ("training", "ppo") and not _as_another(rule, resources)
+        if trains and isinstance(margin, int) and isinstance(minutes, int) and margin >= minutes:
+            yield (
+                f"profile: resources of rule {rule}: stop_before: found {margin}; accepted: fewer "
+                f"minutes than runtime, which are {minutes}"
             )
 
 

@@ -410,6 +410,9 @@ CASES = [
     given("sl_cai", {"nodes": "many"}, "nodes", "found 'many'"),
     given("sl_cai", {"runtime": "long"}, "runtime", "'long'"),
     given("sl_cai", {"gpu_memory_gb": "80G"}, "gpu_memory_gb", "found '80G'"),
+    given("sl_cai", {"gpu_memroy_gb": 40}, "found gpu_memroy_gb", "accepted: gpu_memory_gb"),
+    given("rl_cai", {"critic_node": 1}, "found critic_node", "accepted: critic_nodes"),
+    given("sl_cai", {"stop_before": 2000}, "stop_before", "found 2000", "1440"),
     Wrong(
         "nodes that share no batch",
         (
