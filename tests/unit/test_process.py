@@ -176,4 +176,4 @@ def test_jobs_end_with_a_snakemake_that_is_killed(tmp_path):
     assert all(map(runs, [*started, job]))
     os.kill(snakemake.pid, signal.SIGKILL)
     snakemake.wait()
-    wait_for(lambda: not any(map(runs, [*started, job])), 40)
+    wait_for(lambda: not any(map(runs, [*started, job])), 120)
