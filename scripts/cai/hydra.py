@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from cai.texts import is_number
+
 PLAIN = re.compile(r"[A-Za-z0-9_./:@%+-]+")
 WORDS = {"true", "false", "inf", "nan"}  # "null" as a text stands for Hydra's null
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -75,15 +77,7 @@ def value(setting: Any) -> str:
 
 
 def _text(text: str) -> str:
-    if PLAIN.fullmatch(text) and text.lower() not in WORDS and not _is_number(text):
+    if PLAIN.fullmatch(text) and text.lower() not in WORDS and not is_number(text):
         return text
     escaped = re.sub(r"\\(?=\\*')", r"\\\\", text).replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -136,10 +136,11 @@ def csv_cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = shown(value)
-    return f"'{text}" if _FORMULA.match(value) and not _is_number(text) else text
+    return f"'{text}" if _FORMULA.match(value) and not is_number(text) else text
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is read as a number."""
     try:
         float(text)
     except ValueError:
