@@ -42,6 +42,12 @@ def check(
     """
     settings = parse_settings(config, source)
     nemo.check_template(settings.models.base.template)
+    for field in ("constitution", "few_shot"):
+        path = getattr(settings, field)
+        fail_if(
+            path is not None and Path(path).is_dir(),
+            f"{source}: {field}: found {path}, a folder; accepted: a YAML or JSON file",
+        )
     constitution = load_constitution(settings.constitution)
     principles = {
         stage: [canonical_json(texts) for texts in for_stage(constitution, stage)]

@@ -299,7 +299,6 @@ CASES = [
     ),
     # ------------------------------------------------------------------ constitution, few-shot
     Wrong("no constitution", ("nowhere.yaml: no such file",), {"constitution": "nowhere.yaml"}),
-    Wrong("a folder for a constitution", ("demo: Is a directory",), {"constitution": "demo"}),
     constitution("that is no YAML", "principles:\n- id: a\n preference: [x\n", ":3: not YAML"),
     constitution(
         "without principles", "rules: []\n", "expected a list under 'principles'", "nothing"
@@ -410,6 +409,8 @@ CASES = [
     given("sl_cai", {"nodes": "many"}, "nodes", "found 'many'"),
     given("sl_cai", {"runtime": "long"}, "runtime", "'long'"),
     given("sl_cai", {"gpu_memory_gb": "80G"}, "gpu_memory_gb", "found '80G'"),
+    wrong("few_shot", "demo", "found demo, a folder", "accepted"),
+    wrong("constitution", "demo", "found demo, a folder", "accepted"),
     given("sl_cai", {"gpu_memroy_gb": 40}, "found gpu_memroy_gb", "accepted: gpu_memory_gb"),
     given("rl_cai", {"critic_node": 1}, "found critic_node", "accepted: critic_nodes"),
     given("sl_cai", {"stop_before": 2000}, "stop_before", "found 2000", "1440"),
