@@ -31,17 +31,20 @@ def refused(demo, change):
         (b"principles:\n- id: a\n preference: [x\n", r":3: not YAML \("),
         (b"\x80\xff", r": not text in UTF-8 \(byte 0\)"),
         (None, ": no such file"),
-        ("folder", ": Is a directory"),
     ],
 )
 def test_a_file_that_cannot_be_read(demo, tmp_path, content, told):
     path = tmp_path / "constitution.yaml"
-    if content == "folder":
-        path.mkdir()
-    elif content is not None:
+    if content is not None:
         path.write_bytes(content)
     line = refused(demo, {"constitution": str(path)})
     assert re.match(re.escape(str(path)) + told, line), line
+
+
+@pytest.mark.parametrize("field", ["constitution", "few_shot"])
+def test_a_folder_in_a_files_place_is_named_with_its_field(demo, tmp_path, field):
+    line = refused(demo, {field: str(tmp_path)})
+    assert f"{field}: found {tmp_path}, a folder; accepted: " in line
 
 
 @pytest.mark.parametrize(
