@@ -1,6 +1,7 @@
 """Child processes: each in its own process group, with a log, stopped whatever happens."""
 
 import os
+import random
 import re
 import secrets
 import shutil
@@ -15,6 +16,9 @@ from pathlib import Path
 from cai.errors import fail_if
 from cai.supervisor import GRACE
 
+FIRST_PORT = 10_000  # below lie the ports of well-known services
+TRIES = 100  # ports that are looked at, before the kernel is asked for one
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 TAIL = 2**20  # bytes at the end of a log in which its last lines are looked for
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 LATER = 10.0  # seconds that the supervisor has beyond its own grace time
@@ -56,10 +60,36 @@ def keep_from_programs(names: Iterable[str | None]) -> None:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nothing listens on now, of the loopback interface or of ``host``'s."""
+    """A TCP port that nothing listens on now, of the loopback interface or of ``host``'s.
+
+    It lies below the ports that the kernel gives to outgoing connections: one of these would take
+    it in the seconds in which a server still loads its model.
+    """
+    for _ in range(TRIES):
+        port = random.SystemRandom().randrange(FIRST_PORT, _first_outgoing())
+        if _is_free(host, port):
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return probe.getsockname()[1]
+
+
+def _first_outgoing() -> int:
+    """The first port of outgoing connections, as Linux says; its default if it does not say."""
+    try:
+        first = int(OUTGOING.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 32768
+    return first if first > FIRST_PORT else 65536
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def with_variables(given: Mapping[str, str | None]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Everything is killed for real.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cai.process import OWN_SECRETS, Program, inherited
+from cai.process import OWN_SECRETS, Program, free_port, inherited
 
 ROOT = Path(__file__).parent.parent.parent
 # As NeMo does when it saves: a child that is forked and goes into a session of its own, listens and
@@ -177,3 +178,13 @@ def test_jobs_end_with_a_snakemake_that_is_killed(tmp_path):
     os.kill(snakemake.pid, signal.SIGKILL)
     snakemake.wait()
     wait_for(lambda: not any(map(runs, [*started, job])), 120)
+
+
+def test_a_free_port_is_none_of_outgoing_connections():
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [free_port() for _ in range(50)]
+    assert len(set(ports)) > 40
+    for port in ports:
+        assert port < first or port > last
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
