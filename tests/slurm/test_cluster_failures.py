@@ -61,7 +61,8 @@ def test_a_training_survives_scancel_preemption_a_lost_node_and_its_time_limit(
         again(third)
         fourth, at = training()
         assert fourth == third
-        cluster.slurm("scontrol", "update", f"jobid={fourth}", "endtime=now")
+        # (a second later: Slurm refuses a time that has passed when it reads it)
+        cluster.slurm("scontrol", "update", f"jobid={fourth}", "endtime=now+2")
         run.until(lambda: state(run, fourth) == "TIMEOUT", "its time is up")
         run.finish()
     finally:
