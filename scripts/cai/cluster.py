@@ -196,9 +196,8 @@ def misspelt(resources: Mapping[str, Resources]) -> Iterator[str]:
     for rule, given in resources.items():
         if _as_another(rule, resources):
             continue
-        for name in given.keys():  # noqa: SIM118 - Snakemake's own kind iterates over values
-            likely = difflib.get_close_matches(name, OURS, n=1, cutoff=LIKELY)
-            if name not in known and likely:
+        for name in sorted(given.keys() - known):
+            if likely := difflib.get_close_matches(name, OURS, n=1, cutoff=LIKELY):
                 yield f"profile: resources of rule {rule}: found {name}; accepted: {likely[0]}"
 
 

@@ -130,7 +130,8 @@ def headline(rows: Sequence[Record], duels: Sequence[Record], model: str) -> str
         parts.append(f"{others}{same} kinds of harm show no difference")
     if not kinds and "harmless" in own:
         parts.append(_change_of(own["harmless"], "harmless"))
-    parts += [_change_of(own[name], name) for name in ("helpful",) if name in own]
+    if "helpful" in own:
+        parts.append(_change_of(own["helpful"], "helpful"))
     if not parts:
         parts = [
             f"its new answers are preferred in {row['value']:.1%} of the {row['set']} prompts"
