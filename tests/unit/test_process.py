@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cai import orphans
 from cai.process import OWN_SECRETS, Program, free_port, inherited
 
 ROOT = Path(__file__).parent.parent.parent
@@ -168,7 +169,9 @@ def test_jobs_end_with_a_snakemake_that_is_killed(tmp_path):
     (tmp_path / "job.py").write_text(JOB.format(scripts=scripts, command=forking(tmp_path, 600)))
     command = [sys.executable, "-m", "snakemake", "--cores", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    snakemake = subprocess.Popen(command, cwd=tmp_path, **quiet)
+    # A workflow that another test has opened in this process is not the one to end with.
+    own = {name: value for name, value in os.environ.items() if name != orphans.VARIABLE}
+    snakemake = subprocess.Popen(command, cwd=tmp_path, env=own, **quiet)
     started = pids(tmp_path)
     wait_for((tmp_path / "job.pid").exists)
     job = int((tmp_path / "job.pid").read_text())
