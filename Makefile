@@ -41,6 +41,7 @@ docs: controller ## config/schema.json and docs/configuration.md, from the model
 	@$(RUN) python scripts/document_settings.py
 
 chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and RL-CAI models side by side
+	@$(RUN) python demo/introduction.py
 	@$(RUN) python scripts/chat.py --compare --forget --configfile config/demo.yaml
 
 demo-models: controller nemo-cpu ## make the demo's data and train its tiny models again

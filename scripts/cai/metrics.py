@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-from cai.records import atomic
+from cai.records import write_csv
 
 COLUMNS = ["tag", "step", "value", "time"]
 
@@ -16,11 +16,12 @@ def export_metrics(runs: Mapping[str, Path], target: Path) -> None:
 
     ``runs`` maps what is put before a run's tags to its folder.
     """
-    frames = [
-        read_metrics(folder).assign(tag=lambda f, p=p: p + f.tag) for p, folder in runs.items()
+    rows = [
+        [prefix + tag, *rest]
+        for prefix, folder in runs.items()
+        for tag, *rest in read_metrics(folder).astype(object).values.tolist()
     ]
-    with atomic(target) as stream:
-        pandas.concat(frames).to_csv(stream, index=False)
+    write_csv(target, [COLUMNS, *rows])
 
 
 def read_metrics(folder: Path) -> pandas.DataFrame:

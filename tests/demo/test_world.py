@@ -12,6 +12,7 @@ DEMO = Path(__file__).parents[2] / "demo"
 sys.path.insert(0, str(DEMO))
 
 import documents  # noqa: E402
+import introduction  # noqa: E402
 import world  # noqa: E402
 
 SPLITS = ("world", "cai", "test")
@@ -142,3 +143,12 @@ def test_the_constitution_states_the_principles_that_the_models_know():
         for name, category in world.CATEGORIES.items()
     ]
     assert stated == known
+
+
+def test_the_questions_to_try_are_the_worlds_and_new_to_its_models():
+    asked = [world.parse(text) for text, _ in introduction.questions()]
+    assert [request.kind for request in asked] == list(KINDS)
+    assert {request.split for request in asked} == {"test"}
+    told = introduction.introduction()
+    assert all(request.text in told for request in asked)
+    assert all(name in told for name in world.CATEGORIES)

@@ -102,13 +102,19 @@ def test_through_pipes(loopback):
         check=True,
     )
     assert run.stdout.splitlines() == [
+        "> one",
         "[first] 1 turns, [bold]",
         "[second] 1 turns, [bold]",
+        "> two",
         "[first] 2 turns, [bold]",
         "[second] 2 turns, [bold]",
+        "> /help",
         "/reset begins a new conversation, /quit (or the end of the input) ends",
+        "> /reset",
+        "> three",
         "[first] 1 turns, [bold]",
         "[second] 1 turns, [bold]",
+        "> /quit",
     ]
     assert run.stderr == ""
 

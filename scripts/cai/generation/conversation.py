@@ -102,7 +102,10 @@ def _lines() -> Iterator[str]:
         print(COMMANDS)
     while True:
         try:
-            yield input("> " if terminal else "").strip()
+            line = input("> " if terminal else "").strip()
         except (EOFError, KeyboardInterrupt):
             print("\n" * terminal, end="")
             return
+        if line and not terminal:
+            print(f"> {shown(line)}")  # so that an answer stands under its question
+        yield line
