@@ -19,6 +19,7 @@ from cai.launch import Launch
 
 ROOT = Path(__file__).parents[2]
 CODE = ("*.py", "*.j2")  # what of scripts/ makes results
+VERSION = (ROOT / "scripts/cai/VERSION").read_text().strip()  # of the project; semver
 PACKAGES = ("snakemake", "pydantic", "torch", "numpy", "huggingface-hub", "pyarrow")
 NEMO = ("nemo_toolkit", "nemo-aligner", "megatron-core", "torch", "transformer-engine")
 ASK = """
@@ -38,10 +39,13 @@ _began = time.time()
 
 @cache
 def code() -> dict[str, Any]:
-    """The digest of ``scripts/``; the commit, and whether more was edited, where git knows."""
+    """The version and the digest of ``scripts/``; where git knows, the commit and whether more was
+    edited.
+    """
     files = sorted(path for pattern in CODE for path in (ROOT / "scripts").rglob(pattern))
     found: dict[str, Any] = {
-        "scripts": digest([[str(path.relative_to(ROOT)), file_digest(path)] for path in files])
+        "version": VERSION,
+        "scripts": digest([[str(path.relative_to(ROOT)), file_digest(path)] for path in files]),
     }
     head = _git("rev-parse", "--show-prefix", "HEAD")
     if head and head[0] == "":  # else the repository is another, around this one

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import ROOT
 
+from cai import provenance
 from cai.lineage import text
 from cai.lineage.difference import difference
 from cai.lineage.trace import trace
@@ -57,7 +58,21 @@ def test_the_tree_goes_down_to_data_and_principles(results):
     assert "principle honesty 1: Where does it mislead?" in said
     assert f"source.jsonl  {identity(results.data)[:12]}" in said
     assert "GPU-hours: 3.5 = train 1.5 + sl_cai 2" in said
+    assert f"Made by version {provenance.VERSION}" in said
     assert "broken" not in said
+
+
+def test_results_of_an_earlier_version_are_followed_and_named(results):
+    """Manifests say the version since 0.4.0."""
+    path = manifest_path(results.dataset)
+    facts = json.loads(path.read_text())
+    del facts["code"]["version"]
+    path.write_text(json.dumps(facts))
+    lineage = trace(results.model)
+    assert not lineage.broken
+    assert lineage.versions == {"": ["train"], provenance.VERSION: ["sl_cai"]}
+    said = text.tree(lineage)
+    assert f"a version before 0.4.0: train; version {provenance.VERSION}: sl_cai" in said
 
 
 def told(path) -> subprocess.CompletedProcess:

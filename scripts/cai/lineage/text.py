@@ -10,6 +10,7 @@ from cai.lineage.trace import Lineage, Node
 
 WORDS = 8  # of a principle that are shown
 DIGITS = 12  # of a digest
+UNNUMBERED = "a version before 0.4.0"  # whose manifests do not say which
 
 
 def tree(lineage: Lineage) -> str:
@@ -18,11 +19,23 @@ def tree(lineage: Lineage) -> str:
     costs = [f"{step} {hours:g}" for step, hours in lineage.gpu_hours.items() if hours]
     total = sum(lineage.gpu_hours.values())
     lines += ["", f"GPU-hours: {total:g}{' = ' + ' + '.join(costs) if costs else ''}"]
+    lines.append(f"Made by {_versions(lineage.versions)}")
     if lineage.broken:
         places = "1 place" if len(lineage.broken) == 1 else f"{len(lineage.broken)} places"
         lines += ["", f"The chain is broken in {places}:"]
         lines += [f"  {line}" for line in lineage.broken]
     return "\n".join(lines)
+
+
+def _versions(versions: dict[str, list[str]]) -> str:
+    """One version in a word; of several the steps that each has made."""
+    named = {
+        f"version {version}" if version else UNNUMBERED: steps
+        for version, steps in versions.items()
+    }
+    if len(named) == 1:
+        return next(iter(named))
+    return "; ".join(f"{name}: {', '.join(steps)}" for name, steps in named.items())
 
 
 def _node(lineage: Lineage, paths: Sequence[str], shown: set[str]) -> Iterator[str]:

@@ -111,6 +111,16 @@ class Lineage:
             steps[str(facts.get("what"))] += facts.get("gpu_hours") or 0.0
         return {step: round(hours, 4) for step, hours in steps.items()}
 
+    @property
+    def versions(self) -> dict[str, list[str]]:
+        """Steps by the version of the project that made them; before 0.4.0 it is ``""``."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for node in self.nodes.values():
+            if node.manifest:
+                version = node.facts.get("code", {}).get("version", "")
+                found[version].add(str(node.facts.get("what")))
+        return {version: sorted(found[version]) for version in sorted(found)}
+
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
         return {
