@@ -38,7 +38,7 @@ format: controller ## format Python and rules
 	@$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile rules
 
 docs: controller ## config/schema.json and docs/configuration.md, from the models in scripts/cai
-	@$(RUN) python scripts/document_settings.py
+	@$(RUN) python scripts/tools/document_settings.py
 
 chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and RL-CAI models side by side
 	@$(RUN) python demo/introduction.py
@@ -53,9 +53,9 @@ controller: $(CONTROLLER)/.ready ## the environment that runs Snakemake
 nemo-cpu: $(NEMO_CPU)/.ready ## NeMo and NeMo-Aligner for the CPU
 serve-cpu: $(SERVE_CPU)/.ready ## an OpenAI-compatible server for the CPU
 
-$(CONTROLLER)/.ready: envs/controller.txt
-$(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt
-$(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt
+$(CONTROLLER)/.ready: envs/controller.txt envs/install
+$(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt envs/install
+$(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt envs/install
 $(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready:
 	@envs/install $(PYTHON) $(notdir $(@D)) $<
 

@@ -85,17 +85,17 @@ def steps(settings: Settings, folder: Path, principles: list[dict]) -> dict[str,
     }
     return {
         "responses": take(
-            settings, folder, "respond", results / "data/red_team/train.jsonl",
+            settings, folder, "sl_cai/respond", results / "data/red_team/train.jsonl",
             "--sampling", supervised.response.model_dump_json(),
         ),
         "critiques and revisions": take(
-            settings, folder, "revise", responses, "--rounds", "1",
+            settings, folder, "sl_cai/revise", responses, "--rounds", "1",
             "--critique-sampling", supervised.critique.model_dump_json(),
             "--revision-sampling", supervised.revision.model_dump_json(),
             "--principles", *texts["revise"],
         ),
         "judging": take(
-            settings, folder, "judge", results / "rl_cai/candidates/0.jsonl",
+            settings, folder, "rl_cai/judge_candidates", results / "rl_cai/candidates/0.jsonl",
             "--judge", judge, "--principles", *texts["judge"],
         ),
     }  # fmt: skip
@@ -104,7 +104,8 @@ def steps(settings: Settings, folder: Path, principles: list[dict]) -> dict[str,
 def take(settings: Settings, folder: Path, program: str, source: Path, *options: str) -> Taken:
     """Run a step's program, which must succeed."""
     model = f"{settings.results}/models/instruct.nemo"
-    output, journal = folder / f"{program}.jsonl", folder / f"{program}.journal.jsonl"
+    name = Path(program).name
+    output, journal = folder / f"{name}.jsonl", folder / f"{name}.journal.jsonl"
     command = [
         sys.executable, f"scripts/{program}.py", "--input", source, "--output", output,
         "--seed", settings.seed, "--model", model, "--journal", journal,

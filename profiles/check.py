@@ -3,12 +3,13 @@
 Snakemake would tell a mistake in these without the file's name, or with a stack trace.
 """
 
+import importlib.util
 import sys
 from pathlib import Path
 
 started = sys.orig_argv[1:3]  # .../bin/snakemake, or -m snakemake
-if "snakemake" in [Path(word).name for word in started]:
-    sys.path.insert(0, "scripts")
+found = importlib.util.find_spec("cai")  # without it the Snakefile says what to do
+if found and "snakemake" in [Path(word).name for word in started]:
     from cai.command_line import check, warnings
     from cai.errors import UserError
 

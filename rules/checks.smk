@@ -53,7 +53,7 @@ rule over_refusal:
             else ["--why-no-xstest", settings.evaluations.why_not("xstest")]
         ),
     shell:
-        "python scripts/measure_refusals.py --answers {input.answers:q} --xstest {input.xstest:q}"
+        "python scripts/checks/measure_refusals.py --answers {input.answers:q} --xstest {input.xstest:q}"
         " --truth {input.truth:q} {params.why:q} --output {output.svg:q}"
         " 2>&1 | tee {log:q}"
 
@@ -88,7 +88,7 @@ rule principles:
         preferences=folded("preferences"),
         seed=settings.seed,
     shell:
-        "python scripts/report_principles.py --chains {params.chains:q} --preferences {params.preferences:q}"
+        "python scripts/checks/report_principles.py --chains {params.chains:q} --preferences {params.preferences:q}"
         " --scored {input.scored:q} --scores {input.scores:q}"
         " --together {input.together:q} --seed {params.seed:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
@@ -111,7 +111,7 @@ rule leakage:
     params:
         template=CHAT,
     shell:
-        "python scripts/check_leakage.py --held-out {input.held_out:q} --train {input.train:q}"
+        "python scripts/checks/check_leakage.py --held-out {input.held_out:q} --train {input.train:q}"
         " --template {params.template:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
@@ -133,6 +133,6 @@ rule alarms:
         chains=folded("chains"),
         seed=settings.seed,
     shell:
-        "python scripts/raise_alarms.py --chains {params.chains:q} --answers {input.answers:q}"
+        "python scripts/checks/write_warnings.py --chains {params.chains:q} --answers {input.answers:q}"
         " --rewards {input.rewards:q} --summary {input.summary:q} --leakage {input.leakage:q}"
         " --seed {params.seed:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -38,7 +38,7 @@ rule head_to_head:
         serving=literal(base.settings.server.serving().model_dump_json()),
         server=literal(servers.command(base.settings, "instruct")),
     shell:
-        "python scripts/judge_answers.py --input {input.answers:q} --against {input.against:q}"
+        "python scripts/evaluation/judge_answers.py --input {input.answers:q} --against {input.against:q}"
         " --output {output.data:q} --model {input.model:q} --judge {params.judge:q}"
         " --principles {params.principles:q} --seed {params.seed:q} --template {params.template:q}"
         " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
@@ -69,7 +69,7 @@ rule comparison:
         folders=folders_of,
         seed=settings.seed,
     shell:
-        "python scripts/compare.py {params.folders:q} --names {wildcards.a:q} {wildcards.b:q}"
+        "python scripts/compare/compare_runs.py {params.folders:q} --names {wildcards.a:q} {wildcards.b:q}"
         " --judged {input.judged:q} --seed {params.seed:q} --output {output.html:q} 2>&1 | tee {log:q}"
 
 

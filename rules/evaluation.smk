@@ -32,7 +32,7 @@ rule evaluation_prompts:
         ),
         seed=settings.seed,
     shell:
-        "python scripts/build_evaluation_prompts.py --red-team {input.red_team:q} {params.helpful:q}"
+        "python scripts/evaluation/build_evaluation_prompts.py --red-team {input.red_team:q} {params.helpful:q}"
         " --seed {params.seed:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
@@ -68,7 +68,7 @@ rule answers:
             servers.command(settings, "chat"),
         ),
     shell:
-        "python scripts/answer.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
+        "python scripts/evaluation/answer.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
         " --seed {params.seed:q} --template {params.template:q} --sampling {params.sampling:q}"
         " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
         " --journal {params.journal:q} --log {log.nemo:q}"
@@ -103,7 +103,7 @@ rule rewards:
         server=literal(nemo.reward_server(settings)),
         files=named({"rm_model_file": "model"}),
     shell:
-        "python scripts/score_rewards.py --answers {input.answers:q} --output {output.data:q}"
+        "python scripts/evaluation/score_rewards.py --answers {input.answers:q} --output {output.data:q}"
         " --model {input.model:q} --template {params.template:q} --max-tokens {params.length:q}"
         " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q} {params.files:q}"
@@ -139,7 +139,7 @@ rule judged:
         serving=serving,
         server=literal(servers.command(settings, "instruct")),
     shell:
-        "python scripts/judge_answers.py --input {input.answers:q} --against {input.against:q}"
+        "python scripts/evaluation/judge_answers.py --input {input.answers:q} --against {input.against:q}"
         " --output {output.data:q} --model {input.model:q} --judge {params.judge:q}"
         " --principles {params.principles:q} --seed {params.seed:q} --template {params.template:q}"
         " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
@@ -162,7 +162,7 @@ rule truth:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/classify.py --answers {input.answers:q} --classifier {input.classifier:q}"
+        "python scripts/evaluation/classify.py --answers {input.answers:q} --classifier {input.classifier:q}"
         " --output {output.data:q} 2>&1 | tee {log:q}"
 
 
@@ -183,7 +183,7 @@ rule calibration:
         judged=folded("judged"),
         ledgers=folded("ledgers"),
     shell:
-        "python scripts/calibrate_judge.py --judged {params.judged:q} --ledgers {params.ledgers:q}"
+        "python scripts/evaluation/calibrate_judge.py --judged {params.judged:q} --ledgers {params.ledgers:q}"
         " --classifier {input.classifier:q} --output {output.json:q} 2>&1 | tee {log:q}"
 
 
@@ -209,6 +209,6 @@ rule summary:
     params:
         seed=settings.seed,
     shell:
-        "python scripts/summarise.py --answers {input.answers:q} --rewards {input.rewards:q}"
+        "python scripts/evaluation/summarise.py --answers {input.answers:q} --rewards {input.rewards:q}"
         " --judged {input.judged:q} --truth {input.truth:q} --seed {params.seed:q}"
         " --output {output.json:q} 2>&1 | tee {log:q}"

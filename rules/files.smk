@@ -4,7 +4,21 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
+try:
+    import cai
+except ModuleNotFoundError as error:
+    if error.name != "cai":
+        raise
+    sys.exit(
+        f"error: {sys.executable}: does not find the library scripts/cai; `make controller` makes an "
+        "environment that does, and `pip install --editable .` adds it to your own"
+    )
+
+if Path(cai.__file__).parents[1] != Path(workflow.basedir, "scripts").resolve():
+    sys.exit(
+        f"error: {sys.executable}: finds {Path(cai.__file__).parent}, not the library of this folder; "
+        "use this folder's own environment (make controller), or PYTHONPATH=scripts"
+    )
 
 from cai.errors import UserError
 from cai.origins import Origins

@@ -18,7 +18,7 @@ rule fetch_model:
     params:
         source=lambda wildcards: preflight.model_source(settings, wildcards.pretrained),
     shell:
-        "python scripts/fetch_model.py {params.source:q} --output {output:q} 2>&1 | tee {log:q}"
+        "python scripts/models/fetch_model.py {params.source:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule convert_model:

@@ -67,7 +67,7 @@ rule elo_prompts:
     params:
         most=settings.paper.elo.prompts,
     shell:
-        "python scripts/select_records.py --input {input.prompts:q} --output {output.data:q}"
+        "python scripts/paper/select_records.py --input {input.prompts:q} --output {output.data:q}"
         " --count {params.most:q} 2>&1 | tee {log:q}"
 
 
@@ -87,7 +87,7 @@ rule stage_answers:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/select_records.py --input {input.answers:q} --output {output.data:q}"
+        "python scripts/paper/select_records.py --input {input.answers:q} --output {output.data:q}"
         " --like {input.prompts:q} 2>&1 | tee {log:q}"
 
 
@@ -130,7 +130,7 @@ rule matches:
         matches=settings.paper.elo.matches,
         seed=settings.seed,
     shell:
-        "python scripts/match_answers.py --answers {input.answers:q} --part {wildcards.part:q}"
+        "python scripts/paper/match_answers.py --answers {input.answers:q} --part {wildcards.part:q}"
         " --matches {params.matches:q} --seed {params.seed:q}"
         " --first {output.first:q} --second {output.second:q} 2>&1 | tee {log:q}"
 
@@ -221,7 +221,7 @@ rule elo:
         options=figure_options("elo"),
         judge=settings.preferences.judge,
     shell:
-        "python scripts/fit_elo.py --policies {input.answers:q} --judged {input.judged:q}"
+        "python scripts/paper/fit_elo.py --policies {input.answers:q} --judged {input.judged:q}"
         " --first {input.first:q} --second {input.second:q} --rewards {input.rewards:q}"
         " --truth {input.truth:q} --metrics {input.metrics:q} --judge {params.judge:q}"
         " --options {params.options:q} --output {output:q} 2>&1 | tee {log:q}"
@@ -245,7 +245,7 @@ rule fig_elo:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/plot_elo.py --elo {input.elo:q} --figure {wildcards.figure:q}"
+        "python scripts/paper/plot_elo.py --elo {input.elo:q} --figure {wildcards.figure:q}"
         " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
@@ -309,7 +309,7 @@ rule chain_responses:
     params:
         most=settings.paper.revisions.prompts,
     shell:
-        "python scripts/select_records.py --input {input.answers:q} --output {output.data:q} --sets harmful"
+        "python scripts/paper/select_records.py --input {input.answers:q} --output {output.data:q} --sets harmful"
         " --count {params.most:q} --as-responses 2>&1 | tee {log:q}"
 
 
@@ -354,7 +354,7 @@ rule chain_texts:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/chain_texts.py --input {input.chains:q} --output {output.data:q} 2>&1 | tee {log:q}"
+        "python scripts/paper/chain_texts.py --input {input.chains:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 REWARD_MODELS = {
@@ -426,7 +426,7 @@ rule fig_revisions:
         options=figure_options("revisions"),
         principles=len(principles["supervised"]),
     shell:
-        "python scripts/plot_revisions.py --figure {wildcards.figure:q} --chains {input.chains:q}"
+        "python scripts/paper/plot_revisions.py --figure {wildcards.figure:q} --chains {input.chains:q}"
         " --texts {input.texts:q} --rewards {input.rewards:q} --truth {input.truth:q}"
         " --principles {params.principles:q} --options {params.options:q}"
         " --output {output.svg:q} 2>&1 | tee {log:q}"
@@ -450,7 +450,7 @@ rule ratings:
         split=SPLIT,
         limits=preflight.limits(settings, settings.lengths.rl),
     shell:
-        "python scripts/prepare_ratings.py --source {params.source:q} {params.split:q} {params.limits:q}"
+        "python scripts/paper/prepare_ratings.py --source {params.source:q} {params.split:q} {params.limits:q}"
         " --tokenizer {input.model:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
@@ -537,7 +537,7 @@ rule fig_harmfulness:
     params:
         options=figure_options("harmfulness"),
     shell:
-        "python scripts/plot_harmfulness.py --samples {input.samples:q} --ratings {input.ratings:q}"
+        "python scripts/paper/plot_harmfulness.py --samples {input.samples:q} --ratings {input.ratings:q}"
         " --rewards {input.rewards:q} --truth {input.truth:q} --metrics {input.metrics:q}"
         " --options {params.options:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
@@ -561,7 +561,7 @@ rule fig_samples:
     params:
         options=figure_options("samples"),
     shell:
-        "python scripts/plot_samples.py --answers {input.answers:q} --options {params.options:q}"
+        "python scripts/paper/plot_samples.py --answers {input.answers:q} --options {params.options:q}"
         " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
@@ -583,7 +583,7 @@ rule fig_chains:
     params:
         options=figure_options("samples"),
     shell:
-        "python scripts/plot_samples.py --chains {input.chains:q} --options {params.options:q}"
+        "python scripts/paper/plot_samples.py --chains {input.chains:q} --options {params.options:q}"
         " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 

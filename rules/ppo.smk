@@ -28,7 +28,7 @@ rule rl_cai:
         actor=literal(nemo.actor(settings)),
         actor_files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:
-        "python scripts/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work:q}"
+        "python scripts/training/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work:q}"
         " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
         " --launch {params.launch:q} --critic-launch {params.critic_launch:q}"
         " -- {params.critic:q} {params.critic_files:q}"

@@ -23,7 +23,7 @@ rule reward_model:
         command=literal(nemo.reward_model(settings)),
         files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:
-        "python scripts/train.py --what reward_model --name megatron_gpt --work {params.work:q}"
+        "python scripts/training/train.py --what reward_model --name megatron_gpt --work {params.work:q}"
         " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
         " --launch {params.launch:q} -- {params.command:q} {params.files:q}"
         " 2>&1 | tee {log.job:q}"

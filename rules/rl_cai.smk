@@ -29,7 +29,7 @@ rule candidates:
         serving=serving,
         server=literal(servers.command(settings, "chat")),
     shell:
-        "python scripts/sample_candidates.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
+        "python scripts/rl_cai/sample_candidates.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
         " --shard {params.shard:q} --seed {params.seed:q} --template {params.template:q}"
         " --temperatures {params.temperatures:q} --sampling {params.sampling:q}"
         " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
@@ -66,7 +66,7 @@ rule preferences:
         serving=serving,
         server=literal(servers.command(settings, "instruct")),
     shell:
-        "python scripts/judge.py --input {input.candidates:q} --output {output.data:q}"
+        "python scripts/rl_cai/judge_candidates.py --input {input.candidates:q} --output {output.data:q}"
         " --model {input.model:q} --judge {params.judge:q} --principles {params.principles:q}"
         " --seed {params.seed:q} --template {params.template:q} --client {params.client:q}"
         " --serving {params.serving:q} --exported {input.exported:q}"
@@ -106,7 +106,7 @@ rule rl_dataset:
         length=settings.lengths.rl,
         prompt_length=preflight.prompt_length(settings),
     shell:
-        "python scripts/build_preferences.py --preferences {params.preferences:q}"
+        "python scripts/rl_cai/build_preferences.py --preferences {params.preferences:q}"
         " --helpful-train-prompts {input.helpful_train_prompts:q}"
         " --helpful-train-comparisons {input.helpful_train_comparisons:q}"
         " --helpful-test-prompts {input.helpful_test_prompts:q}"

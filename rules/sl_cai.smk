@@ -34,7 +34,7 @@ rule responses:
         serving=serving,
         server=literal(servers.command(settings, "instruct")),
     shell:
-        "python scripts/respond.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
+        "python scripts/sl_cai/respond.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
         " --shard {params.shard:q} --seed {params.seed:q} --template {params.template:q}"
         " --sampling {params.sampling:q} --few-shot {params.few_shot:q} {params.context:q}"
         " --client {params.client:q}"
@@ -75,7 +75,7 @@ rule revisions:
         serving=serving,
         server=literal(servers.command(settings, "instruct")),
     shell:
-        "python scripts/revise.py --input {input.responses:q} --output {output.data:q} --model {input.model:q}"
+        "python scripts/sl_cai/revise.py --input {input.responses:q} --output {output.data:q} --model {input.model:q}"
         " --principles {params.principles:q} --few-shot {params.few_shot:q}"
         " --rounds {params.rounds:q} --seed {params.seed:q} --template {params.template:q}"
         " --critique-sampling {params.critique:q} --revision-sampling {params.revision:q}"
@@ -114,7 +114,7 @@ rule sl_dataset:
         held_out=HELD_OUT,
         length=settings.lengths.sft,
     shell:
-        "python scripts/build_sl_dataset.py --revisions {params.revisions:q} --helpful {input.helpful:q}"
+        "python scripts/sl_cai/build_sl_dataset.py --revisions {params.revisions:q} --helpful {input.helpful:q}"
         " --held-out {input.held_out:q} --held-out-source {params.held_out:q}"
         " --train {output.train:q} --validation {output.validation:q} --template {params.template:q}"
         " --options {params.options:q} --tokenizer {input.model:q} --max-tokens {params.length:q}"
@@ -149,7 +149,7 @@ rule sl_cai:
             }
         ),
     shell:
-        "python scripts/train.py --what sl_cai --name megatron_gpt_sft --work {params.work:q}"
+        "python scripts/training/train.py --what sl_cai --name megatron_gpt_sft --work {params.work:q}"
         " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
         " --launch {params.launch:q} -- {params.command:q} {params.files:q}"
         " 2>&1 | tee {log.job:q}"

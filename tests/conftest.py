@@ -14,6 +14,10 @@ from cai.generation.serving import Served
 ROOT = Path(__file__).parent.parent
 NEMO = ROOT / "envs/nemo-cpu"
 
+# A copy of the project runs with this environment, whose library is the checkout's: each program is
+# to take that of the folder where it is started.
+os.environ["PYTHONPATH"] = "scripts"
+
 settings.register_profile("project", deadline=None)  # a busy machine is not wrong
 settings.load_profile("project")
 

@@ -16,6 +16,16 @@ SMALL = ROOT / "tests/end_to_end/small.yaml"
 TARGETS = ["results/demo/report.html", "results/demo/rl_cai.nemo"]
 
 
+def program(name: str) -> str:
+    """The path of a program of ``scripts/`` from the root: ``scripts/sl_cai/respond.py``."""
+    [found] = [
+        path
+        for path in (ROOT / "scripts").rglob(f"{name}.py")
+        if not path.is_relative_to(ROOT / "scripts/cai")
+    ]
+    return str(found.relative_to(ROOT))
+
+
 class Project:
     """A copy of the project's files, with its own results and its own Snakemake state.
 

@@ -66,8 +66,8 @@ def changes(name: str, before: Any, now: Any) -> list[str]:
 def edits(paths: Sequence[str]) -> list[str]:
     """Short lines that name edited code; of many modules, the number and the first ones.
 
-    >>> edits(["scripts/judge.py"])
-    ['code: scripts/judge.py edited']
+    >>> edits(["scripts/rl_cai/judge_candidates.py"])
+    ['code: scripts/rl_cai/judge_candidates.py edited']
     """
     if len(paths) <= NAMED:
         return [f"code: {path} edited" for path in paths]

@@ -17,9 +17,9 @@ from cai.errors import UserError
 
 # Programs of the jobs whose results an edit of our code must never cost: hours of GPUs, or of a
 # network. What determines their results are their inputs and NeMo's overrides.
-KEPT = {"scripts/fetch_model.py", "scripts/launch.py", "scripts/train.py"}
+KEPT = {"scripts/models/fetch_model.py", "scripts/launch.py", "scripts/training/train.py"}
 FOLDER = "scripts"
-PROGRAM = re.compile(rf"\s*python ({FOLDER}/\w+\.py)\b")
+PROGRAM = re.compile(rf"\s*python ({FOLDER}/[\w/]+\.py)\b")
 MARK = "code: "
 LENGTH = 12  # hexadecimal digits of a digest that are shown
 
@@ -37,7 +37,7 @@ def watch(workflow: Any) -> None:
 
 
 def program_of(command: str | None) -> str | None:
-    """The program that a rule's command starts with: ``python scripts/judge.py ...``."""
+    """The program that a rule's command starts with: ``python scripts/sl_cai/revise.py ...``."""
     found = PROGRAM.match(command or "")
     return found[1] if found else None
 
@@ -48,7 +48,7 @@ def is_mark(value: object) -> bool:
 
 
 def edited(marks: Iterable[str]) -> list[str]:
-    """The paths in marks as Snakemake records them, ``"'code: scripts/judge.py 0123'"``."""
+    """The paths in marks as Snakemake records them, ``"'code: scripts/sl_cai/revise.py 0123'"``."""
     values = (ast.literal_eval(mark) for mark in marks if mark.startswith(f"'{MARK}"))
     return sorted({value.removeprefix(MARK).rpartition(" ")[0] for value in values})
 

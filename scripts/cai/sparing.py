@@ -1,10 +1,10 @@
 """Conversions and trainings are spared an edit of our code: they run if their inputs change.
 
-Snakemake runs a job again whenever one before it runs. After an edit of a program or a module
-(:mod:`cai.code`), what the jobs before a training make anew mostly comes out as it was. So such a
-training, and what follows from nothing else, is not planned. When the jobs before it are done, it
-is looked at again, in the same run: it runs if its inputs are not those that it had, by content.
-What depends on it waits until then.
+Snakemake runs a job again whenever one before it runs. After an edit of a program, a module
+(:mod:`cai.code`) or a rule's command, the jobs before a training mostly make the same files again.
+So such a training, and what follows from nothing else, is not planned. When the jobs before it are
+done, it is looked at again, in the same run: it runs if its inputs are not those that it had, by
+content. What depends on it waits until then.
 
 Snakemake has no way to say so in a rule; here two methods of its DAG are wrapped.
 """
@@ -84,14 +84,14 @@ async def _own(dag: Any, job: Any) -> Why | None:
         not job.output,  # a target rule
         *await plans.changed_files(dag, job),
         any(persistence.input_changed(job)),
-        any(persistence.code_changed(job)),
         any(persistence.software_stack_changed(job)),
     ]
     change = persistence.params_changed(job)
     if any(others) or not all(text.startswith(f"'{MARK}") for text in _texts(change)):
         return "other"
     reason.params_changed = change
-    return "code" if change else None
+    reason.code_changed = not _is_kept(job) and any(persistence.code_changed(job))
+    return "code" if change or reason.code_changed else None
 
 
 def _texts(change: Any) -> Iterator[str]:

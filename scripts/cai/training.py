@@ -54,7 +54,7 @@ CRITIC_START_LIMIT = 3600.0  # seconds; a large model takes long to load
 BAR = re.compile(r"(\d+)/(\d+) \[([\d:?]+)<([\d:?]+)")
 LOG_DIR = "LOG_DIR"  # in a command, the run's own folder
 CRITIC_MODELS = ("critic_infer", "critic_train", "critic_save")
-FINISH = Path(__file__).parent.parent / "finish_training.py"
+FINISH = Path(__file__).parent.parent / "training/finish_training.py"
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
+from tests import project
 
 from cai.data.comparisons import PreferenceFiles
 from cai.records import Record, ledger_path, read_json, read_jsonl, record_id
@@ -109,7 +110,7 @@ def ledger(output: Path) -> Record:
 
 def program(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
     """Run one of the programs."""
-    command = [sys.executable, f"scripts/{name}.py", *map(str, arguments)]
+    command = [sys.executable, project.program(name), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment or None)
 
 

@@ -85,7 +85,7 @@ def test_the_plan_shows_the_edited_principle_before_and_now(project, edit):
 
 
 def test_a_touched_program_reruns_nothing(project):
-    for path in (project.folder / "scripts").glob("*.py"):
+    for path in (project.folder / "scripts").rglob("*.py"):
         path.touch()
     assert project.planned() == set()
 

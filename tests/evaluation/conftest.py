@@ -28,7 +28,7 @@ def compared(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("compared") / "comparison.html"
     judged = synthetic.write_head_to_head(output.with_suffix(".judged.jsonl"), finished, other)
     words = [*("--names", "all", "dishonest", "--judged", judged), "--output", output]
-    run_program("compare", finished, other, *words)
+    run_program("compare_runs", finished, other, *words)
     return output
 
 
@@ -43,5 +43,5 @@ def _finished(folder: Path, lost: Mapping[str, float] | None = None) -> Path:
         *("plot_training", "--ppo", folder / "rl_cai.metrics.csv"),
         *("--output", folder / "ppo_curves.svg"),
     )
-    run_program("report", *report_arguments(folder, folder / "report.html"))
+    run_program("write_report", *report_arguments(folder, folder / "report.html"))
     return folder

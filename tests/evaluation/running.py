@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 import synthetic
+from tests import project
 
 from cai.errors import UserError
 from cai.settings import load_settings
@@ -19,8 +20,8 @@ SETTINGS = load_settings([ROOT / "config/config.yaml", ROOT / "config/demo.yaml"
 
 
 def run_program(name: str, *arguments: object) -> str:
-    """Run the main function of ``scripts/<name>.py``; returns what it prints."""
-    program = ROOT / "scripts" / f"{name}.py"
+    """Run the main function of a program of ``scripts/``; returns what it prints."""
+    program = ROOT / project.program(name)
     main = runpy.run_path(str(program), run_name=name)["main"]
     with (
         patch.object(sys, "argv", [str(program), *map(str, arguments)]),

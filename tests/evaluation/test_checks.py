@@ -158,7 +158,7 @@ def test_alarms_are_data_the_worst_first_and_never_end_a_run(tmp_path):
     leakage = {"held_out": 100, "near_duplicates": 30, "threshold": 0.7, "examples": []}
     (tmp_path / "leakage.json").write_text(json.dumps({"sets": {"train": leakage}}))
     said = run_program(
-        *("raise_alarms", "--answers", tmp_path / "sl_cai.jsonl", tmp_path / "rl_cai.jsonl"),
+        *("write_warnings", "--answers", tmp_path / "sl_cai.jsonl", tmp_path / "rl_cai.jsonl"),
         *("--leakage", tmp_path / "leakage.json", "--output", tmp_path / "alarms.json"),
     )
     found = read_json(tmp_path / "alarms.json")

@@ -79,7 +79,7 @@ def test_without_a_classifier_there_is_still_the_judge(finished, tmp_path):
     for run in runs:
         shutil.rmtree(run / "evaluation/truth")
     output = tmp_path / "c.html"
-    run_program("compare", *runs, "--judged", judged, "--output", output)
+    run_program("compare_runs", *runs, "--judged", judged, "--output", output)
     told = read_json(output.with_suffix(".json"))
     assert not [row for row in told["metrics"] if "harmless" in row["name"]]
     assert [row["set"] for row in told["head_to_head"]] == ["harmful", "helpful"]
@@ -126,7 +126,7 @@ def test_judges_of_other_principles_are_not_compared(finished, copied):
 
 def test_a_run_against_itself_differs_in_nothing(finished, tmp_path):
     output = tmp_path / "same.html"
-    run_program("compare", finished, finished, "--names", "a", "b", "--output", output)
+    run_program("compare_runs", finished, finished, "--names", "a", "b", "--output", output)
     told = read_json(output.with_suffix(".json"))
     assert told["settings"] == []
     assert {p["change"] for p in told["principles"]} == {"same"}
@@ -186,9 +186,11 @@ def test_settings_are_told_by_field():
 
 
 def test_mistakes_are_told_in_one_line(finished, copied, tmp_path):
-    told = complaint("compare", finished, tmp_path / "nowhere", "--output", tmp_path / "c.html")
+    told = complaint(
+        "compare_runs", finished, tmp_path / "nowhere", "--output", tmp_path / "c.html"
+    )
     assert "report.json: no such file: the run is not finished" in told
     for path in (copied / "evaluation").glob("*/*.jsonl"):
         path.write_text("".join(line.replace('"id": "', '"id": "x') for line in path.open()))
-    told = complaint("compare", finished, copied, "--output", tmp_path / "c.html")
+    told = complaint("compare_runs", finished, copied, "--output", tmp_path / "c.html")
     assert "have no held-out prompts in common" in told

@@ -100,7 +100,7 @@ def test_what_a_run_does_not_support_is_told_and_not_drawn(finished, figure, tmp
     path.write_text("no drawing at all")
     output = tmp_path / "report.html"
     words = report_arguments(finished, output)
-    run_program("report", *words, "--figures", finished / "harmlessness.svg", path)
+    run_program("write_report", *words, "--figures", finished / "harmlessness.svg", path)
     text = output.read_text()
     assert "<strong>Elo</strong>: snapshots: none was kept" in text
     assert "no drawing at all" not in text and text.count("<figure ") == 1
@@ -110,7 +110,7 @@ def test_what_is_told_is_on_the_page(finished, figure, tmp_path):
     told = {"title": "Elo", "caption": "Bars are intervals.", "departures": ["Our own judge."]}
     output = tmp_path / "report.html"
     words = report_arguments(finished, output)
-    run_program("report", *words, "--figures", figure(told | {"method": "Bradley-Terry."}))
+    run_program("write_report", *words, "--figures", figure(told | {"method": "Bradley-Terry."}))
     text = output.read_text()
     for wanted in ("<strong>Elo.</strong> Bars are intervals.", "Our own judge.", "Bradley-Terry."):
         assert wanted in text

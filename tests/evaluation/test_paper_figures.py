@@ -13,7 +13,7 @@ MISSING = {"judge with chain of thought": "the judge never learnt it"}
 
 def draw(kind, output, *arguments):
     told = ("--title", "A figure", "--output", output, "--seed", 1)
-    run_program("plot_paper_evaluation", kind, *arguments, *told)
+    run_program("plot_public_sets", kind, *arguments, *told)
     with open(output.with_suffix(".csv")) as stream:
         rows = list(csv.DictReader(stream))
     return read_json(output.with_suffix(".json")), rows, output.read_text()
@@ -95,4 +95,4 @@ def test_what_cannot_be_computed_says_why_in_all_three_files_and_has_no_number(t
 
 def test_a_mistake_on_the_command_line_is_one_line(tmp_path):
     arguments = ("hhh", "--title", "A", "--output", tmp_path / "a.svg", "--missing", "[1]")
-    assert "JSON object" in complaint("plot_paper_evaluation", *arguments)
+    assert "JSON object" in complaint("plot_public_sets", *arguments)

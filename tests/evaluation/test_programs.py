@@ -3,6 +3,7 @@ import sys
 
 import pytest
 from running import ROOT
+from tests.project import program
 
 PROGRAMS = {
     "build_evaluation_prompts": "--red-team",
@@ -11,14 +12,14 @@ PROGRAMS = {
     "summarise": "--answers",
     "plot_training": "--ppo",
     "plot_evaluation": "--summary",
-    "report": "--constitution",
+    "write_report": "--constitution",
 }
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_explains_itself_and_names_a_missing_file(name):
     def run(*arguments):
-        command = [sys.executable, f"scripts/{name}.py", *arguments]
+        command = [sys.executable, program(name), *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     explained = run("--help")

@@ -53,7 +53,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def text(finished, tmp_path_factory):
     output = tmp_path_factory.mktemp("report") / "report.html"
-    printed = run_program("report", *arguments(finished, output))
+    printed = run_program("write_report", *arguments(finished, output))
     assert "Harmless " in printed and str(output) in printed
     return output.read_text()
 
@@ -179,7 +179,7 @@ def test_what_was_run_is_told(page):
 
 
 def test_the_report_depends_on_its_files_alone(finished, text, tmp_path):
-    run_program("report", *arguments(finished, tmp_path / "report.html"))
+    run_program("write_report", *arguments(finished, tmp_path / "report.html"))
     assert (tmp_path / "report.html").read_text() == text
 
 
@@ -190,7 +190,13 @@ def test_answers_are_text_and_never_markup(finished, tmp_path):
         write_jsonl(tmp_path / "evaluation/answers" / path.name, rows)
     output = tmp_path / "report.html"
     run_program(
-        *("report", "--summary", finished / "evaluation/summary.json", "--settings", SETTINGS),
+        *(
+            "write_report",
+            "--summary",
+            finished / "evaluation/summary.json",
+            "--settings",
+            SETTINGS,
+        ),
         *("--constitution", "demo/constitution.yaml", "--output", output),
         *("--answers", *files(tmp_path / "evaluation", "answers")),
     )
@@ -203,7 +209,13 @@ def test_answers_are_text_and_never_markup(finished, tmp_path):
 def test_what_is_missing_is_left_out(finished, tmp_path):
     output = tmp_path / "report.html"
     run_program(
-        *("report", "--summary", finished / "evaluation/summary.json", "--settings", SETTINGS),
+        *(
+            "write_report",
+            "--summary",
+            finished / "evaluation/summary.json",
+            "--settings",
+            SETTINGS,
+        ),
         *("--constitution", "demo/constitution.yaml", "--output", output),
         *("--answers", *files(finished / "evaluation", "answers")),
         *("--figures", "--ledgers", "--judge-reports", "--chains", "--manifests"),
@@ -220,7 +232,7 @@ def test_a_judge_that_cannot_be_trusted_is_told(finished, tmp_path, agreement, f
     path = tmp_path / "preferences/0.report.json"
     write_json(path, synthetic.judge_report(9, agreement, first))
     words = arguments(finished, tmp_path / "report.html")
-    printed = run_program("report", *words, "--judge-reports", path)
+    printed = run_program("write_report", *words, "--judge-reports", path)
     assert f"Judge (preferences): {'both' if agreement < 0.7 else 'the'}" in printed
     assert told in printed
     text = (tmp_path / "report.html").read_text()
@@ -233,7 +245,7 @@ def test_what_has_no_judgement_is_told_by_reason(finished, tmp_path):
     for shard, path in enumerate(shards):
         write_json(path, synthetic.judge_report(9 * shard, 0.9) | {"failed": failed})
     run_program(
-        "report", *arguments(finished, tmp_path / "report.html"), "--judge-reports", *shards
+        "write_report", *arguments(finished, tmp_path / "report.html"), "--judge-reports", *shards
     )
     text = (tmp_path / "report.html").read_text()
     assert "Without a judgement (preferences): 4 (the judge&#39;s answer did not end)." in text
@@ -247,7 +259,7 @@ def test_a_principle_that_nothing_was_judged_by_is_told(finished, tmp_path):
     path = tmp_path / "preferences/0.report.json"
     write_json(path, report)
     words = arguments(finished, tmp_path / "report.html")
-    printed = run_program("report", *words, "--judge-reports", path)
+    printed = run_program("write_report", *words, "--judge-reports", path)
     assert "Warning: Judge (preferences): nothing was judged by kindness.\n" in printed
 
 
@@ -255,10 +267,10 @@ def test_a_step_that_lost_its_records_is_told_but_not_one_that_left_some_out(fin
     ledger = {"step": "judge", "in": 100, "out": 40, "dropped": {"bad": 10, "duplicate": 50}}
     write_json(tmp_path / "0.ledger.json", ledger | {"rejected": [{"reason": "bad"}] * 10})
     words = arguments(finished, tmp_path / "report.html")
-    printed = run_program("report", *words, "--ledgers", tmp_path / "0.ledger.json")
+    printed = run_program("write_report", *words, "--ledgers", tmp_path / "0.ledger.json")
     assert "Warning: judge: 10 of 100 records failed.\n" in printed
     write_json(tmp_path / "0.ledger.json", ledger | {"rejected": [{"reason": "bad"}] * 5})
-    printed = run_program("report", *words, "--ledgers", tmp_path / "0.ledger.json")
+    printed = run_program("write_report", *words, "--ledgers", tmp_path / "0.ledger.json")
     assert "records failed" not in printed
 
 
@@ -271,7 +283,7 @@ def test_alarms_come_first_and_all_that_was_looked_at_is_listed(finished, tmp_pa
     ]
     write_json(tmp_path / "alarms.json", {"alarms": [], "checks": checks})
     words = arguments(finished, tmp_path / "report.html")
-    run_program("report", *words, "--alarms", tmp_path / "alarms.json")
+    run_program("write_report", *words, "--alarms", tmp_path / "alarms.json")
     told = read_json(tmp_path / "report.json")
     first, second, *_ = told["warnings"]
     assert (first, second) == ("SL-CAI: It loops. Read some.", "SL-CAI: One phrase. Read some.")
@@ -306,6 +318,6 @@ def test_a_bad_file_is_told_in_one_line(finished, tmp_path, option, content, tol
     bad = tmp_path / ("bad.svg" if option == "--figures" else "bad.json")
     bad.write_text(content)
     words = [*arguments(finished, tmp_path / "report.html"), option, bad]
-    error = complaint("report", *words)
+    error = complaint("write_report", *words)
     assert error.startswith(f"{bad}:") and told in error
     assert not (tmp_path / "report.html").exists()

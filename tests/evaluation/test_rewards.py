@@ -51,7 +51,7 @@ def write_answers(path, count, first=0):
 
 def score(folder, *arguments, server=None):
     """Run the program as a job does; returns what it printed and wrote on stderr."""
-    command = [sys.executable, "scripts/score_rewards.py", "--model", folder / "rm.nemo"]
+    command = [sys.executable, "scripts/evaluation/score_rewards.py", "--model", folder / "rm.nemo"]
     command += ["--template", CHAT.model_dump_json(), "--journal", folder / "journal.jsonl"]
     command += [*arguments, "--", *(server or [*SERVER, "port=FREE_PORT", folder / "counts"])]
     return subprocess.run(

@@ -300,7 +300,13 @@ def test_a_job_of_an_exhausted_account_does_not_end_well(loopback, tmp_path):
     )
     (tmp_path / "in.jsonl").write_text(rows)
     root = Path(__file__).parents[2]
-    command = [sys.executable, "scripts/judge.py", "--input", tmp_path / "in.jsonl", "--output"]
+    command = [
+        sys.executable,
+        "scripts/rl_cai/judge_candidates.py",
+        "--input",
+        tmp_path / "in.jsonl",
+        "--output",
+    ]
     command += [tmp_path / "out.jsonl", "--journal", tmp_path / "j.jsonl", "--judge", JUDGE % url]
     command += ["--principles", '{"id": "p", "preference": "Which answer is kinder?"}']
     done = subprocess.run(list(map(str, command)), cwd=root, capture_output=True, text=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.project import program
 
 from cai import nemo
 from cai.errors import UserError
@@ -116,7 +117,7 @@ def test_the_programs_respond_and_revise(hf_server, model, template, questions, 
     def run(name: str, source: Path, output: Path, *options: str) -> list[dict]:
         files = ["--input", str(source), "--output", str(output)]
         journal = ["--journal", str(output.with_suffix(".journal"))]
-        command = [sys.executable, f"scripts/{name}.py", *files, *asked, *journal, *options]
+        command = [sys.executable, program(name), *files, *asked, *journal, *options]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return list(read_jsonl(output))

@@ -15,7 +15,7 @@ def judge(tmp_path: Path) -> Callable[..., Step]:
     """Make the program that judges, with candidates written, and a server if it needs one."""
 
     def make(candidates: list[dict], url: str | None = None) -> Step:
-        step = Step(tmp_path, "judge", url)
+        step = Step(tmp_path, "judge_candidates", url)
         write_jsonl(step.input, candidates)
         return step
 

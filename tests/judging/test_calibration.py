@@ -132,7 +132,12 @@ def test_a_classifier_that_does_not_know_a_prompt_is_told_with_its_record() -> N
 
 
 def run(tmp_path, *options: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "scripts/calibrate_judge.py", "--output", tmp_path / "out.json"]
+    command = [
+        sys.executable,
+        "scripts/evaluation/calibrate_judge.py",
+        "--output",
+        tmp_path / "out.json",
+    ]
     return subprocess.run([*command, *options], capture_output=True, text=True)
 
 

@@ -136,7 +136,7 @@ def test_the_key_is_nowhere(judge, asked, monkeypatch, reply, pairwise) -> None:
         done = step.run(*asked(**settings), "--max-bad-share", 1)
     assert service.calls
     assert all(call.headers["Authorization"] == f"Bearer {KEY}" for call in service.calls)
-    assert any("scripts/judge.py" in line for line in service.processes)
+    assert any("scripts/rl_cai/judge_candidates.py" in line for line in service.processes)
     files = [path for path in step.folder.rglob("*") if path.is_file()]
     assert step.journal in files
     assert done.returncode or manifest_path(step.output) in files
@@ -167,7 +167,7 @@ def test_the_key_of_the_second_program_is_nowhere_either(
     with Echo(in_content) as service:
         settings = {"kind": "chat", "url": service.url, "model": "m", "key_variable": VARIABLE}
         command = first.command(*asked(**settings), "--against", second, "--max-bad-share", "1")
-        command[1] = "scripts/judge_answers.py"
+        command[1] = "scripts/evaluation/judge_answers.py"
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     said = [done.stdout, done.stderr, *service.processes]
     said += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.project import program
+
 from cai.records import read_json, read_jsonl, record_id
 from cai.templates import Template
 
@@ -26,17 +28,17 @@ PRINCIPLES = {
 class Step:
     """A program of ``scripts/`` with its files in one folder."""
 
-    def __init__(self, folder: Path, program: str, url: str | None) -> None:
-        self.folder, self.program, self.url = folder, program, url
-        self.input, self.output = folder / f"{program}.in.jsonl", folder / f"{program}.jsonl"
-        self.journal = folder / f"{program}.journal"
+    def __init__(self, folder: Path, name: str, url: str | None) -> None:
+        self.folder, self.program, self.url = folder, name, url
+        self.input, self.output = folder / f"{name}.in.jsonl", folder / f"{name}.jsonl"
+        self.journal = folder / f"{name}.journal"
         self.model = folder / "model.nemo"
         self.model.write_text("weights")
 
     def command(self, *options: object) -> list[str]:
         served = ["--url", self.url] if self.url else []
         return [
-            *(sys.executable, f"scripts/{self.program}.py"),
+            *(sys.executable, program(self.program)),
             *("--input", str(self.input), "--output", str(self.output), "--seed", "1"),
             *("--model", str(self.model), "--template", INSTRUCT.model_dump_json()),
             *("--journal", str(self.journal), *served),

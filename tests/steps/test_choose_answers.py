@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.project import program
 
 from cai.records import read_jsonl, write_jsonl
 from cai.settings import load_settings
@@ -45,6 +46,6 @@ def test_the_critic_tells_problems_and_any_number_of_choices_is_weighed(
 
 
 def run(name, *arguments):
-    command = [sys.executable, f"scripts/{name}.py", *arguments]
+    command = [sys.executable, program(name), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

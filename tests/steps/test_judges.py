@@ -35,7 +35,7 @@ def by_rank(prompt: str, body: dict) -> str:
 
 def test_an_unbiased_judge_is_read_in_both_orders(step) -> None:
     with NemoServer(by_rank, probability=0.9) as server:
-        judge = step("judge", candidates(30), server.url)
+        judge = step("judge_candidates", candidates(30), server.url)
         rows = judge.rows(*logprob())
     assert len(server.prompts) == 60
     for row in rows:
@@ -52,7 +52,7 @@ def test_an_unbiased_judge_is_read_in_both_orders(step) -> None:
 
 def test_a_bias_towards_a_position_cancels_and_is_reported(step) -> None:
     with NemoServer(lambda prompt, body: "(A)", probability=0.8) as server:
-        judge = step("judge", candidates(20), server.url)
+        judge = step("judge_candidates", candidates(20), server.url)
         rows = judge.rows(*logprob())
     assert {row["p_a"] for row in rows} == {0.5}
     assert judge.report["ties"] == 20
@@ -62,7 +62,7 @@ def test_a_bias_towards_a_position_cancels_and_is_reported(step) -> None:
 
 def test_one_order_alone_keeps_the_bias(step) -> None:
     with NemoServer(lambda prompt, body: "(A)", probability=0.8) as server:
-        judge = step("judge", candidates(5), server.url)
+        judge = step("judge_candidates", candidates(5), server.url)
         rows = judge.rows(*logprob(both_orders=False))
     assert len(server.prompts) == 5
     assert all(row["p_a"] == pytest.approx(0.8) for row in rows)
@@ -74,7 +74,9 @@ def test_several_principles_are_averaged(step) -> None:
         return by_rank(prompt, body) if "kindness" in prompt or "honesty" in prompt else "(A)"
 
     with NemoServer(write) as server:
-        rows = step("judge", candidates(5), server.url).rows(*logprob(principles_per_comparison=4))
+        rows = step("judge_candidates", candidates(5), server.url).rows(
+            *logprob(principles_per_comparison=4)
+        )
     for row in rows:
         of = row["judge"]["by_principle"]
         assert set(of) == set(preferences()) == set(row["principle"].split("+"))
@@ -85,13 +87,13 @@ def test_several_principles_are_averaged(step) -> None:
 def test_slots_in_answers_are_text(step) -> None:
     rows = candidates(1, ("{b} or {principle}", "Sure."))
     with NemoServer(lambda prompt, body: "(A)") as server:
-        step("judge", rows, server.url).rows(*logprob())
+        step("judge_candidates", rows, server.url).rows(*logprob())
     assert all("{b} or {principle}" in prompt for prompt in server.prompts)
 
 
 def test_editing_a_preference_asks_only_for_what_drew_it(step) -> None:
     with NemoServer(by_rank) as server:
-        judge = step("judge", candidates(40), server.url)
+        judge = step("judge_candidates", candidates(40), server.url)
         rows = judge.rows(*logprob(pairs=2))
         server.bodies.clear()
         edited = preferences()
@@ -108,7 +110,7 @@ def test_an_answer_that_is_no_letter_drops_the_comparison(step) -> None:
         return "Perhaps" if "neighbour 0?" in prompt else by_rank(prompt, body)
 
     with NemoServer(write) as server:
-        judge = step("judge", candidates(4), server.url)
+        judge = step("judge_candidates", candidates(4), server.url)
         rows = judge.rows(*logprob())
     assert len(rows) == 3
     assert judge.ledger["dropped"] == {"neither (A) nor (B)": 1}
@@ -116,7 +118,7 @@ def test_an_answer_that_is_no_letter_drops_the_comparison(step) -> None:
 
 def test_a_served_judge_that_never_names_a_letter_is_given_up_after_a_dozen(step) -> None:
     with NemoServer(lambda prompt, body: "Perhaps") as server:
-        judge = step("judge", candidates(60), server.url)
+        judge = step("judge_candidates", candidates(60), server.url)
         done = judge.run(*logprob(), "--client", '{"batch_size": 4}')
     assert done.returncode == 2
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error:")]
@@ -126,7 +128,7 @@ def test_a_served_judge_that_never_names_a_letter_is_given_up_after_a_dozen(step
 
 
 def test_the_control_is_a_fair_coin_that_asks_nobody(step) -> None:
-    judge = step("judge", candidates(400))
+    judge = step("judge_candidates", candidates(400))
     options = ["--judge", '{"kind": "random"}', *principle_options(preferences())]
     rows = judge.rows(*options)
     assert rows == judge.rows(*options)
@@ -149,7 +151,7 @@ def chat(server: ChatServer, **changes: object) -> list[str]:
 
 def test_the_chat_judge_sees_everything_and_labels_best_against_worst(step) -> None:
     with ChatServer(verdict) as server:
-        judge = step("judge", candidates(30))
+        judge = step("judge_candidates", candidates(30))
         rows = judge.rows(*chat(server))
     for body in server.bodies:
         system, user = (message["content"] for message in body["messages"])
@@ -168,7 +170,7 @@ def test_the_chat_judge_sees_everything_and_labels_best_against_worst(step) -> N
 def test_two_orders_of_the_chat_judge_show_its_bias(step) -> None:
     last_is_worst = '{"best": "A", "worst": "D"}'
     with ChatServer(lambda text: last_is_worst) as server:
-        judge = step("judge", candidates(10))
+        judge = step("judge_candidates", candidates(10))
         rows = judge.rows(*chat(server, orders=2))
     assert len(server.bodies) == 20
     assert all(row["p_a"] == 0.5 and row["judge"]["tie"] for row in rows)
@@ -178,7 +180,7 @@ def test_two_orders_of_the_chat_judge_show_its_bias(step) -> None:
 
 def test_two_orders_of_an_unbiased_chat_judge_agree(step) -> None:
     with ChatServer(verdict) as server:
-        judge = step("judge", candidates(10))
+        judge = step("judge_candidates", candidates(10))
         rows = judge.rows(*chat(server, orders=2))
     assert all(row["p_a"] == (row["a"] == "Never.") for row in rows)
     assert judge.report["order_agreement"] == 1
@@ -187,7 +189,7 @@ def test_two_orders_of_an_unbiased_chat_judge_agree(step) -> None:
 
 def test_no_difference_is_a_tie_that_is_marked(step) -> None:
     with ChatServer(lambda text: '{"best": "B", "worst": "B"}') as server:
-        rows = step("judge", candidates(3)).rows(*chat(server))
+        rows = step("judge_candidates", candidates(3)).rows(*chat(server))
     assert all(row["p_a"] == 0.5 and row["judge"]["tie"] for row in rows)
 
 
@@ -198,7 +200,7 @@ def test_nonsense_is_dropped_with_its_text_and_never_guessed(step) -> None:
         return '{"best": "A", "worst": "E"}' if "neighbour 1?" in text else verdict(text)
 
     with ChatServer(write) as server:
-        judge = step("judge", candidates(10))
+        judge = step("judge_candidates", candidates(10))
         rows = judge.rows(*chat(server))
     assert len(rows) == 8
     assert judge.ledger["dropped"] == {
@@ -212,7 +214,7 @@ def test_nonsense_is_dropped_with_its_text_and_never_guessed(step) -> None:
 
 def test_a_judge_that_talks_nonsense_ends_the_run_with_an_example(step) -> None:
     with ChatServer(lambda text: "As a language model\nI have no opinion.") as server:
-        judge = step("judge", candidates(10))
+        judge = step("judge_candidates", candidates(10))
         done = judge.run(*chat(server), "--max-bad-share", 0.1)
     assert done.returncode == 2
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error:")]

@@ -60,7 +60,7 @@ def test_helpful_answers_become_refusals_that_the_judge_prefers(step, url, harmf
         }
         for row in refused
     ]
-    judge = step("judge", pairs, url)
+    judge = step("judge_candidates", pairs, url)
     judged = judge.rows("--judge", json.dumps(JUDGE), "--principles", "demo/constitution.yaml")
     right = [(row["p_a"] > 0.5) == (row["a"] not in _responses(responses)) for row in judged]
     assert sum(right) >= 0.9 * len(judged)

@@ -148,7 +148,7 @@ def test_an_edited_preference_judges_again_what_drew_it(step) -> None:
         for row in prompts(40)
     ]
     with NemoServer(choose) as server:
-        judge = Sharded(step("judge", records, server.url), *JUDGE)
+        judge = Sharded(step("judge_candidates", records, server.url), *JUDGE)
         rows = judge.rows(2, *principle_options(preferences()))
         assert len(server.prompts) == 2 * 40
         server.bodies.clear()

@@ -69,10 +69,11 @@ def test_a_setting(project):
 
 
 def test_an_edited_program(project):
-    edit(project.folder / "scripts/judge.py", "import argparse\n", "import argparse\nimport os\n")
+    program = "scripts/rl_cai/judge_candidates.py"
+    edit(project.folder / program, "import argparse\n", "import argparse\nimport os\n")
     assert project.planned() >= {"preferences", "rl_dataset"}
     done = adopt(project, PREFERENCES)
-    assert "adopted: preferences 0\n  code: scripts/judge.py edited\n" in done.stdout, done.stderr
+    assert f"adopted: preferences 0\n  code: {program} edited\n" in done.stdout, done.stderr
     assert project.planned() == set()
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.project import program
 
 from cai import code
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "scripts").rglob("*.py"))
-PROGRAMS = sorted(f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py"))
+PROGRAMS = [path for path in MODULES if not path.startswith("scripts/cai/")]
 
 IMPORTED = """
-import importlib, json, sys
-importlib.import_module(sys.argv[1])
+import json, runpy, sys
+runpy.run_path(sys.argv[1])
 print(json.dumps([module.__file__ for module in list(sys.modules.values())
                   if getattr(module, "__file__", None)]))
 """
@@ -26,17 +27,19 @@ print(json.dumps([module.__file__ for module in list(sys.modules.values())
 
 def digest_of(folder: Path, text: str) -> dict[str, str]:
     """The digests of a program with this text, in a project of its own."""
-    program = folder / "scripts/x.py"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text(text)
+    path = folder / "scripts/x.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
     code._module.cache_clear()
     return code.digests("scripts/x.py", folder)
 
 
-@pytest.mark.parametrize("name", ["judge", "report", "build_sl_dataset", "summarise", "fit_elo"])
+@pytest.mark.parametrize(
+    "name", ["judge_candidates", "write_report", "build_sl_dataset", "summarise", "fit_elo"]
+)
 def test_all_that_a_program_imports_is_found(name):
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTED, name], cwd=ROOT / "scripts", capture_output=True, text=True
+        [sys.executable, "-c", IMPORTED, program(name)], cwd=ROOT, capture_output=True, text=True
     )
     scripts = ROOT / "scripts"
     loaded = {
@@ -44,16 +47,16 @@ def test_all_that_a_program_imports_is_found(name):
         for path in json.loads(done.stdout)
         if Path(path).is_relative_to(scripts)
     }
-    assert loaded and loaded <= code.digests(f"scripts/{name}.py", ROOT).keys()
+    assert loaded and loaded <= code.digests(program(name), ROOT).keys()
 
 
 def test_what_imports_a_module_at_a_distance_depends_on_it():
-    needs = {program: code.digests(program, ROOT).keys() for program in PROGRAMS}
+    needs = {path: code.digests(path, ROOT).keys() for path in PROGRAMS}
     statistics = "scripts/cai/evaluation/statistics.py"
-    assert statistics in needs["scripts/summarise.py"]
-    assert statistics not in needs["scripts/build_sl_dataset.py"]
-    assert "scripts/cai/__init__.py" in needs["scripts/judge.py"]
-    assert "scripts/cai/evaluation/__init__.py" in needs["scripts/summarise.py"]
+    assert statistics in needs["scripts/evaluation/summarise.py"]
+    assert statistics not in needs["scripts/sl_cai/build_sl_dataset.py"]
+    assert "scripts/cai/__init__.py" in needs["scripts/rl_cai/judge_candidates.py"]
+    assert "scripts/cai/evaluation/__init__.py" in needs["scripts/evaluation/summarise.py"]
 
 
 @settings(deadline=None, max_examples=40)
@@ -114,4 +117,4 @@ def test_edited_modules_are_read_from_what_snakemake_records():
     assert code.edited(map(repr, marks)) == sorted(
         code.params("scripts/import_constitution.py", ROOT)
     )
-    assert code.edited(["'other: scripts/judge.py 12'", "5", "None"]) == []
+    assert code.edited(["'other: scripts/rl_cai/judge_candidates.py 12'", "5", "None"]) == []

@@ -102,7 +102,7 @@ def test_principles_are_told_by_id(plan, kept):
 
 
 def test_an_edited_program_and_a_missing_file_are_named(plan, project, kept):
-    path = kept("scripts/judge.py")
+    path = kept("scripts/rl_cai/judge_candidates.py")
     text = path.read_text()
     path.write_text(text + "ANOTHER = 1\n")
     lost = project.results / "rl_cai.metrics.csv"
@@ -113,7 +113,7 @@ def test_an_edited_program_and_a_missing_file_are_named(plan, project, kept):
         path.write_text(text)
         lost.touch()
         project.snakemake("--touch", "--forceall", "--", *TARGETS)
-    assert jobs["preferences 0"]["own"] == ["code: scripts/judge.py edited"]
+    assert jobs["preferences 0"]["own"] == ["code: scripts/rl_cai/judge_candidates.py edited"]
     assert jobs["rl_cai"]["own"] == ["missing: results/demo/rl_cai.metrics.csv"]
 
 
@@ -153,7 +153,11 @@ def test_an_edited_module_runs_the_jobs_that_import_it_but_no_training(
 
 
 def test_a_comment_or_a_docstring_runs_nothing(plan, kept):
-    for name in ("scripts/judge.py", "scripts/cai/records.py", "scripts/cai/evaluation/tables.py"):
+    for name in (
+        "scripts/rl_cai/judge_candidates.py",
+        "scripts/cai/records.py",
+        "scripts/cai/evaluation/tables.py",
+    ):
         module = kept(name)
         text = module.read_text().replace('"""\n', ' More words."""\n', 1)
         module.write_text(f"# A comment.\n{text}\n\n# Another one.\n")

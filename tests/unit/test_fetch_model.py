@@ -20,7 +20,7 @@ def fetch(folder, files):
     with serve_dataset("some/model", COMMIT, files, asked) as endpoint:
         done = subprocess.run(
             [
-                *(sys.executable, "scripts/fetch_model.py", "--source", "some/model"),
+                *(sys.executable, "scripts/models/fetch_model.py", "--source", "some/model"),
                 *("--revision", COMMIT, "--output", str(folder / "out")),
             ],
             env={**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home")},

@@ -66,7 +66,7 @@ def test_nothing_outlives_a_killed_training(tmp_path, number):
     inputs = tmp_path / "data.jsonl"
     inputs.write_text("{}\n")
     command = [
-        *(sys.executable, ROOT / "scripts/train.py", "--what", "t", "--name", "t"),
+        *(sys.executable, ROOT / "scripts/training/train.py", "--what", "t", "--name", "t"),
         *("--work", tmp_path / "work", "--output", tmp_path / "t.nemo"),
         *("--log", tmp_path / "t.log", "--inputs", inputs, "--", *forking(tmp_path, 600)),
     ]

@@ -31,6 +31,25 @@ def run(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
 
 
+PROGRAMS = [
+    str(path.relative_to(ROOT))
+    for path in sorted((ROOT / "scripts").rglob("*.py"))
+    if not path.is_relative_to(ROOT / "scripts/cai")
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_explains_itself_from_the_root(program, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH")
+    done = run(program, "--help")
+    assert "usage: " in done.stdout or "TRAINING_PROGRAM" in done.stderr, done.stderr
+
+
+def test_two_programs_never_have_one_name():
+    names = [Path(path).name for path in PROGRAMS]
+    assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize("taken", ["head -1", "true"])
 def test_a_pipe_that_nobody_reads_is_no_mistake(taken):
     shell = f"set -o pipefail; {sys.executable} - | {taken}"

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-import document_settings
 from cai import preflight
 from cai.errors import UserError
 from cai.settings import load_settings, merge, parse_settings
+from tools import document_settings
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
 

@@ -17,24 +17,24 @@ from cai import code, sparing
 rule report:
     input: data="data", judged="judged"
     output: "report"
-    shell: "python scripts/report.py {{input.data}} {{input.judged}} {{output}}"
+    shell: "python scripts/report/write_report.py {{input.data}} {{input.judged}} {{output}}"
 
 rule judge:
     input: "model"
     output: "judged"
     params: kindness=config.get("kindness", 1)
-    shell: "python scripts/judge.py {{input}} {{output}}"
+    shell: "python scripts/rl_cai/judge_candidates.py {{input}} {{output}}"
 
 rule train:
     input: "data"
     output: "model"
     params: steps=config.get("steps", 1)
-    shell: "python scripts/train.py {{input}} {{output}}"
+    shell: "python scripts/training/train.py {{input}} {{output}}"
 
 rule data:
     input: "source"
     output: "data"
-    shell: "python scripts/data.py {{input}} {{output}}"
+    shell: "python scripts/data/prepare.py {{input}} {{output}}"
 
 code.watch(workflow)
 if workflow.is_main_process:
@@ -48,7 +48,12 @@ text = " ".join(open(path).read() for path in inputs)
 open(output, "w").write(f"{name}({{text}}){{{name}.END}}")
 open("said", "a").write("{name} ")
 """
-NAMES = ("data", "train", "judge", "report")
+PROGRAMS = {
+    "data": "scripts/data/prepare.py",
+    "train": "scripts/training/train.py",
+    "judge": "scripts/rl_cai/judge_candidates.py",
+    "report": "scripts/report/write_report.py",
+}
 
 
 class Small:
@@ -59,8 +64,9 @@ class Small:
         (folder / "scripts/lib").mkdir(parents=True)
         (folder / "Snakefile").write_text(SNAKEFILE)
         (folder / "source").write_text("s")
-        for name in NAMES:
-            (folder / f"scripts/{name}.py").write_text(PROGRAM.format(name=name))
+        for name, program in PROGRAMS.items():
+            (folder / program).parent.mkdir()
+            (folder / program).write_text(PROGRAM.format(name=name))
             self.module(name, "END = ''\n")
         assert self.run() == ["data", "train", "judge", "report"]
 
@@ -130,7 +136,7 @@ def test_an_edited_training_program_runs_nothing(small):
 
 
 def test_a_comment_runs_nothing(small):
-    for name in NAMES:
+    for name in PROGRAMS:
         small.module(name, f'"""A docstring."""\nEND = ""  # of {name}\n')
     assert small.planned() == set()
 
@@ -151,14 +157,14 @@ def test_a_setting_changed_beside_the_code_counts(small, setting, runs):
 def test_changed_data_and_an_edit_train_again(small):
     small.module("data", "END = ''.strip()\n")
     (small.folder / "source").write_text("t")
-    assert small.planned() == set(NAMES)
-    assert small.run() == list(NAMES)
+    assert small.planned() == set(PROGRAMS)
+    assert small.run() == list(PROGRAMS)
 
 
 def test_a_lost_model_is_made_again_though_only_code_has_changed(small):
     small.module("data", "END = ''.strip()\n")
     (small.folder / "model").unlink()
-    assert small.run() == list(NAMES)
+    assert small.run() == list(PROGRAMS)
 
 
 def test_touching_takes_all_as_up_to_date(small):

@@ -63,7 +63,14 @@ class Bench:
     def command(self, *own, **options):
         overrides = {"log_dir": "LOG_DIR", "data": "data.jsonl", "steps": 3} | options
         return [
-            *(sys.executable, str(ROOT / "scripts/train.py"), "--what", "tiny", "--name", "tiny"),
+            *(
+                sys.executable,
+                str(ROOT / "scripts/training/train.py"),
+                "--what",
+                "tiny",
+                "--name",
+                "tiny",
+            ),
             *("--work", str(self.folder / "work"), "--output", str(self.output)),
             *("--log", str(self.log), "--inputs", str(self.data), *own, "--", sys.executable),
             str(self.program),

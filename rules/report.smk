@@ -34,7 +34,7 @@ rule training_curves:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/plot_training.py --sft {input.sft:q} --reward-model {input.reward_model:q}"
+        "python scripts/report/plot_training.py --sft {input.sft:q} --reward-model {input.reward_model:q}"
         " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
@@ -55,7 +55,7 @@ rule ppo_curves:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/plot_training.py --ppo {input.ppo:q} --output {output.svg:q} 2>&1 | tee {log:q}"
+        "python scripts/report/plot_training.py --ppo {input.ppo:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule harmlessness:
@@ -75,7 +75,7 @@ rule harmlessness:
     conda:
         "../envs/controller.yaml"
     shell:
-        "python scripts/plot_evaluation.py --summary {input.summary:q} --output {output.svg:q} 2>&1 | tee {log:q}"
+        "python scripts/report/plot_evaluation.py --summary {input.summary:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -125,7 +125,7 @@ rule report:
         constitution=literal(settings.constitution),
         principles=literal(principles),
     shell:
-        "python scripts/report.py --summary {input.summary:q} --constitution {params.constitution:q}"
+        "python scripts/report/write_report.py --summary {input.summary:q} --constitution {params.constitution:q}"
         " --settings {params.settings:q} --answers {input.answers:q} --figures {input.figures:q}"
         " --ledgers {params.ledgers:q} --judge-reports {params.judge:q} --chains {params.chains:q}"
         " --manifests {input.manifests:q} --calibration {input.calibration:q}"

@@ -51,7 +51,7 @@ rule evaluation_set:
             ),
         ],
     shell:
-        "python scripts/prepare_evaluation_set.py --kind {params.kind:q} --source {params.source:q} {params.options:q}"
+        "python scripts/public_sets/prepare_evaluation_set.py --kind {params.kind:q} --source {params.source:q} {params.options:q}"
         " --trained-on {input.trained_on:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
@@ -77,7 +77,7 @@ rule comparison_rewards:
         server=literal(nemo.reward_server(settings)),
         files=named({"rm_model_file": "model"}),
     shell:
-        "python scripts/score_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
+        "python scripts/public_sets/score_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
         " --model {input.model:q} --template {params.template:q} --max-tokens {params.length:q}"
         " --journal {params.journal:q} --log {log.nemo:q}"
         " --launch {params.launch:q} -- {params.server:q} {params.files:q}"
@@ -114,7 +114,7 @@ rule judged_comparisons:
         serving=serving,
         server=literal(servers.command(settings, "instruct")),
     shell:
-        "python scripts/judge_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
+        "python scripts/public_sets/judge_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
         " --model {input.model:q} --judge {params.judge:q} --principles {params.principles:q}"
         " --seed {params.seed:q} --template {params.template:q} --client {params.client:q}"
         " --serving {params.serving:q} --exported {input.exported:q}"
@@ -152,7 +152,7 @@ rule harm_choices:
             servers.command(settings, "chat"),
         ),
     shell:
-        "python scripts/choose_answers.py --input {input.questions:q} --output {output.data:q}"
+        "python scripts/public_sets/choose_answers.py --input {input.questions:q} --output {output.data:q}"
         " --model {input.model:q} --template {params.template:q} --client {params.client:q}"
         " --serving {params.serving:q} --exported {input.exported:q}"
         " --journal {params.journal:q} --log {log.nemo:q}"
@@ -190,7 +190,7 @@ rule hhh_figure:
         ),
         seed=settings.seed,
     shell:
-        "python scripts/plot_paper_evaluation.py hhh --title {params.title:q} --rewards {input.rewards:q}"
+        "python scripts/public_sets/plot_public_sets.py hhh --title {params.title:q} --rewards {input.rewards:q}"
         " --judged {input.judged:q} --missing {params.missing:q} --facts {params.facts:q}"
         " --seed {params.seed:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
@@ -216,7 +216,7 @@ rule calibration_figure:
         facts=literal(public_plan.facts(settings, "hhh_438")),
         seed=settings.seed,
     shell:
-        "python scripts/plot_paper_evaluation.py calibration --title {params.title:q} --judged {input.judged:q}"
+        "python scripts/public_sets/plot_public_sets.py calibration --title {params.title:q} --judged {input.judged:q}"
         " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed:q}"
         " --output {output.svg:q} 2>&1 | tee {log:q}"
 
@@ -246,6 +246,6 @@ rule identification_figure:
         facts=literal(public_plan.facts(settings, *HARM_SETS)),
         seed=settings.seed,
     shell:
-        "python scripts/plot_paper_evaluation.py identification --title {params.title:q} --answers {input.answers:q}"
+        "python scripts/public_sets/plot_public_sets.py identification --title {params.title:q} --answers {input.answers:q}"
         " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed:q}"
         " --output {output.svg:q} 2>&1 | tee {log:q}"

@@ -27,7 +27,7 @@ rule red_team:
         instruct=INSTRUCT,
         held_out=HELD_OUT,
     shell:
-        "python scripts/prepare_red_team.py --source {params.source:q} {params.split:q} {params.limits:q}"
+        "python scripts/data/prepare_red_team.py --source {params.source:q} {params.split:q} {params.limits:q}"
         " --template {params.chat:q} {params.instruct:q} --held-out-source {params.held_out:q}"
         " --tokenizer {input.model:q} --train {output.train:q} --test {output.test:q} 2>&1 | tee {log:q}"
 
@@ -48,7 +48,7 @@ rule helpful_sft:
         source=literal(settings.datasets.helpful_sft.model_dump_json()),
         limits=preflight.limits(settings),
     shell:
-        "python scripts/prepare_helpful_sft.py --source {params.source:q} {params.limits:q}"
+        "python scripts/data/prepare_helpful_sft.py --source {params.source:q} {params.limits:q}"
         " --output {output.data:q} 2>&1 | tee {log:q}"
 
 
@@ -92,7 +92,7 @@ rule helpful_preferences:
         split=SPLIT,
         limits=preflight.limits(settings, settings.lengths.rl),
     shell:
-        "python scripts/prepare_preferences.py {params.sources:q} --template {params.template:q}"
+        "python scripts/data/prepare_preferences.py {params.sources:q} --template {params.template:q}"
         " --held-out {input.held_out:q} --held-out-source {params.held_out:q}"
         " {params.split:q} {params.limits:q} --tokenizer {input.model:q}"
         " --train-prompts {output.train_prompts:q} --train-comparisons {output.train_comparisons:q}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Write config/schema.json and docs/configuration.md from the configuration's models."""
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -13,7 +14,7 @@ from cai import cli
 from cai.records import write_json, write_text
 from cai.settings import Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/schema.json"
 DOCUMENT = ROOT / "docs/configuration.md"
 HEADER = """\
@@ -29,6 +30,7 @@ is the Mistral-7B run, `config/demo.yaml` lies over it. A key that is not here i
 
 def main() -> None:
     """Write both files."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     write_json(SCHEMA, Settings.model_json_schema())
     write_text(DOCUMENT, document())
 

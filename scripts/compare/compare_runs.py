@@ -3,7 +3,7 @@
 
 A run is its results folder, in which its report has been made:
 
-    python scripts/compare.py results results/experiments/NAME --output comparison.html
+    python scripts/compare/compare_runs.py results results/experiments/NAME --output comparison.html
 """
 
 import argparse
