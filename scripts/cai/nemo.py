@@ -1,8 +1,8 @@
 """Command lines of NeMo's and NeMo-Aligner's programs, as lists of arguments.
 
 Values are the tutorial's where it gives any ("Constitutional AI: Harmlessness from AI Feedback",
-NeMo-Aligner documentation); the README lists where they are corrected. What depends on the size of
-the model and of the machine stands in the configuration (``nemo.overrides``) and is put last, so
+NeMo-Aligner documentation); docs/corrections.md lists where they are corrected. What depends on the
+size of the model and of the machine is in the configuration (``nemo.overrides``) and comes last, so
 that it wins. Paths of data and models are added by the rules. FREE_PORT, LOG_DIR, CRITIC_HOST,
 STEPS and, by the launcher, NODES, DEVICES and RANKS are filled in when a program starts: a job's
 sizes are the resources that its profile gives it, and its steps follow from its data

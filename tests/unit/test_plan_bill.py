@@ -66,7 +66,7 @@ def test_a_plan_above_the_budget_ends_with_1(mistral, budget, code):
     done = plan("--budget", budget, *arguments, "--", f"{results}/sl_cai.nemo")
     assert done.returncode == code, done.stderr
     assert ("over the budget" in done.stderr) == bool(code)
-    assert "* estimated (docs/cluster.md, estimates)" in done.stdout
+    assert "* estimated (docs/costs.md, estimates)" in done.stdout
 
 
 def test_a_demo_that_was_never_made_takes_minutes_by_its_stated_estimates(tmp_path):

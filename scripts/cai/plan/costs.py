@@ -3,7 +3,7 @@
 Measured is what earlier jobs of the same stage took on as many GPUs: of asking, the seconds an
 answer and the start of the server (``*.cost.json`` beside the journals); of trainings, the last
 manifest; of other jobs, Snakemake's benchmark. The formulas for the others are those of
-docs/cluster.md; their numbers stand in the configuration, under ``estimates``, with what it says of
+docs/costs.md; their numbers stand in the configuration, under ``estimates``, with what it says of
 jobs that no formula tells. What nothing tells is unknown, which is not nothing.
 """
 

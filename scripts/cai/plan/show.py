@@ -18,7 +18,7 @@ def show(plan: Plan) -> str:
     rows = [HEADER, *(row for stage in plan.stages for row in _rows(stage)), _total(plan)]
     marks = [
         *(
-            ["* estimated (docs/cluster.md, estimates): no earlier run was measured"]
+            ["* estimated (docs/costs.md, estimates): no earlier run was measured"]
             if any(stage.is_estimated for stage in plan.stages)
             else []
         ),

@@ -1,0 +1,90 @@
+"""What the pages name exists: the files behind their links, the paths, the programs' options."""
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for path in (
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "demo/README.md",
+        ROOT / "benchmarks/README.md",
+        ROOT / "envs/nemo-cpu/README.md",
+    )
+)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+PICTURE = re.compile(r'src="(?!https?:)([^"]+)"')
+PATH = re.compile(
+    r"(?<![\w./>-])"
+    r"((?:scripts|rules|config|profiles|envs|demo|benchmarks|docs|tests)/[^\s`'\"()\[\],;:|]+)"
+)
+PATTERN = re.compile(r"[*{<]|\.\.\.|NAME")  # stands for several names
+OF_NEMO = "scripts/checkpoint_converters"  # a folder of NeMo's own
+PROGRAM = re.compile(r"python (scripts/[\w/]+\.py|demo/\w+\.py)((?:[^\n#]|\\\n)*)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    missing = [
+        f"{target}#{anchor}"
+        for target, anchor in LINK.findall(text)
+        if not _leads_somewhere((ROOT / page).parent / target if target else ROOT / page, anchor)
+    ]
+    missing += [
+        name for name in PICTURE.findall(text) if not (ROOT / page).parent.joinpath(name).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_paths_exist(page: Path) -> None:
+    named = {path.rstrip(".") for path in PATH.findall((ROOT / page).read_text())} - {OF_NEMO}
+    assert [path for path in named if not PATTERN.search(path) and not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_options_are_known(page: Path) -> None:
+    unknown = [
+        f"{program} {option}"
+        for program, arguments in PROGRAM.findall((ROOT / page).read_text())
+        for option in re.findall(r"(?<!\S)--[a-z][\w-]*", arguments.partition(" -- ")[0])
+        if option not in _help(program) and option not in _help_of_snakemake()
+    ]
+    assert unknown == []
+
+
+def _leads_somewhere(path: Path, anchor: str) -> bool:
+    return path.exists() and (not anchor or anchor in _anchors(path))
+
+
+def _anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and mkdocs name them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@cache
+def _help(program: str) -> str:
+    """The help of a program and of its commands."""
+    texts = [_output(sys.executable, program, "--help")]
+    commands = re.search(r"\{(\w+(?:,\w+)+)\} \.\.\.", texts[0])
+    for command in commands[1].split(",") if commands else ():
+        texts.append(_output(sys.executable, program, command, "--help"))
+    return "\n".join(texts)
+
+
+@cache
+def _help_of_snakemake() -> str:
+    return _output(sys.executable, "-m", "snakemake", "--help")
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
