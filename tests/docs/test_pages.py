@@ -1,12 +1,11 @@
 """What the pages name exists: the files behind their links, the paths, the programs' options."""
 
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -56,7 +55,7 @@ def test_options_are_known(page: Path) -> None:
         f"{program} {option}"
         for program, arguments in PROGRAM.findall((ROOT / page).read_text())
         for option in re.findall(r"(?<!\S)--[a-z][\w-]*", arguments.partition(" -- ")[0])
-        if option not in _help(program) and option not in _help_of_snakemake()
+        if option not in _options()
     ]
     assert unknown == []
 
@@ -72,19 +71,8 @@ def _anchors(path: Path) -> set[str]:
 
 
 @cache
-def _help(program: str) -> str:
-    """The help of a program and of its commands."""
-    texts = [_output(sys.executable, program, "--help")]
-    commands = re.search(r"\{(\w+(?:,\w+)+)\} \.\.\.", texts[0])
-    for command in commands[1].split(",") if commands else ():
-        texts.append(_output(sys.executable, program, command, "--help"))
-    return "\n".join(texts)
-
-
-@cache
-def _help_of_snakemake() -> str:
-    return _output(sys.executable, "-m", "snakemake", "--help")
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def _options() -> set[str]:
+    """The options of our programs, by their source, and those of Snakemake."""
+    ours = "".join(path.read_text() for path in (ROOT / "scripts").rglob("*.py"))
+    snakemakes = get_argument_parser([])._option_string_actions
+    return {*re.findall(r"[\"'](--[a-z][\w-]*)[\"']", ours), *snakemakes}
