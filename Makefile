@@ -1,5 +1,6 @@
-# `make demo` and `make test` set up all they need. PYTHON names the Python 3.11 to build from.
-PYTHON ?= python3.11
+# `make demo` and `make test` set up all they need. PYTHON may name the Python 3.11 to build from;
+# else one is looked for, see envs/find-python.
+PYTHON ?=
 CONTROLLER := .envs/controller
 NEMO_CPU := .envs/nemo-cpu
 SERVE_CPU := .envs/serve-cpu
@@ -57,7 +58,7 @@ $(CONTROLLER)/.ready: envs/controller.txt envs/install
 $(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt envs/install
 $(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt envs/install
 $(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready:
-	@envs/install $(PYTHON) $(notdir $(@D)) $<
+	@envs/install "$(PYTHON)" $(notdir $(@D)) $<
 
 clean: ## remove what the demo has made
 	rm -rf results/demo $(AGAIN)
