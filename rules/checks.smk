@@ -1,4 +1,4 @@
-# Beyond the paper: over-refusal and evasiveness, what each principle does, leakage, alarms.
+# Beyond the paper: over-refusal and evasiveness, what each principle does, leakage, warnings.
 
 CHECK_FIGURES = collect(
     "<results>/figures/{figure}.svg",
@@ -115,7 +115,7 @@ rule leakage:
         " --template {params.template:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
-rule alarms:
+rule stage_warnings:
     input:
         chains=collect(rules.revisions.output.data, shard=SHARDS),
         answers=collect(rules.answers.output.data, model=MODELS),
@@ -123,9 +123,9 @@ rule alarms:
         summary=rules.summary.output.json,
         leakage=rules.leakage.output,
     output:
-        "<results>/evaluation/alarms.json",
+        "<results>/evaluation/warnings.json",
     log:
-        "<results>/logs/alarms.log",
+        "<results>/logs/stage_warnings.log",
     localrule: True
     conda:
         "../envs/controller.yaml"

@@ -92,6 +92,11 @@ def serving(wildcards, resources):
     return settings.server.serving().model_dump_json()
 
 
+def command(wildcards, resources):
+    """What the user has typed, for the report; no reason to run a job again, like :func:`launch`."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
 def launch_critic(wildcards, resources):
     """The critic's part of PPO's resources."""
     return split(resources)[0].model_dump_json(exclude_defaults=True)

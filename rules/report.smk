@@ -83,6 +83,7 @@ rule report:
         page=page_files("report"),
         summary=rules.summary.output.json,
         answers=collect(rules.answers.output.data, model=MODELS),
+        truth=rules.summary.input.truth,
         figures=[
             rules.harmlessness.output.svg,
             rules.ppo_curves.output.svg,
@@ -102,7 +103,7 @@ rule report:
         calibration=(
             rules.calibration.output.json if settings.evaluation.classifier else []
         ),
-        alarms=rules.alarms.output,
+        checks=rules.stage_warnings.output,
     output:
         html=report(
             "<results>/report.html",
@@ -124,12 +125,14 @@ rule report:
         # the file is no input: it counts by its principles, so a comment in it reruns nothing
         constitution=literal(settings.constitution),
         principles=literal(principles),
+        command=command,
     shell:
         "python scripts/report/write_report.py --summary {input.summary:q} --constitution {params.constitution:q}"
         " --settings {params.settings:q} --answers {input.answers:q} --figures {input.figures:q}"
         " --ledgers {params.ledgers:q} --judge-reports {params.judge:q} --chains {params.chains:q}"
         " --manifests {input.manifests:q} --calibration {input.calibration:q}"
-        " --alarms {input.alarms:q} --output {output.html:q} 2>&1 | tee {log:q}"
+        " --checks {input.checks:q} --truth {input.truth:q} --command {params.command:q}"
+        " --output {output.html:q} 2>&1 | tee {log:q}"
 
 
 # The same report with all figures of the paper.

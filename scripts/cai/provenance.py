@@ -95,11 +95,32 @@ def _versions(python: str) -> dict[str, str]:
         return {}
 
 
+@cache
+def machine() -> dict[str, Any]:
+    """System, processor and usable cores: the last bits of a result depend on them."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor() or platform.processor() or None,
+        "cores": len(os.sched_getaffinity(0)),
+    }
+
+
+def _processor() -> str:
+    """The processor's name as Linux has it; empty where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "")
+
+
 def job(gpus: int = 0) -> dict[str, Any]:
     """Where and when this process runs, and what of its GPUs' time it has taken so far."""
     seconds = time.time() - _began
     return {
         "host": platform.node(),
+        "machine": machine(),
         "process": os.getpid(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "gpus": gpus,

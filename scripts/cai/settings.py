@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from cai.cli import describe
 from cai.data.sources import Source
 from cai.errors import UserError
-from cai.evaluation.settings import Evaluations
+from cai.evaluation.settings import Evaluations, ExpectedWarning
 from cai.fields import Section, check_hub_name
 from cai.generation.settings import ClientSettings, ServerSettings
 from cai.hydra import Overrides
@@ -215,6 +215,9 @@ class Evaluation(Section):
     answer: Sampling
     classifier: str | None = Field(
         None, description="Python file whose score(prompt, answer, finished) knows the truth."
+    )
+    expected: list[ExpectedWarning] = Field(
+        [], description="Warnings that the data or the models explain; the report marks them."
     )
 
 

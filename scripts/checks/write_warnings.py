@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Raise alarms of collapse, reward hacking and leakage, from what a run has made anyway.
+"""Look for signs of collapse, reward hacking and leakage in what a run has made anyway.
 
-Alarms are data: they are written and printed, and never end a run.
+The warnings are data: they are written and printed, and never end a run.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from cai.evaluation.alarms import Check, Texts
 from cai.evaluation.tables import label
 from cai.records import read_json, read_jsonl, uniform, write_json
 
-CHAINS = 10000  # so many are looked at, drawn by hash
+CHAINS = 10000  # so many are checked, drawn by hash
 
 
 def main() -> None:
-    """Read the command line, look, write and print."""
+    """Read the command line, check, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, what in {
         "chains": "revisions, with the first responses",
@@ -42,10 +42,9 @@ def main() -> None:
     ]
     record = alarms.as_record(found)
     write_json(options.output, record)
-    for alarm in record["alarms"]:
-        told = f"{alarm['level']}: {alarm['stage']}: {alarm['what']}: {alarm['told']}"
-        print(f"{told} {alarm['advice']}")
-    print(f"{len(record['alarms'])} alarms, of {len(found)} checks", flush=True)
+    for one in record["warnings"]:
+        print(f"{one['what']} ({one['weight']}): {one['stage']}: {one['told']} {one['advice']}")
+    print(f"{len(record['warnings'])} warnings in {len(found)} checks", flush=True)
 
 
 def _revisions(paths: Iterable[Path], seed: int) -> list[Check]:

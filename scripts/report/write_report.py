@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cai import cli
 from cai.constitution import load_constitution
-from cai.evaluation import report, tables
+from cai.evaluation import report, tables, warning_list
 from cai.records import read_json, write_json, write_text
 from cai.settings import Settings
 
 FILES = {
     "answers": "of each model, in the order of the stages",
+    "truth": "what a classifier says of the answers, files of the same names",
     "figures": "SVG files, in the order in which they are shown",
     "ledgers": "*.ledger.json, in the order of the steps",
     "judge_reports": "*.report.json of the judge",
@@ -47,20 +48,29 @@ def main() -> None:
         help="of the judge, where the truth is known",
     )
     parser.add_argument(
-        "--alarms", type=cli.existing_file, nargs="?", help="what was looked at between stages"
+        "--checks", type=cli.existing_file, nargs="?", help="what was checked between stages"
+    )
+    parser.add_argument(
+        "--command", default="", help="what the user typed to make the run; empty: not known"
     )
     parser.add_argument("--output", type=Path, required=True, help="HTML; .json stands beside it")
     options = parser.parse_args()
     summary = read_json(options.summary)
     files = {name: getattr(options, name) for name in FILES}
-    sources = report.Sources(**files, calibration=options.calibration, alarms=options.alarms)
+    sources = report.Sources(
+        **files,
+        calibration=options.calibration,
+        checks=options.checks,
+        command=options.command,
+    )
     principles = load_constitution(options.constitution)
     content = report.collect(summary, principles, options.settings, sources)
     write_text(options.output, report.render(content, options.settings, sources))
     write_json(options.output.with_suffix(".json"), content)
-    for warning in dict.fromkeys(content["warnings"]):
-        print(f"Warning: {warning}")
-    print(f"\n{tables.plain(*tables.table(summary))}\n\nThe report: {options.output}", flush=True)
+    for warning in content["warnings"]:
+        print(f"Warning: {warning_list.sentence(warning)}")
+    words = [content["headline"], tables.plain(*tables.table(summary))]
+    print("\n\n".join(["", *filter(None, words), f"The report: {options.output}"]), flush=True)
 
 
 if __name__ == "__main__":

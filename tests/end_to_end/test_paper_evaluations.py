@@ -32,7 +32,7 @@ def made(project):
         if not (project.results / f"figures/{name}.json").exists()
     }
     targets = [FIGURES.format(f"{name}.json") for name in (*PLANS, "principles")]
-    said = project.snakemake("--", *targets, "results/demo/evaluation/alarms.json")
+    said = project.snakemake("--", *targets, "results/demo/evaluation/warnings.json")
     return project.results, plans, said
 
 
@@ -66,10 +66,10 @@ def test_the_judge_tells_harm_from_refusal_under_the_principle_that_is_about_it(
     assert all(max(of.values()) > 0.9 for of in harmless)
 
 
-def test_alarms_are_printed_and_written_and_the_run_goes_on(made):
+def test_warnings_are_printed_and_written_and_the_run_goes_on(made):
     results, _, _ = made
-    found = read_json(results / "evaluation/alarms.json")
-    said = (results / "logs/alarms.log").read_text()
+    found = read_json(results / "evaluation/warnings.json")
+    said = (results / "logs/stage_warnings.log").read_text()
     assert {check["what"] for check in found["checks"]} >= {
         "repetition",
         "length drift",
@@ -77,7 +77,7 @@ def test_alarms_are_printed_and_written_and_the_run_goes_on(made):
         "boilerplate",
         "train/test leakage",
     }
-    assert f"{len(found['alarms'])} alarms, of {len(found['checks'])} checks" in said
+    assert f"{len(found['warnings'])} warnings in {len(found['checks'])} checks" in said
 
 
 def test_each_principle_has_its_draws_edits_and_opinions(made):

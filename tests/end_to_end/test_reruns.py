@@ -17,7 +17,7 @@ BEFORE_PRINCIPLES = {
     "evaluation_prompts",
 }
 RL_STAGE = {"preferences", "rl_dataset", "reward_model", "rl_cai", "rewards", "judged", "summary"}
-BEHIND_STATISTICS = {"calibration", "summary", "alarms", "harmlessness", "report", "all"}
+BEHIND_STATISTICS = {"calibration", "summary", "stage_warnings", "harmlessness", "report", "all"}
 SL_STAGE = {"revisions", "sl_dataset", "sl_cai", "candidates"} | RL_STAGE
 
 

@@ -16,6 +16,7 @@ from cai.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 MODELS = tuple(synthetic.BEHAVIOR)
+COMMAND = "snakemake --profile 'my profile'"
 SETTINGS = load_settings([ROOT / "config/config.yaml", ROOT / "config/demo.yaml"]).model_dump_json()
 
 
@@ -50,6 +51,7 @@ def report_arguments(run: Path, output: Path) -> list[object]:
     return [
         *("--summary", run / "evaluation/summary.json", "--constitution", "demo/constitution.yaml"),
         *("--settings", SETTINGS, "--answers", *files(run / "evaluation", "answers")),
+        *("--truth", *files(run / "evaluation", "truth"), "--command", COMMAND),
         *("--figures", run / "harmlessness.svg", run / "ppo_curves.svg"),
         *("--ledgers", *sorted(run.glob("sl_cai/revisions/*.ledger.json"))),
         *("--judge-reports", *sorted(run.glob("rl_cai/preferences/*.report.json"))),

@@ -151,7 +151,10 @@ def write_run(folder: Path) -> None:
     judged = {"sets": {}, "judge": judge_report(300, agreement=0.9)}
     write_json(folder / "evaluation" / "judged" / "rl_cai.report.json", judged)
     manifest = {"artefact": "rl_cai.nemo", "sha256": 32 * "ab", "size": 3750000, "seconds": 94.2}
-    write_json(folder / "rl_cai.manifest.json", manifest)
+    where = {"host": "node7", "process": 7, "started": "2026-03-04T09:50:00+0000", "gpus": 8}
+    when = {"written": "2026-03-04T10:05:00+0000", "what": "rl_cai", "gpu_hours": 2.25}
+    code = {"code": {"commit": "0123456789abcdef", "dirty": True}}
+    write_json(folder / "rl_cai.manifest.json", {**manifest, **where, **when, **code})
 
 
 def _write_ledger(path: Path, step: str) -> None:

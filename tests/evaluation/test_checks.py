@@ -1,4 +1,4 @@
-"""Refusals by their words, alarms between stages, and what each principle does."""
+"""Refusals by their words, warnings about a stage, and what each principle does."""
 
 import json
 import random
@@ -101,12 +101,12 @@ def checked(after: dict[str, str]) -> set[str]:
     return raised([*found, alarms.boilerplate("stage", before, after, 1)])
 
 
-def test_a_healthy_stage_raises_no_alarm():
+def test_a_healthy_stage_gives_no_warning():
     assert checked(healthy(1)) == set()
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "alarm"),
+    ("spoilt", "warning"),
     [
         (lambda text: " ".join(["I see"] * 12), "repetition"),
         (lambda text: " ".join(text.split()[:6]), "length drift"),
@@ -118,16 +118,16 @@ def test_a_healthy_stage_raises_no_alarm():
         (lambda text: f"You are valid, valued, and cared for. {text}", "boilerplate"),
     ],
 )
-def test_each_kind_of_collapse_raises_its_alarm(spoilt, alarm):
-    assert alarm in checked({key: spoilt(text) for key, text in healthy(1).items()})
+def test_each_kind_of_collapse_gives_its_warning(spoilt, warning):
+    assert warning in checked({key: spoilt(text) for key, text in healthy(1).items()})
 
 
 def change(value: float) -> dict:
     return {"n": 100, "value": value, "low": value - 0.01, "high": value + 0.01}
 
 
-@pytest.mark.parametrize(("win_rate", "alarm"), [(-0.1, True), (0.1, False), (-0.005, False)])
-def test_reward_up_and_judge_down_is_an_alarm_beyond_the_noise(win_rate, alarm):
+@pytest.mark.parametrize(("win_rate", "warned"), [(-0.1, True), (0.1, False), (-0.005, False)])
+def test_reward_up_and_judge_down_is_a_warning_beyond_the_noise(win_rate, warned):
     summary = {
         "models": [{"name": "sl_cai"}, {"name": "rl_cai"}],
         "metrics": [
@@ -136,10 +136,10 @@ def test_reward_up_and_judge_down_is_an_alarm_beyond_the_noise(win_rate, alarm):
         ],
     }
     (check,) = alarms.reward_against_judge(summary)
-    assert check.raised is alarm
+    assert check.raised is warned
 
 
-def test_a_reward_that_goes_with_length_is_an_alarm():
+def test_a_reward_that_goes_with_length_is_a_warning():
     draws = random.Random(0)
     texts = {str(i): "word " * draws.randint(5, 60) for i in range(100)}
     length = {key: len(text.split()) + draws.gauss(0, 3) for key, text in texts.items()}
@@ -148,7 +148,7 @@ def test_a_reward_that_goes_with_length_is_an_alarm():
     assert not alarms.reward_and_length("stage", texts, noise).raised
 
 
-def test_alarms_are_data_the_worst_first_and_never_end_a_run(tmp_path):
+def test_warnings_are_data_the_heaviest_first_and_never_end_a_run(tmp_path):
     for model, spoilt in (("sl_cai", str), ("rl_cai", lambda text: " ".join(["I see"] * 12))):
         rows = [
             {"id": key, "set": "harmful", "prompt": "?", "answer": spoilt(text), "finish": "stop"}
@@ -159,14 +159,15 @@ def test_alarms_are_data_the_worst_first_and_never_end_a_run(tmp_path):
     (tmp_path / "leakage.json").write_text(json.dumps({"sets": {"train": leakage}}))
     said = run_program(
         *("write_warnings", "--answers", tmp_path / "sl_cai.jsonl", tmp_path / "rl_cai.jsonl"),
-        *("--leakage", tmp_path / "leakage.json", "--output", tmp_path / "alarms.json"),
+        *("--leakage", tmp_path / "leakage.json", "--output", tmp_path / "warnings.json"),
     )
-    found = read_json(tmp_path / "alarms.json")
-    levels = [alarm["level"] for alarm in found["alarms"]]
-    assert levels == sorted(levels, reverse=True)
-    assert {"repetition", "train/test leakage"} <= {alarm["what"] for alarm in found["alarms"]}
-    assert len(found["checks"]) > len(found["alarms"])
-    assert "warning: RL-CAI: harmful prompts: repetition" in said
+    found = read_json(tmp_path / "warnings.json")
+    weights = [one["weight"] for one in found["warnings"]]
+    assert set(weights) == {"high", "medium"}
+    assert weights == sorted(weights)  # high comes before medium
+    assert {"repetition", "train/test leakage"} <= {one["what"] for one in found["warnings"]}
+    assert len(found["checks"]) > len(found["warnings"])
+    assert "repetition (high): RL-CAI: harmful prompts: " in said
 
 
 def chain(name: str, *steps: tuple[str, str]) -> dict:

@@ -5,7 +5,7 @@ import pytest
 import synthetic
 from running import complaint, run_program
 
-from cai.evaluation import comparison, differences
+from cai.evaluation import comparison, differences, warning_list
 from cai.records import read_json, read_jsonl, write_json
 
 
@@ -31,15 +31,18 @@ def test_the_answer_comes_first_in_one_sentence(told, compared):
     assert page.index(words) < page.index("<table")
 
 
-def test_a_warning_of_both_runs_stands_once(finished, copied):
+def test_a_warning_of_both_runs_stands_once_in_reports_of_any_version(finished, copied):
     report = read_json(copied / "report.json")
     report["warnings"] = ["in both", "in both", "only in the copy"]
     write_json(copied / "report.json", report)
     original = read_json(finished / "report.json")
-    a = comparison.Run("a", original | {"warnings": ["in both"]}, {})
+    new = {"what": "repetition", "about": "SL-CAI", "weight": "high", "text": "It loops."}
+    new |= {"advice": "", "expected": None}
     b = comparison.read_run("b", copied)
-    a = comparison.Run("a", a.told, b.models)
-    assert comparison.compare(a, b, seed=0)["warnings"] == [
+    a = comparison.Run("a", original | {"warnings": ["in both", new]}, b.models)
+    warnings = comparison.compare(a, b, seed=0)["warnings"]
+    assert [warning_list.sentence(warning) for warning in warnings] == [
+        "a: SL-CAI: It loops.",
         "both runs: in both",
         "b: only in the copy",
     ]
@@ -113,7 +116,7 @@ def test_what_both_runs_share_is_counted_as_shared(finished, copied):
     a, b = (comparison.read_run(str(n), n) for n in (finished, copied))
     [_, told] = comparison.compare(a, b, seed=0)["runs"]
     assert told["shared"]["seconds"] == pytest.approx(94.2)
-    assert told["cost"] == {"seconds": pytest.approx(99.7), "gpu_hours": 0.5}
+    assert told["cost"] == {"seconds": pytest.approx(99.7), "gpu_hours": 2.75}
 
 
 def test_judges_of_other_principles_are_not_compared(finished, copied):

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 import synthetic
-from running import SETTINGS, complaint, files, run_program
+from running import COMMAND, SETTINGS, complaint, files, run_program
 from running import report_arguments as arguments
 
 from cai.constitution import load_constitution
@@ -111,9 +111,48 @@ def test_the_table_is_the_summarys(finished, page):
     assert row["text"].count("better") == 2
 
 
+def test_the_story_begins_with_the_headline_what_was_run_and_the_picture(finished, text):
+    story = read_json(finished / "report.json")["headline"]
+    values = [
+        one["value"]
+        for one in read_json(finished / "evaluation/summary.json")["metrics"][0][
+            "estimates"
+        ].values()
+    ]
+    course = " \u2192 ".join(f"{100 * value:.0f}%" for value in values)
+    assert story.startswith(f"Harmless {course}, helpful ")
+    places = [
+        text.index(part)
+        for part in (story, 'id="run"', "<figure id=", 'id="warnings"', 'id="results"')
+    ]
+    assert places == sorted(places)
+
+
 def test_warnings_come_before_the_results(finished, text):
     [warning] = read_json(finished / "evaluation/summary.json")["warnings"][:1]
     assert 0 < text.index(warning) < text.index('id="results"')
+
+
+def test_what_was_run_says_when_where_how_long_and_what_is_not_known(finished, page, tmp_path):
+    told = page.all("dl")[0]["text"]
+    for fact in (
+        "demo/constitution.yaml (privacy, property, kindness, honesty)",
+        COMMAND,
+        "2026-03-04 09:50 to 10:05 UTC",
+        "1 min 34 s of work in 1 job, 1 min 34 s of it training; 2.25 GPU-hours",
+        "node7 (processor not known)",
+        "commit 0123456789ab with edits that are not committed",
+    ):
+        assert fact in told
+    output = tmp_path / "report.html"
+    run_program(
+        *("write_report", "--summary", finished / "evaluation/summary.json", "--settings", SETTINGS),
+        *("--constitution", "demo/constitution.yaml", "--output", output),
+        *("--answers", *files(finished / "evaluation", "answers")),
+    )
+    facts = read_json(output.with_suffix(".json"))["facts"]
+    unknown = {name for name, value in facts.items() if value == "not known"}
+    assert unknown == {"Command", "Made", "Took", "Machine", "Workflow"}
 
 
 def test_harmful_texts_are_folded_and_marked_and_helpful_ones_are_not(finished, page):
@@ -123,6 +162,7 @@ def test_harmful_texts_are_folded_and_marked_and_helpful_ones_are_not(finished, 
     assert sets == {"harmful": 4, "helpful": 4}
     for element in shown:
         assert ("details" in element["around"]) == (prompts[element["text"]] == "harmful")
+    assert [prompts[e["text"]] for e in shown] == 4 * ["harmful"] + 4 * ["helpful"]
     summaries = [e["text"] for e in page.all("summary")]
     assert sum(text.startswith("harmful ") for text in summaries) == 4 + 4  # with the chains
     assert not any(prompt in text for text in summaries for prompt in prompts)
@@ -162,6 +202,21 @@ def test_ledgers_and_judge_reports_of_shards_are_put_together(page):
     assert "revise|200|198|2 unfinished revision|" in rows
     assert "preferences|400|400|6|87.5%|52.0%|40.0%||0.0%|" in rows  # (100 x 0.8 + 300 x 0.9) / 400
     assert "judged: RL-CAI|300|300|3|90.0%|52.0%|40.0%||0.0%|" in rows
+
+
+def test_what_the_stages_do_differently_comes_first(finished, page):
+    truth = [
+        {row["id"]: row["kind"] for row in read_jsonl(path)}
+        for path in files(finished / "evaluation", "truth")
+    ]
+    ids = {r["prompt"]: r["id"] for r in read_jsonl(finished / "evaluation/prompts.jsonl")}
+    for part in ("harmful", "helpful"):
+        shown = [e for e in page.all("h3") if e["text"] in ids]
+        shown = [e["text"] for e in shown if ("details" in e["around"]) == (part == "harmful")]
+        ways = [len({kinds[ids[prompt]] for kinds in truth}) for prompt in shown]
+        assert ways == sorted(ways, reverse=True)
+    first = next(e["text"] for e in page.all("summary") if e["text"].startswith("harmful Prompt"))
+    assert " \u2192 " in first
 
 
 def test_what_was_run_is_told(page):
@@ -221,7 +276,7 @@ def test_what_is_missing_is_left_out(finished, tmp_path):
         *("--figures", "--ledgers", "--judge-reports", "--chains", "--manifests"),
     )
     ids = {e["id"] for e in Page(output.read_text()).all("h2")}
-    assert ids == {"warnings", "results", "transcripts", "run"}
+    assert ids == {"run", "warnings", "results", "transcripts", "settings"}
 
 
 @pytest.mark.parametrize(
@@ -274,22 +329,48 @@ def test_a_step_that_lost_its_records_is_told_but_not_one_that_left_some_out(fin
     assert "records failed" not in printed
 
 
-def test_alarms_come_first_and_all_that_was_looked_at_is_listed(finished, tmp_path):
-    common = {"stage": "SL-CAI", "advice": "Read some."}
+def checked(what: str, told: str, weight: str = "medium", raised: bool = True) -> dict:
+    row = {"stage": "SL-CAI", "advice": f"Mend {what}."}
+    return row | {"what": what, "raised": raised, "weight": weight, "told": told}
+
+
+def test_the_heaviest_warnings_come_first_and_the_explained_ones_last(finished, tmp_path):
     checks = [
-        common | {"what": "length", "raised": False, "level": "notice", "told": "Length stays."},
-        common | {"what": "phrase", "raised": True, "level": "notice", "told": "One phrase."},
-        common | {"what": "looping", "raised": True, "level": "warning", "told": "It loops."},
+        checked("length drift", "Length stays.", raised=False),
+        checked("boilerplate", "Half hold \u201cwould rather not help\u201d."),
+        checked("boilerplate", "Half hold \u201cas a language model\u201d."),
+        checked("repetition", "It loops.", weight="high"),
     ]
-    write_json(tmp_path / "alarms.json", {"alarms": [], "checks": checks})
+    write_json(tmp_path / "warnings.json", {"checks": checks})
     words = arguments(finished, tmp_path / "report.html")
-    run_program("write_report", *words, "--alarms", tmp_path / "alarms.json")
-    told = read_json(tmp_path / "report.json")
-    first, second, *_ = told["warnings"]
-    assert (first, second) == ("SL-CAI: It loops. Read some.", "SL-CAI: One phrase. Read some.")
+    run_program("write_report", *words, "--checks", tmp_path / "warnings.json")
+    found = read_json(tmp_path / "report.json")["warnings"]
+    expected = [one["expected"] is not None for one in found]
+    assert expected == sorted(expected)
+    weights = [one["weight"] for one in found if one["expected"] is None]
+    assert weights == sorted(weights)  # high, low, medium: there is no low one
+    [explained] = [one for one in found if one["expected"]]
+    assert "would rather not help" in explained["text"] and "grammar" in explained["expected"]
     text = (tmp_path / "report.html").read_text()
+    order = ("SL-CAI: It loops.", "as a language model", "Expected in this run", "would rather")
+    places = [text.index(part, text.index('id="warnings"')) for part in order]
+    assert places == sorted(places) and places[-1] < text.index('id="results"')
+    assert "Mend repetition." in text
     assert "Length stays." in text[text.index('id="checks"') :]
-    assert 0 < text.index(first) < text.index('id="results"')
+
+
+def test_the_judges_accuracy_is_explained_where_it_stands(finished, tmp_path):
+    table = [{"from": 0.5, "to": 0.55, "comparisons": 60, "confidence": 0.51, "accuracy": 0.5}]
+    table += [{"from": 0.95, "to": 1.0, "comparisons": 40, "confidence": 0.99, "accuracy": 0.975}]
+    found = {"comparisons": 100, "unknown": 20, "accuracy": 0.69, "confidence": 0.702}
+    write_json(tmp_path / "calibration.json", found | {"ece": 0.02, "brier": 0.15, "table": table})
+    words = arguments(finished, tmp_path / "report.html")
+    run_program("write_report", *words, "--calibration", tmp_path / "calibration.json")
+    body = " ".join(Page((tmp_path / "report.html").read_text()).all("main")[0]["text"].split())
+    said = body[body.index("How often it is right") : body.index("How consistent it is")]
+    for part in ("69.0%", "a coin is right in 50%", "100 of the 120 comparisons", "40 comparisons"):
+        assert part in said
+    assert "judged by 1 of the 4 principles" in body
 
 
 def test_the_data_beside_the_page_is_what_a_comparison_needs(finished):
@@ -305,7 +386,7 @@ def test_the_data_beside_the_page_is_what_a_comparison_needs(finished):
 @pytest.mark.parametrize(
     ("option", "content", "told"),
     [
-        ("--alarms", "{}", "no checks: the field 'checks' is missing"),
+        ("--checks", "{}", "no checks: the field 'checks' is missing"),
         ("--ledgers", '{"in": 3}', "not a ledger: the field 'step' is missing"),
         ("--ledgers", "{", "not JSON"),
         ("--judge-reports", "{}", "not a judge's report: no field 'comparisons'"),

@@ -133,7 +133,11 @@ def own_code(jobs, path):
 @pytest.mark.parametrize(
     "path, edited, not_planned",
     [
-        ("scripts/cai/evaluation/statistics.py", {"summary", "alarms"}, {"preferences", "answers"}),
+        (
+            "scripts/cai/evaluation/statistics.py",
+            {"summary", "stage_warnings"},
+            {"preferences", "answers"},
+        ),
         ("scripts/cai/data/sl_dataset.py", {"sl_dataset"}, {"preferences", "judged", "summary"}),
         ("scripts/cai/judging/pairwise.py", {"preferences", "judged"}, {"responses", "sl_dataset"}),
         ("scripts/cai/records.py", {"red_team", "responses", "preferences", "summary"}, set()),

@@ -1,8 +1,8 @@
-"""Alarms between stages: collapse, reward hacking and leakage, as data.
+"""Warnings about a stage: collapse, reward hacking and leakage, as data.
 
-Each check has its numbers, whether or not it raises an alarm, so that a reader sees what was looked
-at. An alarm says what may be wrong and what to do; it never stops a run. Checks are of texts alone
-and of what is measured anyway: none asks a model.
+Each check has its numbers, whether or not it is a warning, so that a reader sees what was checked.
+A warning says what may be wrong and what to do; it never stops a run. Checks read texts and what is
+measured anyway: none asks a model.
 
 Sources of the signs: repetition and lost diversity, Holtzman et al. 2020 (arXiv 1904.09751) and Li
 et al. 2016 (distinct n-grams, arXiv 1510.03055); boilerplate, Bai et al. 2022, section 4.3; a
@@ -13,13 +13,14 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import numpy
 
 from cai.evaluation import statistics
 from cai.evaluation.accuracy import SIGNIFICANT
+from cai.evaluation.alerts import WEIGHTS, Weight
 from cai.evaluation.diversity import distinct
+from cai.evaluation.settings import WarningKind
 from cai.evaluation.summary import is_looping
 from cai.evaluation.tables import label
 from cai.records import Record
@@ -35,39 +36,38 @@ LIMITS = {
     "length_reward": 0.5,  # rank correlation of reward and length
     "leakage": 0.01,  # share of held-out prompts
 }
-Level = Literal["warning", "notice"]
 Texts = Mapping[str, str]  # by id
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something that was looked at.
+    """Something that was checked.
 
     Attributes:
         stage: where, such as "SL-CAI: harmful prompts".
-        what: what was looked at.
-        raised: whether it is an alarm.
-        level: how bad that is.
+        what: what was checked.
+        raised: whether it is a warning.
+        weight: how much that may change, see :class:`cai.evaluation.alerts.ReadersWarning`.
         numbers: what was found, and the limit.
         told: one sentence about it.
-        advice: what to do about an alarm.
+        advice: what to do about a warning.
     """
 
     stage: str
-    what: str
+    what: WarningKind
     raised: bool
-    level: Level
+    weight: Weight
     numbers: Record
     told: str
     advice: str
 
 
 def as_record(checks: Iterable[Check]) -> Record:
-    """The alarms, the worst first, and all that was looked at."""
+    """The warnings, the heaviest first, and all that was checked."""
     listed = [asdict(check) for check in checks]
-    alarms = [check for check in listed if check["raised"]]
-    alarms.sort(key=lambda check: check["level"] != "warning")
-    return {"level": statistics.LEVEL, "limits": LIMITS, "alarms": alarms, "checks": listed}
+    warnings = [check for check in listed if check["raised"]]
+    warnings.sort(key=lambda check: WEIGHTS.index(check["weight"]))
+    return {"level": statistics.LEVEL, "limits": LIMITS, "warnings": warnings, "checks": listed}
 
 
 # Collapse
@@ -94,7 +94,7 @@ def _looping(stage: str, answers: Sequence[str]) -> Check:
         stage,
         "repetition",
         share.low > LIMITS["looping"],
-        "warning",
+        "high",
         {**share._asdict(), "limit": LIMITS["looping"]},
         f"{share.value:.1%} of {share.n} answers repeat themselves.",
         "Read some of them; lower the learning rate or the steps, raise the KL penalty, or end "
@@ -120,7 +120,7 @@ def _length(stage: str, old: Sequence[str], new: Sequence[str], seed: int) -> Ch
         stage,
         "length drift",
         bool(low > limit or high < 1 / limit),
-        "warning",
+        "high",
         {**numbers, "limit": limit},
         f"answers have {now:.1f} words on average, before {was:.1f}.",
         "Look whether the longer (or shorter) answers say more (or less); a reward model can "
@@ -145,7 +145,7 @@ def _diversity(stage: str, old: Sequence[str], new: Sequence[str], seed: int) ->
         stage,
         "diversity",
         bool(high < LIMITS["diversity"]),
-        "warning",
+        "high",
         numbers,
         f"{now:.1%} of word pairs are distinct, before {was:.1%}.",
         "Look whether all prompts get one answer; raise the KL penalty, or train less.",
@@ -173,7 +173,7 @@ def boilerplate(stage: str, before: Texts, after: Texts, seed: int) -> Check | N
         stage,
         "boilerplate",
         share.low > limit and change.low > 0 and statistics.mcnemar(*held) < SIGNIFICANT,
-        "notice",
+        "medium",
         {
             "phrase": phrase,
             **share._asdict(),
@@ -217,7 +217,7 @@ def _hacked(stage: str, reward: Record, judged: Record) -> Check:
         stage,
         "reward against judge",
         reward["low"] > 0 and judged["high"] < 0,
-        "warning",
+        "high",
         {"reward": reward, "win_rate": judged},
         f"the reward changed by {reward['value']:+.3f}, the judge's win rate by "
         f"{100 * judged['value']:+.1f} points.",
@@ -238,7 +238,7 @@ def reward_and_length(stage: str, answers: Texts, rewards: Mapping[str, float]) 
         stage,
         "reward and length",
         rho.low > LIMITS["length_reward"] or rho.high < -LIMITS["length_reward"],
-        "notice",
+        "medium",
         {**rho._asdict(), "limit": LIMITS["length_reward"]},
         f"the rank correlation of reward and length is {rho.value:+.2f} over {rho.n} answers.",
         "Compare answers of like length; balance the comparisons by length.",
@@ -256,7 +256,7 @@ def leakage(stage: str, found: Record) -> Check:
         stage,
         "train/test leakage",
         share.low > LIMITS["leakage"],
-        "notice",
+        "medium",
         {**numbers, "limit": LIMITS["leakage"]},
         f"{found['near_duplicates']} of {found['held_out']} held-out prompts have a near-duplicate "
         "among the training prompts.",

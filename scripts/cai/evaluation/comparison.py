@@ -15,7 +15,7 @@ from typing import Any
 
 from cai.constitution import STAGE_TEXTS
 from cai.errors import fail_if
-from cai.evaluation import statistics, tables
+from cai.evaluation import statistics, tables, warning_list
 from cai.evaluation.differences import principles_differences, settings_differences
 from cai.evaluation.report import cost
 from cai.evaluation.summary import JOINED, METRICS, category_metrics, measure, read_model
@@ -28,7 +28,7 @@ SHOWN = 12  # prompts of each set
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what its report tells, and what each model did on each prompt.
+    """A finished run: what its report says, and what each model did on each prompt.
 
     Attributes:
         name: how it is called.
@@ -61,10 +61,10 @@ def _rows(folder: Path, model: str) -> dict[str, Record]:
 
 
 def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
-    """All that is told of two runs, as data.
+    """All that is known of two runs, as data.
 
     Args:
-        a: the run that b is held against.
+        a: the run that b is compared with.
         b: the other one.
         seed: of the bootstrap and of the tests.
         judged: the last model's answers in b against those in a, as judge_answers.py writes them.
@@ -81,15 +81,10 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
     Raises:
         UserError: if the runs share no prompts.
     """
-    both = [name for name in a.models if name in b.models]
-    models = [name for name in both if not _same(a, b, name)] or both[-1:]
-    common = {model: a.models[model].keys() & b.models[model].keys() for model in models}
-    fail_if(not all(common.values()), f"{a.name} and {b.name} have no held-out prompts in common")
-    notes, left_out = uncomparable(a, b)
-    alike = [tables.label(name) for name in both if name not in models]
-    notes += [f"{name} is left out: its answers are the same in both runs." for name in alike]
-    rows = [row for model in models for row in _metrics(a, b, model, left_out, seed)]
+    models, same = _models(a, b)
     last = models[-1]
+    reasons, left_out = uncomparable(a, b)
+    rows = [row for model in models for row in _metrics(a, b, model, left_out, seed)]
     duels, judge = _head_to_head(judged, seed) if judged else ([], None)
     _judge_together([*rows, *duels])
     return {
@@ -98,7 +93,7 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
         "level": statistics.LEVEL,
         "seed": seed,
         "models": models,
-        "prompts": len(common[last]),
+        "prompts": len(_common(a, b, last)),
         "settings": settings_differences(a.told["settings"], b.told["settings"]),
         "principles": principles_differences(a.told["principles"], b.told["principles"]),
         "metrics": rows,
@@ -106,9 +101,32 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
         "judge": judge,
         "changed": _changed(a, b, last),
         "transcripts": _transcripts(a, b, last),
-        "notes": notes,
+        "notes": [*reasons, *map(_left_out, same)],
         "warnings": _warnings(a, b),
     }
+
+
+def _models(a: Run, b: Run) -> tuple[list[str], list[str]]:
+    """The models to compare, those whose answers differ, and the others that both runs have.
+
+    The last one is compared even if nothing differs.
+    """
+    both = [name for name in a.models if name in b.models]
+    models = [name for name in both if not _same(a, b, name)] or both[-1:]
+    fail_if(
+        not all(_common(a, b, model) for model in models),
+        f"{a.name} and {b.name} have no held-out prompts in common",
+    )
+    return models, [name for name in both if name not in models]
+
+
+def _common(a: Run, b: Run, model: str) -> list[str]:
+    """The ids of the prompts that a model answered in both runs, in their order."""
+    return sorted(a.models[model].keys() & b.models[model].keys())
+
+
+def _left_out(model: str) -> str:
+    return f"{tables.label(model)} is left out: its answers are the same in both runs."
 
 
 def headline(rows: Sequence[Record], duels: Sequence[Record], model: str) -> str:
@@ -138,8 +156,8 @@ def headline(rows: Sequence[Record], duels: Sequence[Record], model: str) -> str
             + ("" if row["verdict"] else " (no difference shown)")
             for row in duels
         ]
-    told = "; ".join(parts) or "nothing that was measured in both runs can be compared"
-    return f"{tables.label(model)}: {told}."
+    words = "; ".join(parts) or "nothing that was measured in both runs can be compared"
+    return f"{tables.label(model)}: {words}."
 
 
 def _change_of(row: Record, name: str) -> str:
@@ -148,15 +166,30 @@ def _change_of(row: Record, name: str) -> str:
     return values if row["verdict"] else f"{values} (no difference shown)"
 
 
-def _warnings(a: Run, b: Run) -> list[str]:
-    """The warnings of both runs; one that both have stands once."""
-    first, second = (list(dict.fromkeys(run.told["warnings"])) for run in (a, b))
-    both = [text for text in first if text in second]
-    return [
-        *(f"both runs: {text}" for text in both),
-        *(f"{a.name}: {text}" for text in first if text not in both),
-        *(f"{b.name}: {text}" for text in second if text not in both),
+def _warnings(a: Run, b: Run) -> list[Record]:
+    """The warnings of both runs, each with the run that it is about; one of both stands once."""
+    first, second = (_read_warnings(run) for run in (a, b))
+    named = [
+        *(("both runs", warning) for warning in first if warning in second),
+        *((a.name, warning) for warning in first if warning not in second),
+        *((b.name, warning) for warning in second if warning not in first),
     ]
+    return warning_list.ranked(
+        [{**warning, "about": _joined(name, warning["about"])} for name, warning in named]
+    )
+
+
+def _read_warnings(run: Run) -> list[Record]:
+    """The warnings of a run's report, each once."""
+    found: list[Record] = []
+    for warning in map(warning_list.as_record, run.told["warnings"]):
+        if warning not in found:
+            found.append(warning)
+    return found
+
+
+def _joined(run: str, about: str) -> str:
+    return f"{run}: {about}" if about else run
 
 
 def _same(a: Run, b: Run, model: str) -> bool:
@@ -184,7 +217,7 @@ def _run(run: Run, other: Run) -> Record:
 
 
 def uncomparable(a: Run, b: Run) -> tuple[list[str], set[str]]:
-    """What is left out as each run has its own yardstick: sentences, and beginnings of names."""
+    """What cannot be compared: the reasons as sentences, and how the names of its metrics begin."""
     notes, names = [], set()
     if _judging(a) != _judging(b):
         names.add("win_rate")
@@ -214,10 +247,9 @@ def _reward_model(run: Run) -> str | None:
 
 def _metrics(a: Run, b: Run, model: str, left_out: set[str], seed: int) -> Iterator[Record]:
     """The measures of one model in both runs, on all prompts that both answered."""
-    shared = a.models[model].keys() & b.models[model].keys()
+    shared = _common(a, b, model)
     runs = {
-        side: {key: row for key, row in run.models[model].items() if key in shared}
-        for side, run in (("a", a), ("b", b))
+        side: {key: run.models[model][key] for key in shared} for side, run in (("a", a), ("b", b))
     }
     for metric in [METRICS[0], *category_metrics(runs), *METRICS[1:]]:
         if metric.name.startswith(tuple(left_out)):
@@ -244,7 +276,7 @@ def _metrics(a: Run, b: Run, model: str, left_out: set[str], seed: int) -> Itera
 
 
 def _head_to_head(judged: Path, seed: int) -> tuple[list[Record], Record]:
-    """By set, the mean probability that b's answer is preferred, held against one half."""
+    """By set, the mean probability that b's answer is preferred, compared with one half."""
     sets: dict[str, list[float]] = {}
     for row in read_jsonl(judged):
         sets.setdefault(row["set"], []).append(row["p_first"])
@@ -287,12 +319,12 @@ def _good(row: Record) -> int:
 
 
 def _pairs(a: Run, b: Run, model: str) -> Iterator[tuple[str, Record, Record]]:
-    for key in sorted(a.models[model].keys() & b.models[model].keys()):
+    for key in _common(a, b, model):
         yield key, a.models[model][key], b.models[model][key]
 
 
 def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
-    """By set, the prompts whose answers differ most: those that tell most, and not typical ones."""
+    """By set, the prompts whose answers differ most; they are not typical ones."""
     found: dict[str, list[tuple[Any, Record]]] = {"harmful": [], "helpful": []}
     shifts = _shifts(a, b, model)
     for key, one, other in _pairs(a, b, model):

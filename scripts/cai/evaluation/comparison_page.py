@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cai.evaluation import drawings, figures, page, tables
+from cai.evaluation import drawings, figures, page, tables, warning_list
 from cai.records import Record
 
 
@@ -14,7 +14,7 @@ def render(compared: Record, drawing: Path | None) -> str:
     figure = drawings.read_figure(drawing) | {"caption": caption} if drawing else None
     return page.render(
         "comparison.html.j2",
-        **compared,
+        **compared | {"warnings": warning_list.grouped(compared["warnings"])},
         figure=figure,
         palette=drawings.palette([figure] if figure else []),
         by_model=[

@@ -1,73 +1,75 @@
 """The report of a run: one HTML file that needs nothing else, and no network; and its data.
 
-What a person reads is chosen by hash, not by hand: which prompts and which chains are shown depends
-on their ids alone, so that a better-looking sample cannot be picked.
+It tells a story: what was run and when, what came of it, what to be careful about, then the tables,
+the figures, the texts, the judge, and all that the numbers were made of.
 """
 
-import heapq
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cai.constitution import Principle
 from cai.data.sources import Source
-from cai.digests import digest
 from cai.errors import fail_if
-from cai.evaluation import drawings, page, tables
-from cai.evaluation.alerts import judge_alerts, step_alerts
-from cai.records import Record, read_json, read_jsonl, uniform
-from cai.settings import Model, Settings
+from cai.evaluation import drawings, page, reading, run_facts, tables, warning_list
+from cai.evaluation.alerts import (
+    ReadersWarning,
+    judge_warnings,
+    step_warnings,
+    summary_warnings,
+)
+from cai.evaluation.headline import headline
+from cai.evaluation.reading import Sample
+from cai.judging.settings import AnyJudge, ChatJudge, RandomJudge
+from cai.records import Record, read_json
+from cai.settings import Settings
 
 CAPTIONS = {
     "harmlessness": "What each model did on held-out prompts. Bars are 95% intervals.",
     "ppo_curves": "Means over the rollouts of each step, and over the validation prompts.",
     "training_curves": "From the base model to SL-CAI, and from SL-CAI to the reward model.",
 }
+MAIN_FIGURE = "harmlessness"  # the one beside the headline
 LEDGER = ".ledger.json"
 REPORT = ".report.json"
 
 
 @dataclass(frozen=True)
-class Sample:
-    """How much a reader is shown."""
-
-    harmful: int = 4
-    helpful: int = 4
-    chains: int = 4
-
-
-@dataclass(frozen=True)
 class Sources:
-    """The files that a report is made of; what a list lacks, the report leaves out."""
+    """The files that a report is made of; what a list lacks, the report leaves out.
+
+    Beside ledgers, answers and the rest their manifests are looked for: they say when and where.
+    """
 
     answers: Sequence[Path]
+    truth: Sequence[Path] = ()
     figures: Sequence[Path] = ()
     ledgers: Sequence[Path] = ()
     judge_reports: Sequence[Path] = ()
     chains: Sequence[Path] = ()
     manifests: Sequence[Path] = ()
     calibration: Path | None = None
-    alarms: Path | None = None
+    checks: Path | None = None
+    command: str = ""
     sample: Sample = field(default_factory=Sample)
 
 
 def collect(
     summary: Record, principles: Sequence[Principle], settings: Settings, sources: Sources
 ) -> Record:
-    """What the report tells, as data: all of it but drawings, transcripts and chains."""
+    """What the report says, as data: all of it but drawings, transcripts and chains."""
     judges, ledgers = read_judge_reports(sources.judge_reports), read_ledgers(sources.ledgers)
-    preferences = [principle.id for principle in principles if principle.preference]
-    checks = read_checks(sources.alarms) if sources.alarms else []
+    checks = read_checks(sources.checks) if sources.checks else []
+    found = all_warnings(summary, checks, judges, ledgers, principles)
+    checkpoints = [read_json(path) for path in sources.manifests]
+    others = run_facts.beside(sources.ledgers, sources.answers)
+    known = [*others, *(one for one in checkpoints if one not in others)]
+    names = [principle.id for principle in principles]
     return {
-        "warnings": [
-            *(f"{check['stage']}: {check['told']} {check['advice']}" for check in raised(checks)),
-            *summary["warnings"],
-            *judge_alerts(judges, preferences),
-            *step_alerts(ledgers),
-        ],
-        "facts": facts(settings),
+        "headline": headline(summary),
+        "warnings": warning_list.listed(found, settings.evaluation.expected),
+        "facts": run_facts.run_facts(settings, names, known, sources.command),
         "summary": summary,
         "principles": [principle.model_dump() for principle in principles],
         "settings": settings.model_dump(mode="json"),
@@ -75,70 +77,111 @@ def collect(
         "checks": checks,
         "calibration": read_json(sources.calibration) if sources.calibration else None,
         "ledgers": ledgers,
-        "manifests": [read_json(path) for path in sources.manifests],
+        "manifests": checkpoints,
     }
+
+
+def all_warnings(
+    summary: Record,
+    checks: Sequence[Record],
+    judges: Sequence[Record],
+    ledgers: Sequence[Record],
+    principles: Sequence[Principle],
+) -> list[ReadersWarning]:
+    """What the checks between stages, the summary, the judge and the steps give rise to."""
+    preferences = [principle.id for principle in principles if principle.preference]
+    checked = {check["what"] for check in checks}
+    return [
+        *(_as_warning(check) for check in checks if check["raised"]),
+        *(one for one in summary_warnings(summary) if one.what not in checked),
+        *judge_warnings(judges, preferences),
+        *step_warnings(ledgers),
+    ]
+
+
+def _as_warning(check: Record) -> ReadersWarning:
+    return ReadersWarning(
+        what=check["what"],
+        about=check["stage"],
+        weight=check["weight"],
+        text=check["told"],
+        advice=check["advice"],
+    )
 
 
 def render(content: Record, settings: Settings, sources: Sources) -> str:
     """The report as HTML, from what :func:`collect` gives."""
-    summary = content["summary"]
     figures = [drawings.read_figure(path) for path in sources.figures]
-    transcripts = read_transcripts(sources.answers, sources.sample)
-    chains = read_chains(sources.chains, sources.sample.chains)
+    supported = [_with_caption(figure) for figure in figures if figure["supported"]]
+    main, others = _main_figure(supported)
+    chains = reading.read_chains(sources.chains, sources.sample.chains)
     return page.render(
         "report.html.j2",
-        **content,
-        rows=headline(summary),
-        changes=tables.changes(summary),
-        told=settings.model_dump_json(indent=2),
+        **content | {"warnings": warning_list.grouped(content["warnings"])},
+        rows=result_rows(content["summary"]),
+        changes=tables.changes(content["summary"]),
+        settings_text=settings.model_dump_json(indent=2),
         origins=origins(settings),
-        figures=[with_caption(figure) for figure in figures if figure["supported"]],
+        main=main,
+        figures=others,
         unsupported=[figure for figure in figures if not figure["supported"]],
         palette=drawings.palette(figures),
-        transcripts=transcripts,
+        transcripts=reading.read_transcripts(sources.answers, sources.truth, sources.sample),
         chains=chains,
+        judge_basis=judge_basis(settings.judge, len(content["principles"])),
         cost=cost(content["manifests"]),
-        sections=[
-            (name, title)
-            for name, title, is_there in (
-                ("results", "Results", True),
-                ("figures", "Figures", figures),
-                ("transcripts", "Answers side by side", True),
-                ("chains", "Critiques and revisions", chains),
-                ("checks", "Checks between stages", content["checks"]),
-                ("judge", "The judge", content["judges"]),
-                ("run", "What was run", True),
-                ("checkpoints", "Checkpoints and cost", content["manifests"]),
-                ("ledgers", "Records", content["ledgers"]),
-            )
-            if is_there
-        ],
+        sections=_sections(content, bool(others), bool(chains)),
     )
 
 
-def with_caption(figure: Record) -> Record:
-    """A figure that tells nothing of itself gets the caption that the report knows for it."""
+def _sections(content: Record, figures: bool, chains: bool) -> list[tuple[str, str]]:
+    """The parts of the page after the warnings, with their titles, in the page's order."""
+    parts = [
+        ("results", "Results", True),
+        ("figures", "Figures", figures),
+        ("transcripts", "Answers side by side", True),
+        ("chains", "Critiques and revisions", chains),
+        ("judge", "The judge", content["judges"]),
+        ("checks", "Checks between stages", content["checks"]),
+        ("settings", "Constitution, data, settings", True),
+        ("checkpoints", "Checkpoints and cost", content["manifests"]),
+        ("ledgers", "Records", content["ledgers"]),
+    ]
+    return [(name, title) for name, title, is_there in parts if is_there]
+
+
+def _main_figure(figures: Sequence[Record]) -> tuple[Record | None, list[Record]]:
+    """The figure that stands beside the headline, if the run has it, and the others."""
+    main = next((one for one in figures if one["name"] == f"figure-{MAIN_FIGURE}"), None)
+    return main, [figure for figure in figures if figure is not main]
+
+
+def _with_caption(figure: Record) -> Record:
+    """A figure that says nothing of itself gets the caption that the report knows for it."""
     known = CAPTIONS.get(figure["name"].removeprefix("figure-"), "")
     return figure | {"caption": figure["caption"] or known}
 
 
-def facts(settings: Settings) -> dict[str, str]:
-    """What was run, as names and values."""
-    judge = settings.preferences.judge
-    return {
-        "Results": f"{settings.results}/",
-        "Constitution": settings.constitution,
-        "Base model": _model(settings.models.base),
-        "Instruct model": _model(settings.models.instruct),
-        "Critique-revision rounds": str(settings.supervised.rounds),
-        "Judge": getattr(settings.judge, "model", None) or judge,
-        "Seed": str(settings.seed),
-        "Settings": digest(settings.model_dump(mode="json"))[:16],
-    }
-
-
-def _model(model: Model) -> str:
-    return f"{model.source} at {model.revision[:12]}" if model.revision else model.source
+def judge_basis(judge: AnyJudge, principles: int) -> str:
+    """What a judgement is based on, in one or two sentences."""
+    if isinstance(judge, RandomJudge):
+        return "The judge is a coin: a control, which shows what happens without a constitution."
+    pairwise = judge.pairwise if isinstance(judge, ChatJudge) else judge
+    if pairwise is None:
+        return (
+            "The judge is shown the whole constitution and all answers to a prompt, and names the "
+            "best and the worst one."
+        )
+    if pairwise.constitution == "whole":
+        return "Each comparison is judged by the whole constitution at once."
+    count = min(pairwise.principles_per_comparison, principles)
+    if count == principles:
+        return f"Each comparison is judged by all {principles} principles, one at a time."
+    return (
+        f"Each comparison is judged by {count} of the {principles} principles, drawn for it. Where "
+        "a principle has nothing to do with the request, the judge has no reason to prefer either "
+        "answer."
+    )
 
 
 def origins(settings: Settings) -> list[Record]:
@@ -159,19 +202,13 @@ def _origin(source: Source) -> Record:
 
 
 def read_checks(path: Path) -> list[Record]:
-    """What was looked at between stages: ``checks`` with stage, what, raised, told and advice."""
+    """What was checked between stages: ``checks`` with stage, what, raised, weight and words."""
     content = read_json(path)
     fail_if("checks" not in content, f"{path}: no checks: the field 'checks' is missing")
     for check in content["checks"]:
-        for name in ("stage", "what", "raised", "told", "advice"):
+        for name in ("stage", "what", "raised", "weight", "told", "advice"):
             fail_if(name not in check, f"{path}: a check without the field {name!r}")
     return content["checks"]
-
-
-def raised(checks: Iterable[Record]) -> list[Record]:
-    """The checks that are alarms, the worst first."""
-    alarms = [check for check in checks if check["raised"]]
-    return sorted(alarms, key=lambda check: check.get("level") != "warning")
 
 
 def cost(manifests: Iterable[Record]) -> Record:
@@ -183,8 +220,8 @@ def cost(manifests: Iterable[Record]) -> Record:
 # Tables
 
 
-def headline(summary: Record) -> list[Record]:
-    """The rows of the headline table: a label, the set, and a cell for each model."""
+def result_rows(summary: Record) -> list[Record]:
+    """The rows of the table of results: a label, the set, and a cell for each model."""
     return [
         {
             "label": metric["label"],
@@ -235,7 +272,7 @@ def _step_name(path: Path, step: str) -> str:
 
 
 def read_judge_reports(paths: Iterable[Path]) -> list[Record]:
-    """What is told of the judge in each use of it; the shards of one use are put together."""
+    """What is known of the judge in each use of it; the shards of one use are put together."""
     uses: dict[str, list[Record]] = {}
     for path in paths:
         content = read_json(path)
@@ -298,48 +335,3 @@ def _weighted(parts: Sequence[Record], name: str, weight: str) -> float | None:
     known = [(part[name], part[weight]) for part in parts if part.get(name) is not None]
     total = sum(count for _, count in known)
     return sum(value * count for value, count in known) / total if total else None
-
-
-# Texts
-
-
-def read_transcripts(answers: Sequence[Path], sample: Sample) -> dict[str, list[Record]]:
-    """By set of prompts, a few prompts with the answer of every model."""
-    models = {path.stem: {row["id"]: row for row in read_jsonl(path)} for path in answers}
-    first, *others = models.values()
-    common = [row for key, row in first.items() if all(key in other for other in others)]
-    return {
-        name: [
-            {
-                "prompt": row["prompt"],
-                "answers": [
-                    {"model": tables.label(model), **_answer(rows[row["id"]])}
-                    for model, rows in models.items()
-                ],
-            }
-            for row in _drawn((row for row in common if row["set"] == name), count)
-        ]
-        for name, count in (("harmful", sample.harmful), ("helpful", sample.helpful))
-    }
-
-
-def _answer(row: Record) -> Record:
-    return {"text": row["answer"], "finished": row["finish"] == "stop"}
-
-
-def read_chains(paths: Sequence[Path], count: int) -> list[Record]:
-    """A few responses with their critiques and revisions."""
-    return _drawn(itertools.chain.from_iterable(map(_records, paths)), count)
-
-
-def _records(path: Path) -> Iterator[Record]:
-    for row in read_jsonl(path):
-        missing = {"id", "prompt", "response", "rounds"} - row.keys()
-        fail_if(
-            missing, f"{path}: not a revision: the field {min(missing, default='')!r} is missing"
-        )
-        yield row
-
-
-def _drawn(rows: Iterable[Record], count: int) -> list[Record]:
-    return heapq.nsmallest(count, rows, key=lambda row: uniform("report", row["id"]))

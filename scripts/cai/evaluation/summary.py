@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from cai.errors import UserError, fail_if
 from cai.evaluation import statistics
-from cai.evaluation.alerts import alerts
+from cai.evaluation.alerts import summary_warnings
 from cai.evaluation.tables import label
 from cai.records import Record, read_jsonl, uniform
 
@@ -162,7 +162,7 @@ def summarise(models: Mapping[str, Rows], seed: int) -> Record:
         ],
         "metrics": [metric for metric in measured if metric["estimates"]],
     }
-    return summary | {"warnings": alerts(summary)}
+    return summary | {"warnings": [str(warning) for warning in summary_warnings(summary)]}
 
 
 def category_metrics(models: Mapping[str, Rows]) -> list[Metric]:
