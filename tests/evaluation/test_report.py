@@ -146,7 +146,8 @@ def test_what_was_run_says_when_where_how_long_and_what_is_not_known(finished, p
         assert fact in told
     output = tmp_path / "report.html"
     run_program(
-        *("write_report", "--summary", finished / "evaluation/summary.json", "--settings", SETTINGS),
+        *("write_report", "--summary", finished / "evaluation/summary.json"),
+        *("--settings", SETTINGS),
         *("--constitution", "demo/constitution.yaml", "--output", output),
         *("--answers", *files(finished / "evaluation", "answers")),
     )
