@@ -22,7 +22,7 @@ In the order of the workflow:
 - ``data``: datasets, from a hub's files to what NeMo trains on;
 - ``generation``: model servers, the clients that ask them, responses, revisions, candidates;
 - ``judging``: which of two answers the constitution prefers;
-- ``evaluation``: held-out prompts and public sets, measures with intervals, warnings, comparisons of
-  experiments, the report;
+- ``evaluation``: held-out prompts and public sets, measures with intervals, warnings,
+  comparisons of experiments, the report;
 - ``paper``: the paper's figures that need runs of their own.
 """
