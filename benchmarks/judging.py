@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from cai import cli  # noqa: E402
-from cai.generation.chat_api import ChatClient, ChatSettings  # noqa: E402
+from cai.generation.chat_api import ChatClient  # noqa: E402
+from cai.generation.chat_settings import ChatSettings  # noqa: E402
 from cai.generation.journal import Journal  # noqa: E402
 from cai.records import write_json  # noqa: E402
 

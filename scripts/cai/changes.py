@@ -8,7 +8,7 @@ the id of a principle.
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 OVERRIDE = re.compile(r"(?:\+{0,2}[\w.@/]+=|~[\w.@/]+$)")
@@ -179,3 +179,18 @@ def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())
     return text if len(text) <= SHORT else f"{text[: SHORT - 3]}..."
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names that only one has, or that have different values."""
+    known = one.keys() | other.keys()
+    return sorted(n for n in known if n not in one or n not in other or one[n] != other[n])
+
+
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings, with dotted names."""
+    if not isinstance(value, dict) or not value:
+        yield name, value
+        return
+    for key, item in value.items():
+        yield from flat(item, f"{name}.{key}" if name else key)

@@ -7,11 +7,12 @@ own, which the experiment's rules name, and make where they are missing.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cai import preflight
+from cai.changes import differing, flat
 from cai.errors import fail_if
 from cai.origins import Layer, Origins, read_layer
 from cai.settings import Settings, merge
@@ -211,12 +212,6 @@ def _places(base: Checked, own: Checked) -> Places:
     return Places(*[shared] * first, *[mine] * (len(PARTS) - first), base=shared)
 
 
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The names that only one has, or that have different values."""
-    known = one.keys() | other.keys()
-    return sorted(n for n in known if n not in one or n not in other or one[n] != other[n])
-
-
 def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str, Any]:
     """All that a run depends on: files by what is in them, whatever their names."""
     fields = settings.model_dump(mode="json", exclude={"results", "constitution"})
@@ -224,15 +219,6 @@ def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str
     if settings.supervised.few_shot_first:
         texts["few_shot_of_responses"] = few_shot
     return fields | texts | {"rl_options": preflight.rl_options(settings)}
-
-
-def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings, with dotted names."""
-    if not isinstance(value, dict) or not value:
-        yield name, value
-        return
-    for key, item in value.items():
-        yield from flat(item, f"{name}.{key}" if name else key)
 
 
 def first_read(name: str) -> str:

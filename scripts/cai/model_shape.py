@@ -1,8 +1,8 @@
-"""The sizes of a pretrained model: from its files where they are at hand, else as configured."""
+"""The sizes of a pretrained model, as configured or as its files give them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,9 +12,6 @@ from cai.errors import UserError, fail_if
 from cai.fields import Section
 from cai.hf_config import check_hf_config
 from cai.records import read_json
-
-if TYPE_CHECKING:
-    from cai.settings import Model
 
 
 class ModelShape(Section):
@@ -74,30 +71,6 @@ NEMO_FIELDS = {
 }
 
 
-def shape_in_files(model: "Model", name: str, results: str) -> tuple[ModelShape, Path] | None:
-    """The shape that a model's own files give, and the file; None if none is at hand.
-
-    Looked for in its local folder, in what the run has downloaded or converted, in the hub's cache.
-
-    Args:
-        model: of the configuration.
-        name: base or instruct.
-        results: folder of the run.
-
-    Raises:
-        UserError: a file that is there gives no shape; the file and what is wrong.
-    """
-    made = Path(results, "models")
-    folder = Path(model.source) if model.is_local else made / f"{name}_hf"
-    readers: list[tuple[Path | None, Callable[[Path], ModelShape]]] = [
-        (folder / "config.json", read_hf),
-        (made / f"{name}.nemo", read_nemo),
-        (None if model.is_local else _cached(model), read_hf),
-    ]
-    found = ((read(path), path) for path, read in readers if path and path.is_file())
-    return next(found, None)
-
-
 def differences(shape: ModelShape, configured: ModelShape) -> Iterator[tuple[str, Any, Any]]:
     """Fields in which a configured shape is wrong: the field, the true value, the configured one.
 
@@ -146,10 +119,3 @@ def _shape(
     except ValidationError as error:
         field, _, complaint = describe(error).partition(": ")
         raise UserError(f"{path}: {names.get(field, field)}: {complaint}") from None
-
-
-def _cached(model: "Model") -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(model.source, "config.json", revision=model.revision)
-    return Path(found) if isinstance(found, str) else None

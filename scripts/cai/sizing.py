@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from cai import arithmetic, lengths, memory
 from cai.errors import UserError
-from cai.model_shape import ModelShape, differences, shape_in_files
+from cai.found_shape import shape_in_files
+from cai.model_shape import ModelShape, differences
 from cai.settings import Overrides, Settings
 from cai.stages import BATCHES, CONTEXT, EXPERT, PARALLEL, SERVERS, Launches, Sizing, sizings
 from cai.values import Program

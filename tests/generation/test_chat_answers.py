@@ -16,8 +16,8 @@ from cai.generation.chat_api import (
     ChatAnswer,
     ChatClient,
     ChatRequest,
-    ChatSettings,
 )
+from cai.generation.chat_settings import ChatSettings
 from cai.generation.checks import Unfit
 from cai.generation.choices import vote
 from cai.generation.client import Failed

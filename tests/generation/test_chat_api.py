@@ -8,7 +8,8 @@ import pytest
 from tests.loopback import Answer, Call
 
 from cai.errors import UserError
-from cai.generation.chat_api import ChatClient, ChatSettings
+from cai.generation.chat_api import ChatClient
+from cai.generation.chat_settings import ChatSettings
 from cai.generation.client import Failed
 from cai.generation.journal import Journal
 from cai.generation.serving import ServerFailed

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 from tests.loopback import Answer, Call
 
-from cai.generation.chat_api import ChatClient, ChatSettings, completions_url
+from cai.generation.chat_api import ChatClient, completions_url
+from cai.generation.chat_settings import ChatSettings
 from cai.generation.client import Failed
 from cai.generation.journal import Journal
 

@@ -6,7 +6,8 @@ import time
 import pytest
 from tests.loopback import Answer, Call
 
-from cai.generation.chat_api import ChatClient, ChatSettings
+from cai.generation.chat_api import ChatClient
+from cai.generation.chat_settings import ChatSettings
 from cai.generation.http import Busy, Flow, Refused, TimedOut, Transient
 from cai.generation.journal import Journal
 

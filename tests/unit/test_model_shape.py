@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cai.errors import UserError
-from cai.model_shape import ModelShape, differences, read_hf, read_nemo, shape_in_files
+from cai.found_shape import shape_in_files
+from cai.model_shape import ModelShape, differences, read_hf, read_nemo
 from cai.settings import load_settings
 
 TINY = ModelShape(

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from cai.changes import word_differences
-from cai.experiments import differing, flat
+from cai.changes import differing, flat, word_differences
 from cai.records import Record
 
 TEXTS = ("critique", "revision", "preference")

@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from pydantic import Field, JsonValue, field_validator
 from requests.auth import AuthBase
 
 from cai.digests import canonical_json, digest
 from cai.errors import UserError, fail_if
-from cai.fields import Section
 from cai.generation import chat_answer
-from cai.generation.chat_form import Form, learned
+from cai.generation.chat_form import Form, first_form, learned
+from cai.generation.chat_settings import ChatSettings
 from cai.generation.checks import Unfit
 from cai.generation.final_words import UNREADABLE_TRIES, Unreadable
 from cai.generation.forget import forgetting
@@ -52,7 +51,6 @@ from cai.templates import Message
 
 GIVE_UP_AFTER = 24  # failures in a row: the service is at fault, not the conversations
 GARBLED_TRIES = 3  # a service that sends nonsense so often sends it again
-RESERVED = ("model", "messages", "stream", "n", "logprobs", "top_logprobs")
 ASKS_FOR_A_KEY = (
     "requests without a key (it asks for one: set key_variable, preferences.judges.chat."
     "key_variable, to the name of the environment variable that holds it)"
@@ -61,55 +59,6 @@ CHOICE = MappingProxyType(  # what asks for the probabilities of (A) and (B)
     # 5 alternatives of a token: all services that give any give as many
     {"max_tokens": 16, "temperature": 0.0, "top_p": 1.0, "logprobs": True, "top_logprobs": 5}
 )
-
-
-class ChatSettings(Section):
-    """How the API is asked.
-
-    An answer depends on ``max_tokens``, ``temperature``, ``top_p``, ``extra`` and ``leave_out``
-    alone: with another value of these it is asked for anew.
-    """
-
-    max_tokens: int = Field(1024, ge=1, description="Most tokens of an answer.")
-    temperature: float = Field(0.0, ge=0, le=2, description="0: the most probable answer.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of this probability mass; 1: all.")
-    extra: dict[str, JsonValue] = Field(
-        {},
-        description="Further fields of each request, such as {reasoning_effort: low} or "
-        "{chat_template_kwargs: {enable_thinking: false}}.",
-    )
-    leave_out: list[Literal["max_tokens", "temperature", "top_p"]] = Field(
-        [], description="Fields that are not sent, for models that take none of that name."
-    )
-    length_field: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
-        "auto",
-        description="The field for max_tokens; auto: the other one, too, once a service asks for "
-        "it.",
-    )
-    system: Literal["auto", "turn", "fold"] = Field(
-        "auto",
-        description="Where the system text goes: a turn of its own, or folded into the user's turn "
-        "(models without a system role); auto: folded once a service refuses the turn.",
-    )
-    in_flight: int = Field(
-        64, ge=1, description="Most requests sent at a time; fewer while the service is overloaded."
-    )
-    timeout: float = Field(180, gt=0, description="Seconds that an answer may take.")
-    retries: int = Field(10, ge=1, description="Attempts before a conversation counts as failed.")
-
-    @field_validator("extra")
-    @classmethod
-    def _further(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        own = sorted({*RESERVED, *cls.model_fields} & set(extra))
-        if own:
-            raise ValueError(f"{own[0]} is not for `extra`: the client sets it")
-        return extra
-
-    @property
-    def form(self) -> Form:
-        """How requests are sent until a service says otherwise."""
-        length = "max_tokens" if self.length_field == "auto" else self.length_field
-        return Form(self.system == "fold", length, frozenset())
 
 
 class ChatRequest(NamedTuple):
@@ -166,7 +115,7 @@ class ChatClient:
         self._settings = settings
         self.usage = Usage()
         self._flow = Flow(settings.in_flight, proven=False)
-        self._form, self._learning = settings.form, threading.Lock()
+        self._form, self._learning = first_form(settings), threading.Lock()
         self._understood: set[str] = set()  # what was expected and was answered so
         self._unread: dict[str, str] = {}  # what was expected of the answers that cannot be read
         self._stop = threading.Event()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from cai.generation.chat_settings import ChatSettings
 from cai.generation.faults import PARAMETER, ROLES, Fault
 
 NEW_LENGTH = "max_completion_tokens"
@@ -48,6 +49,12 @@ class Form(NamedTuple):
         fold = ["the system text in the user's turn"] if self.fold else []
         length = [f"{self.length} for max_tokens"] if self.length != "max_tokens" else []
         return [*fold, *length, *left_out]
+
+
+def first_form(settings: ChatSettings) -> Form:
+    """How requests are sent until a service says otherwise."""
+    length = "max_tokens" if settings.length_field == "auto" else settings.length_field
+    return Form(settings.system == "fold", length, frozenset())
 
 
 def folded(messages: list[dict[str, str]]) -> list[dict[str, str]]:

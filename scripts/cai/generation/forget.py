@@ -4,7 +4,9 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-PROGRAM = Path(__file__).parents[2] / "journal.py"
+from cai.project import SCRIPTS
+
+PROGRAM = SCRIPTS / "journal.py"
 
 
 def forgetting(journals: Iterable[Path]) -> str:

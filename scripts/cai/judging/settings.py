@@ -25,7 +25,7 @@ from pydantic import (
 from cai.cli import describe
 from cai.errors import UserError
 from cai.fields import Section
-from cai.generation.chat_api import ChatSettings
+from cai.generation.chat_settings import ChatSettings
 
 VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 SLOTS = ("{prompt}", "{a}", "{b}", "{principle}")
