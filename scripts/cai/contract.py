@@ -9,15 +9,15 @@ import functools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cai import nemo
 from cai.composition import Problem, check, filled, nested
 from cai.hydra import value
+from cai.project import ROOT
 from cai.settings import Overrides, Settings
 
-KEYS = Path(__file__).parents[2] / "envs/nemo-cpu/keys.json"
+KEYS = ROOT / "envs/nemo-cpu/keys.json"
 CONFIGURATIONS: dict[nemo.Program, str] = {
     "server": "megatron_gpt_inference",
     "reward_server": "inference_rm",

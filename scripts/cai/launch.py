@@ -22,6 +22,7 @@ from cai import process
 from cai.cli import describe
 from cai.errors import UserError, fail_if
 from cai.fields import Section
+from cai.project import SCRIPTS
 
 LOOPBACK = "127.0.0.1"
 MARKS = {"-": None, "+": True}  # before a variable's name: not passed on, passed on as it is
@@ -454,7 +455,7 @@ class Launcher:
         )
         srun = Launcher(place.model_copy(update={"launcher": "srun"}))
         asked = srun.command([sys.executable, "-c", PORT], {}, "port")
-        there = process.with_variables({"PYTHONPATH": str(Path(__file__).parent.parent)})
+        there = process.with_variables({"PYTHONPATH": str(SCRIPTS)})
         done = subprocess.run(asked, capture_output=True, text=True, env=there)
         said = done.stdout.strip()
         fail_if(not said.isdecimal(), f"{shlex.join(asked[:6])} ...: {done.stderr.strip()[-300:]}")

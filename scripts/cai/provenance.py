@@ -16,8 +16,8 @@ from typing import Any
 
 from cai.digests import digest, file_digest
 from cai.launch import Launch
+from cai.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 CODE = ("*.py", "*.j2")  # what of scripts/ makes results
 VERSION = (ROOT / "scripts/cai/VERSION").read_text().strip()  # of the project; semver
 PACKAGES = ("snakemake", "pydantic", "torch", "numpy", "huggingface-hub", "pyarrow")

@@ -33,6 +33,7 @@ from cai.metrics import export_metrics
 from cai.partials import partial, size_of
 from cai.ports import owner
 from cai.process import Program, end_of
+from cai.project import SCRIPTS
 from cai.schedule import scheduled
 from cai.triton import tidied
 from cai.unpacking import ARCHIVE, check_room, unpacked
@@ -54,7 +55,7 @@ CRITIC_START_LIMIT = 3600.0  # seconds; a large model takes long to load
 BAR = re.compile(r"(\d+)/(\d+) \[([\d:?]+)<([\d:?]+)")
 LOG_DIR = "LOG_DIR"  # in a command, the run's own folder
 CRITIC_MODELS = ("critic_infer", "critic_train", "critic_save")
-FINISH = Path(__file__).parent.parent / "training/finish_training.py"
+FINISH = SCRIPTS / "training/finish_training.py"
 
 
 @dataclass

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -18,9 +17,10 @@ import yaml
 from cai import nemo
 from cai.hydra import typed
 from cai.launch import Launch, Launcher
+from cai.project import ROOT
 from cai.settings import Settings
 
-KEYS = Path(__file__).parent.parent.parent / "envs/nemo-cpu/keys.json"
+KEYS = ROOT / "envs/nemo-cpu/keys.json"
 REFERENCE = re.compile(r"\$\{(?P<up>\.*)(?P<key>[\w.]+)\}")
 Program = Literal[
     "sft", "reward_model", "critic", "actor", "server", "instruct_server", "reward_server"
