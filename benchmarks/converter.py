@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from cai.conversion.hf_folder import Planned, write_weights  # noqa: E402
 from cai.conversion.mistral_layout import Shape  # noqa: E402
-from cai.records import write_json  # noqa: E402
+from cai.files.records import write_json  # noqa: E402
 
 UPSTREAM = "scripts/checkpoint_converters/convert_mistral_7b_hf_to_nemo.py"
 VOCABULARY = 8192

@@ -21,12 +21,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli, servers  # noqa: E402
-from cai.constitution import load_constitution  # noqa: E402
-from cai.errors import fail_if  # noqa: E402
-from cai.generation.run import cost_path  # noqa: E402
-from cai.records import ledger_path, read_json, write_json  # noqa: E402
-from cai.settings import Settings, load_settings  # noqa: E402
+from cai.asking.run import cost_path  # noqa: E402
+from cai.core import cli  # noqa: E402
+from cai.core.errors import fail_if  # noqa: E402
+from cai.files.records import ledger_path, read_json, write_json  # noqa: E402
+from cai.settings.configuration import Settings, load_settings  # noqa: E402
+from cai.settings.constitution import load_constitution  # noqa: E402
+from cai.workflow import servers  # noqa: E402
 
 PRINCIPLES = 16
 

@@ -20,16 +20,17 @@ import requests
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli, servers  # noqa: E402
-from cai.generation.client import Client, ClientSettings, Failed, Request  # noqa: E402
-from cai.generation.journal import Journal  # noqa: E402
-from cai.generation.serving import Served  # noqa: E402
-from cai.launch import filled  # noqa: E402
-from cai.records import read_jsonl, write_json  # noqa: E402
-from cai.sampling import Sampling  # noqa: E402
-from cai.settings import load_settings  # noqa: E402
-from cai.templates import Template, single_turn  # noqa: E402
-from cai.tokens import Tokenizer  # noqa: E402
+from cai.asking.client import Client, ClientSettings, Failed, Request  # noqa: E402
+from cai.asking.journal.entries import Journal  # noqa: E402
+from cai.asking.serving import Served  # noqa: E402
+from cai.core import cli  # noqa: E402
+from cai.files.records import read_jsonl, write_json  # noqa: E402
+from cai.models.sampling import Sampling  # noqa: E402
+from cai.models.templates import Template, single_turn  # noqa: E402
+from cai.models.tokens import Tokenizer  # noqa: E402
+from cai.running.launch import filled  # noqa: E402
+from cai.settings.configuration import load_settings  # noqa: E402
+from cai.workflow import servers  # noqa: E402
 
 BATCHES = (1, 32, 128)
 IN_FLIGHT = (1, 2, 3)

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli  # noqa: E402
-from cai.generation.chat_api import ChatClient  # noqa: E402
-from cai.generation.chat_settings import ChatSettings  # noqa: E402
-from cai.generation.journal import Journal  # noqa: E402
-from cai.records import write_json  # noqa: E402
+from cai.asking.chat_api import ChatClient  # noqa: E402
+from cai.asking.journal.entries import Journal  # noqa: E402
+from cai.core import cli  # noqa: E402
+from cai.files.records import write_json  # noqa: E402
+from cai.settings.chat_service import ChatSettings  # noqa: E402
 
 ANSWER = b'{"choices": [{"message": {"content": "(A)"}, "finish_reason": "stop"}]}'
 

@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli  # noqa: E402
-from cai.errors import fail_if  # noqa: E402
-from cai.records import record_id, write_json, write_jsonl  # noqa: E402
-from cai.settings import load_settings  # noqa: E402
+from cai.core import cli  # noqa: E402
+from cai.core.errors import fail_if  # noqa: E402
+from cai.files.records import record_id, write_json, write_jsonl  # noqa: E402
+from cai.settings.configuration import load_settings  # noqa: E402
 
 TOKENIZER = "demo/models/instruct/tokenizer.model"
 WORDS = ("the neighbour", "wants", "to know", "how a letter", "is opened", "without", "being seen")

@@ -20,8 +20,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai.evaluation.statistics import proportion  # noqa: E402
-from cai.records import read_jsonl, write_text  # noqa: E402
+from cai.files.records import read_jsonl, write_text  # noqa: E402
+from cai.statistics.intervals import proportion  # noqa: E402
 
 RESULTS = Path("results/steering")
 CONSTITUTION = ROOT / "demo/constitution.yaml"

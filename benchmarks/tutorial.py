@@ -26,22 +26,23 @@ import requests
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai import cli, nemo  # noqa: E402
-from cai.constitution import draw_principle, for_stage, load_constitution  # noqa: E402
-from cai.generation.answers import respond  # noqa: E402
-from cai.generation.chat_model import ChatModel  # noqa: E402
-from cai.generation.critique import Revising, conversation, revise  # noqa: E402
-from cai.generation.http import in_flight  # noqa: E402
-from cai.generation.journal import Journal  # noqa: E402
-from cai.generation.run import client_of, served_by  # noqa: E402
-from cai.generation.serving import Served  # noqa: E402
-from cai.generation.settings import ClientSettings, Serving  # noqa: E402
-from cai.launch import Launcher, filled  # noqa: E402
-from cai.records import Ledger, Record, read_jsonl, write_json  # noqa: E402
-from cai.sampling import Sampling  # noqa: E402
-from cai.settings import Settings, load_settings  # noqa: E402
-from cai.templates import Template, single_turn  # noqa: E402
-from cai.tokens import Tokenizer  # noqa: E402
+from cai.asking.chat_model import ChatModel  # noqa: E402
+from cai.asking.journal.entries import Journal  # noqa: E402
+from cai.asking.run import client_of, served_by  # noqa: E402
+from cai.asking.serving import Served  # noqa: E402
+from cai.asking.transport.http import in_flight  # noqa: E402
+from cai.core import cli  # noqa: E402
+from cai.files.records import Ledger, Record, read_jsonl, write_json  # noqa: E402
+from cai.models.sampling import Sampling  # noqa: E402
+from cai.models.templates import Template, single_turn  # noqa: E402
+from cai.models.tokens import Tokenizer  # noqa: E402
+from cai.nemo import programs  # noqa: E402
+from cai.running.launch import Launcher, filled  # noqa: E402
+from cai.settings.configuration import Settings, load_settings  # noqa: E402
+from cai.settings.constitution import draw_principle, for_stage, load_constitution  # noqa: E402
+from cai.settings.model_servers import ClientSettings, Serving  # noqa: E402
+from cai.steps.answers import respond  # noqa: E402
+from cai.steps.critique import Revising, conversation, revise  # noqa: E402
 
 BATCH = 32  # prompts that the tutorial's client sends at a time
 NEMO = Serving()
@@ -110,7 +111,7 @@ def _options() -> argparse.Namespace:
 
 def _serve(serving: Serving, settings: Settings, model: Path, folder: Path) -> Served:
     if serving.kind == "nemo":
-        command = [*nemo.server(settings, "instruct"), f"gpt_model_file={model}"]
+        command = [*programs.server(settings, "instruct"), f"gpt_model_file={model}"]
         return served_by(serving, Launcher().sized(command), None, folder / "log")
     program = [settings.nemo.python, "scripts/convert_nemo_to_hf.py"]
     subprocess.run([*program, model, folder / "exported"], check=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 started = sys.orig_argv[1:3]  # .../bin/snakemake, or -m snakemake
 found = importlib.util.find_spec("cai")  # without it the Snakefile says what to do
 if found and "snakemake" in [Path(word).name for word in started]:
-    from cai.command_line import check, warnings
-    from cai.errors import UserError
+    from cai.core.errors import UserError
+    from cai.workflow.command_line import check, warnings
 
     try:
         check(sys.argv[1:])

@@ -67,7 +67,7 @@ rule principles:
         scores="<results>/paper/chains/rewards/combined/critiqued.jsonl",
         # judged under all principles: where these disagree
         together=(
-            public_plan.judged_of(settings, "hhh_221", HHH_JUDGES)
+            public_runs.judged_of(settings, "hhh_221", HHH_JUDGES)
             if not settings.evaluations.principle
             else []
         ),

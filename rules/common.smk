@@ -1,7 +1,7 @@
 # The configuration, checked once; the names that all rules share.
 #
 # Every field of a `shell:` has `:q`: what a configuration says never reaches a shell as code. What a
-# job runs is given to all rules at once, see cai/code.py.
+# job runs is given to all rules at once, see cai/workflow/code.py.
 import shlex
 import sys
 from pathlib import Path
@@ -12,25 +12,15 @@ BIN = (
 )
 shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; ")
 
-from cai import (
-    cluster,
-    code,
-    dag,
-    experiments,
-    kinds,
-    nemo,
-    numbered,
-    orphans,
-    paths,
-    preflight,
-    process,
-    servers,
-    sizing,
-    sparing,
-)
-from cai.failures import Failures
-from cai.launch import launch_of, split
-from cai.paper import plan
+from cai.checks import cluster, preflight, rule_kinds, sizing
+from cai.core import numbered, orphans
+from cai.files import paths
+from cai.nemo import programs
+from cai.running import process
+from cai.workflow import code, dag, experiments, servers, sparing
+from cai.running.failures import Failures
+from cai.running.launch import launch_of, split
+from cai.workflow import paper_runs
 
 dag.register(workflow)
 
@@ -70,8 +60,8 @@ def literal(value):
 
 
 def named(places):
-    """NeMo's overrides that name a job's inputs, see :func:`cai.nemo.naming`."""
-    return lambda wildcards, input: nemo.naming(places, dict(input.items()))
+    """NeMo's overrides that name a job's inputs, see :func:`cai.nemo.programs.naming`."""
+    return lambda wildcards, input: programs.naming(places, dict(input.items()))
 
 
 def folded(name):
@@ -115,7 +105,7 @@ def journal(place, name):
 
 def launch_policy(wildcards, resources):
     """The actor's part, and the steps whose checkpoints stay: no reason to train again either."""
-    return [launch_actor(wildcards, resources), *plan.keep_steps(settings)]
+    return [launch_actor(wildcards, resources), *paper_runs.keep_steps(settings)]
 
 
 # Names of parameters that several rules take. WORK is what the last part's jobs resume from.
@@ -138,7 +128,7 @@ CLIENT = literal(settings.client.model_dump_json())
 def page_files(name):
     """What a page is made of beside its data: they are edited as programs are."""
     return [
-        f"scripts/cai/evaluation/{part}"
+        f"scripts/cai/report/{part}"
         for part in (f"{name}.html.j2", "page.html.j2", "page.css", "macros.html.j2")
     ]
 

@@ -100,7 +100,7 @@ rule rewards:
         journal=journal(at.results, "rewards"),
         template=CHAT,
         length=settings.lengths.rl,
-        server=literal(nemo.reward_server(settings)),
+        server=literal(programs.reward_server(settings)),
         files=named({"rm_model_file": "model"}),
     shell:
         "python scripts/evaluation/score_rewards.py --answers {input.answers:q} --output {output.data:q}"

@@ -20,8 +20,8 @@ if Path(cai.__file__).parents[1] != Path(workflow.basedir, "scripts").resolve():
         "use this folder's own environment (make controller), or PYTHONPATH=scripts"
     )
 
-from cai.errors import UserError
-from cai.origins import Origins
+from cai.core.errors import UserError
+from cai.settings.origins import Origins
 
 origins = Origins([])
 

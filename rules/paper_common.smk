@@ -1,10 +1,10 @@
 # What the rules of the paper's figures share.
 with told():
-    plan.check(settings)
+    paper_runs.check(settings)
 
-STEPS = plan.steps(settings)
+STEPS = paper_runs.steps(settings)
 EVALUATED = ["helpful_only", "sl_cai"]  # policies whose answers the evaluation has
-CHAINS = plan.chains(settings, len(principles["supervised"]))
+CHAINS = paper_runs.chains(settings, len(principles["supervised"]))
 PAPER = f"{settings.results}/paper"
 
 
@@ -18,11 +18,11 @@ wildcard_constraints:
 
 def figure_options(figure):
     """What every figure's program is told of the run."""
-    return literal(plan.figure_options(settings, figure))
+    return literal(paper_runs.figure_options(settings, figure))
 
 
 # What a job is like: it has the resources of that rule, unless a profile names it itself.
-for name, other in kinds.LIKE.items():
+for name, other in rule_kinds.LIKE.items():
     given = workflow.resource_settings._parsed_overwrite_resources
     if other in given:
         given.setdefault(name, given[other])
@@ -42,4 +42,6 @@ def truth_of(pattern, **wildcards):
 
 def chain_principles(wildcards):
     """The principles that a chain draws from."""
-    return plan.principles_of(wildcards.chain, principles["supervised"], settings.seed)
+    return paper_runs.principles_of(
+        wildcards.chain, principles["supervised"], settings.seed
+    )

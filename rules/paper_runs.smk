@@ -17,11 +17,13 @@ use rule rl_cai as rl_snapshots with:
     params:
         launch=launch_snapshots,
         work=f"{WORK}/rl_snapshots",
-        actor=literal(plan.snapshot_actor(settings)),
+        actor=literal(paper_runs.snapshot_actor(settings)),
         steps=STEPS,  # others are a reason to run again: they were not kept
 
 
-SNAPSHOT_RUN = rules.rl_cai if plan.run_keeps_them(settings) else rules.rl_snapshots
+SNAPSHOT_RUN = (
+    rules.rl_cai if paper_runs.run_keeps_them(settings) else rules.rl_snapshots
+)
 POLICIES = {
     **{name: MODELS[name] for name in EVALUATED},
     **{str(step): f"{settings.results}/snapshots/rl_cai/{step}.nemo" for step in STEPS},
@@ -154,7 +156,7 @@ use rule judged as matches_judged with:
         principles=branch(
             lambda wildcards: wildcards.part == "harmful",
             then=literal(principles["preference"]),
-            otherwise=literal(plan.helpfulness(settings)),
+            otherwise=literal(paper_runs.helpfulness(settings)),
         ),
         journal=f"{WORK}/journal/matches_judged-{{part}}.jsonl",
 
@@ -263,7 +265,7 @@ use rule rl_dataset as harmless_comparisons with:
     log:
         "<results>/logs/harmless_comparisons.log",
     params:
-        options=literal(plan.harmless_options(settings)),
+        options=literal(paper_runs.harmless_options(settings)),
 
 
 COMPARISONS = {
@@ -290,7 +292,7 @@ use rule reward_model as paper_reward_model with:
         pm="harmless|helpful",
     params:
         work=f"{WORK}/paper_reward_model/{{pm}}",
-        command=literal(plan.paper_reward_model(settings)),
+        command=literal(paper_runs.paper_reward_model(settings)),
 
 
 # Chains of revisions (Fig. 5, 6, 7).
@@ -435,7 +437,7 @@ rule fig_revisions:
 # The absolute score of harm (Fig. 10).
 rule ratings:
     input:
-        files=literal(plan.ratings(settings).files),
+        files=literal(paper_runs.ratings(settings).files),
         model="<pretrained>/models/base.nemo",
     output:
         data="<results>/paper/harmfulness/ratings.jsonl",
@@ -446,7 +448,7 @@ rule ratings:
     conda:
         "../envs/controller.yaml"
     params:
-        source=literal(plan.ratings(settings).model_dump_json()),
+        source=literal(paper_runs.ratings(settings).model_dump_json()),
         split=SPLIT,
         limits=preflight.limits(settings, settings.lengths.rl),
     shell:
@@ -482,7 +484,7 @@ use rule answers as harmfulness_samples with:
         template=branch(
             lambda wildcards: wildcards.policy == "helpful_only", INSTRUCT, CHAT
         ),
-        sampling=literal(plan.harmfulness_sampling(settings)),
+        sampling=literal(paper_runs.harmfulness_sampling(settings)),
         server=branch(
             lambda wildcards: wildcards.policy == "helpful_only",
             servers.command(settings, "instruct"),

@@ -23,9 +23,9 @@ rule rl_cai:
         launch=launch_policy,
         critic_launch=launch_critic,
         work=f"{WORK}/rl_cai",
-        critic=literal(nemo.critic(settings)),
+        critic=literal(programs.critic(settings)),
         critic_files=named({START: "reward_model"}),
-        actor=literal(nemo.actor(settings)),
+        actor=literal(programs.actor(settings)),
         actor_files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:
         "python scripts/training/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work:q}"

@@ -1,9 +1,9 @@
 # The run's models on public evaluation sets: figures 4, 9, 11 and 12 of Bai et al. 2022, and the
 # reward model's accuracy on human comparisons.
-from cai.evaluation import public_plan
+from cai.workflow import public_runs
 
-HHH_PRINCIPLES = public_plan.hhh_principles(settings, principles["preference"])
-HHH_JUDGES = public_plan.judges(settings, len(HHH_PRINCIPLES))
+HHH_PRINCIPLES = public_runs.hhh_principles(settings, principles["preference"])
+HHH_JUDGES = public_runs.judges(settings, len(HHH_PRINCIPLES))
 HARM_SETS = ("harm_binary", "harm_kinds")
 EVALUATION_FIGURES = collect(
     "<results>/figures/{figure}.svg", figure=["fig04", "fig09", "fig11", "fig12"]
@@ -11,9 +11,9 @@ EVALUATION_FIGURES = collect(
 
 
 wildcard_constraints:
-    public="|".join(public_plan.SETS),
-    method="|".join(public_plan.METHODS),
-    compared="|".join(public_plan.COMPARED),
+    public="|".join(public_runs.SETS),
+    method="|".join(public_runs.METHODS),
+    compared="|".join(public_runs.COMPARED),
 
 
 rule evaluation_set:
@@ -33,7 +33,7 @@ rule evaluation_set:
     conda:
         "../envs/controller.yaml"
     params:
-        kind=lookup("{public}", within=public_plan.SETS),
+        kind=lookup("{public}", within=public_runs.SETS),
         source=lambda wildcards: getattr(
             settings.evaluations, wildcards.public
         ).model_dump_json(),
@@ -74,7 +74,7 @@ rule comparison_rewards:
         journal=f"{WORK}/journal/comparison_rewards-{{public}}.jsonl",
         template=CHAT,
         length=settings.lengths.rl,
-        server=literal(nemo.reward_server(settings)),
+        server=literal(programs.reward_server(settings)),
         files=named({"rm_model_file": "model"}),
     shell:
         "python scripts/public_sets/score_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
@@ -106,7 +106,7 @@ rule judged_comparisons:
         # numbered like the shards of a stage, so that methods share what they ask alike
         journal=lambda wildcards: (
             f"{WORK}/journal/judged_comparisons-{wildcards.public}"
-            f"-{list(public_plan.METHODS).index(wildcards.method)}.jsonl"
+            f"-{list(public_runs.METHODS).index(wildcards.method)}.jsonl"
         ),
         template=INSTRUCT,
         seed=settings.seed,
@@ -162,11 +162,11 @@ rule harm_choices:
 
 rule hhh_figure:
     input:
-        rewards=lambda wildcards: public_plan.rewards_of(
-            settings, public_plan.COMPARED[wildcards.compared]
+        rewards=lambda wildcards: public_runs.rewards_of(
+            settings, public_runs.COMPARED[wildcards.compared]
         ),
-        judged=lambda wildcards: public_plan.judged_of(
-            settings, public_plan.COMPARED[wildcards.compared], HHH_JUDGES
+        judged=lambda wildcards: public_runs.judged_of(
+            settings, public_runs.COMPARED[wildcards.compared], HHH_JUDGES
         ),
     output:
         svg=report(
@@ -181,12 +181,12 @@ rule hhh_figure:
     conda:
         "../envs/controller.yaml"
     params:
-        title=lookup("{compared}", within=public_plan.TITLES),
-        missing=lambda wildcards: public_plan.missing(
-            settings, public_plan.COMPARED[wildcards.compared]
+        title=lookup("{compared}", within=public_runs.TITLES),
+        missing=lambda wildcards: public_runs.missing(
+            settings, public_runs.COMPARED[wildcards.compared]
         ),
-        facts=lambda wildcards: public_plan.facts(
-            settings, public_plan.COMPARED[wildcards.compared]
+        facts=lambda wildcards: public_runs.facts(
+            settings, public_runs.COMPARED[wildcards.compared]
         ),
         seed=settings.seed,
     shell:
@@ -197,7 +197,7 @@ rule hhh_figure:
 
 rule calibration_figure:
     input:
-        judged=public_plan.judged_of(settings, "hhh_438", HHH_JUDGES),
+        judged=public_runs.judged_of(settings, "hhh_438", HHH_JUDGES),
     output:
         svg=report(
             "<results>/figures/fig09.svg",
@@ -212,8 +212,8 @@ rule calibration_figure:
         "../envs/controller.yaml"
     params:
         title="Calibration of the judge on HHH comparisons (Fig. 9)",
-        missing=literal(public_plan.missing(settings, "hhh_438")),
-        facts=literal(public_plan.facts(settings, "hhh_438")),
+        missing=literal(public_runs.missing(settings, "hhh_438")),
+        facts=literal(public_runs.facts(settings, "hhh_438")),
         seed=settings.seed,
     shell:
         "python scripts/public_sets/plot_public_sets.py calibration --title {params.title:q} --judged {input.judged:q}"
@@ -225,7 +225,7 @@ rule identification_figure:
     input:
         answers=collect(
             rules.harm_choices.output.data,
-            public=public_plan.used(settings, *HARM_SETS),
+            public=public_runs.used(settings, *HARM_SETS),
             model=MODELS,
         ),
     output:
@@ -242,8 +242,8 @@ rule identification_figure:
         "../envs/controller.yaml"
     params:
         title="Identification of harm (Fig. 12)",
-        missing=literal(public_plan.missing(settings, *HARM_SETS)),
-        facts=literal(public_plan.facts(settings, *HARM_SETS)),
+        missing=literal(public_runs.missing(settings, *HARM_SETS)),
+        facts=literal(public_runs.facts(settings, *HARM_SETS)),
         seed=settings.seed,
     shell:
         "python scripts/public_sets/plot_public_sets.py identification --title {params.title:q} --answers {input.answers:q}"

@@ -20,7 +20,7 @@ rule reward_model:
     params:
         launch=launch,
         work=f"{at.preference}/work/reward_model",
-        command=literal(nemo.reward_model(settings)),
+        command=literal(programs.reward_model(settings)),
         files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:
         "python scripts/training/train.py --what reward_model --name megatron_gpt --work {params.work:q}"

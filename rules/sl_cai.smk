@@ -140,7 +140,7 @@ rule sl_cai:
     params:
         launch=launch,
         work=f"{at.supervised}/work/sl_cai",
-        command=literal(nemo.sft(settings)),
+        command=literal(programs.sft(settings)),
         files=named(
             {
                 "model.restore_from_path": "model",

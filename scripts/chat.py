@@ -17,19 +17,21 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from cai import cli, command_line, preflight, servers
+from cai.asking.chat_model import ChatModel, derived_seed
+from cai.asking.journal.entries import Journal
+from cai.asking.run import client_of, exported_folder, loading, served_by
+from cai.checks import preflight
 from cai.conversion.stored import check_archive
-from cai.errors import UserError, fail_if
-from cai.generation.chat_model import ChatModel, derived_seed
-from cai.generation.conversation import Speaker, ask, converse
-from cai.generation.journal import Journal
-from cai.generation.run import client_of, exported_folder, loading, served_by
-from cai.manifest import identity
-from cai.records import read_json
-from cai.sampling import Sampling
-from cai.settings import Settings, load_settings
-from cai.templates import Template
-from cai.tokens import Tokenizer
+from cai.core import cli
+from cai.core.errors import UserError, fail_if
+from cai.files.records import read_json
+from cai.models.sampling import Sampling
+from cai.models.templates import Template
+from cai.models.tokens import Tokenizer
+from cai.provenance.manifest import identity
+from cai.settings.configuration import Settings, load_settings
+from cai.steps.conversation import Speaker, ask, converse
+from cai.workflow import command_line, servers
 
 
 class Named(NamedTuple):

@@ -8,8 +8,8 @@ NeMo nor torch.
 import argparse
 from pathlib import Path
 
-from cai.cli import run
 from cai.conversion.stored import check_archive
+from cai.core.cli import run
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cai.composition import check, filled, flat
-from cai.errors import UserError, fail_if
+from cai.core.errors import UserError, fail_if
+from cai.nemo.composition import check, filled, flat
 
 PACKAGES = {  # distribution: (folder of package_info.py in a checkout, the version that is meant)
     "nemo_toolkit": ("nemo", "2.1.0"),

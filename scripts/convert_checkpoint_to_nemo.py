@@ -7,11 +7,11 @@ Needs torch, not NeMo, and no GPU.
 import argparse
 from pathlib import Path
 
-from cai.checkpoints import kept_folder, kept_steps
-from cai.cli import existing_file, positive, run
-from cai.errors import fail_if
-from cai.manifest import manifest_path, write_manifest
-from cai.records import read_json
+from cai.core.cli import existing_file, positive, run
+from cai.core.errors import fail_if
+from cai.files.records import read_json
+from cai.provenance.manifest import manifest_path, write_manifest
+from cai.training.checkpoints import kept_folder, kept_steps
 
 
 def main() -> None:
@@ -24,7 +24,9 @@ def main() -> None:
     )
     parser.add_argument("--step", type=positive, required=True)
     options = parser.parse_args()
-    from cai.conversion.checkpoints import checkpoint_to_nemo  # needs torch; --help does not
+    from cai.conversion.training_checkpoints import (
+        checkpoint_to_nemo,  # needs torch; --help does not
+    )
 
     fingerprint = read_json(manifest_path(options.trained))["fingerprint"]
     kept = kept_folder(options.work / fingerprint[:16])

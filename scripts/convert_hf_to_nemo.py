@@ -7,8 +7,8 @@ disk one copy of the weights; any tensor and pipeline parallel size can load the
 import argparse
 from pathlib import Path
 
-from cai.cli import run
-from cai.manifest import identity, read_origin, write_manifest
+from cai.core.cli import run
+from cai.provenance.manifest import identity, read_origin, write_manifest
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ import argparse
 import shutil
 from pathlib import Path
 
-from cai.cli import json_option, run
-from cai.errors import UserError
-from cai.manifest import identity
-from cai.records import write_json
-from cai.templates import Template
+from cai.core.cli import json_option, run
+from cai.core.errors import UserError
+from cai.files.records import write_json
+from cai.models.templates import Template
+from cai.provenance.manifest import identity
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 

@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.errors import fail_if
-from cai.published import (
+from cai.core import cli
+from cai.core.errors import fail_if
+from cai.files.records import write_text
+from cai.settings.published import (
     constitution_yaml,
     few_shot_yaml,
     read_comparison_principles,
     read_critique_instructions,
     read_few_shot,
 )
-from cai.records import write_text
 
 
 def main() -> None:

@@ -16,11 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cai import cli, command_line
-from cai.errors import UserError, fail_if
-from cai.generation.forget import forgetting
-from cai.generation.journal import REFUSAL, UNREADABLE
-from cai.generation.upkeep import (
+from cai.asking.journal.entries import REFUSAL, UNREADABLE
+from cai.asking.journal.forget import forgetting
+from cai.asking.journal.upkeep import (
     Contents,
     forget,
     journals,
@@ -29,9 +27,12 @@ from cai.generation.upkeep import (
     stages_of,
     verify,
 )
-from cai.manifest import content_digest
-from cai.records import read_json
-from cai.settings import load_settings
+from cai.core import cli
+from cai.core.errors import UserError, fail_if
+from cai.files.records import read_json
+from cai.provenance.manifest import content_digest
+from cai.settings.configuration import load_settings
+from cai.workflow import command_line
 
 COLUMNS = ("stage", "files", "entries", "in use", "lines", "MB", "last used", "samplings", "models")
 

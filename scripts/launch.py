@@ -11,10 +11,10 @@ import os
 import shlex
 import sys
 
-from cai.cli import json_option, run, split_commands
-from cai.errors import UserError, fail_if
-from cai.launch import Launch, Launcher
-from cai.process import with_variables
+from cai.core.cli import json_option, run, split_commands
+from cai.core.errors import UserError, fail_if
+from cai.running.launch import Launch, Launcher
+from cai.running.process import with_variables
 
 
 def main() -> None:

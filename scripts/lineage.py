@@ -14,14 +14,14 @@ import argparse
 import json
 import sys
 
-from cai import cli
-from cai.errors import fail_if
-from cai.lineage import text
+from cai.core import cli
+from cai.core.errors import fail_if
+from cai.core.shown import shown
+from cai.lineage import display
 from cai.lineage.adoption import adopt
 from cai.lineage.difference import difference
-from cai.lineage.records import follow
+from cai.lineage.record_trace import follow
 from cai.lineage.trace import trace
-from cai.shown import shown
 
 
 def main() -> None:
@@ -37,15 +37,15 @@ def main() -> None:
         parser.error(f"unrecognised: {' '.join(others)}")
     if options.diff:
         found = difference(*map(trace, options.diff))
-        _print(options, found.as_dict(), text.differences(found))
+        _print(options, found.as_dict(), display.differences(found))
         return
     fail_if(not options.artefact, "expected an artefact, such as results/rl_cai.nemo")
     lineage = trace(options.artefact)
     if options.record:
         steps = follow(lineage, options.record)
-        _print(options, steps, text.record(steps))
+        _print(options, steps, display.record(steps))
         return
-    _print(options, lineage.as_dict(), text.tree(lineage))
+    _print(options, lineage.as_dict(), display.tree(lineage))
     sys.exit(bool(lineage.broken))
 
 

@@ -18,12 +18,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cai import cli
-from cai.changes import changes
-from cai.constitution import Principle, load_constitution
-from cai.dag import dry_run
+from cai.core import cli
+from cai.core.changes import changes
 from cai.plan.show import show, summary
 from cai.plan.stages import Plan, make_plan
+from cai.settings.constitution import Principle, load_constitution
+from cai.workflow.dag import dry_run
 
 OVER, UNSURE = 1, 4  # exit codes: of a plan above the budget, and of one that may be
 

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cai import cli
-from cai.errors import UserError, fail_if
-from cai.reproduction import compare, table
+from cai.core import cli
+from cai.core.errors import UserError, fail_if
+from cai.provenance.reproduction import compare, table
 
 
 def main() -> None:

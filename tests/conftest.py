@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from cai.generation.serving import Served
+from cai.asking.serving import Served
 
 ROOT = Path(__file__).parent.parent
 NEMO = ROOT / "envs/nemo-cpu"

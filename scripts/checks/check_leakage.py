@@ -9,14 +9,14 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from cai import cli
+from cai.core import cli
+from cai.core.errors import UserError
+from cai.core.progress import Progress
 from cai.data.dialogues import Malformed, opening, parse_dialogue
 from cai.data.near_duplicates import THRESHOLD, WORDS, Index, Match, near_duplicates
-from cai.errors import UserError
 from cai.evaluation.prompts import unwrapped
-from cai.progress import Progress
-from cai.records import Record, read_jsonl, uniform, write_json
-from cai.templates import Template
+from cai.files.records import Record, read_jsonl, uniform, write_json
+from cai.models.templates import Template
 
 EXAMPLES = 5
 

@@ -8,11 +8,11 @@ prompts and, if there are any, to XSTest's. What a classifier knows (--truth) st
 import argparse
 from pathlib import Path
 
-from cai import cli
+from cai.core import cli
 from cai.evaluation import refusals
-from cai.evaluation.checks_figures import draw_refusals
-from cai.evaluation.paper_figures import write_figure
-from cai.records import Record, read_jsonl
+from cai.figures.public_figures import write_figure
+from cai.figures.refusals_and_principles import draw_refusals
+from cai.files.records import Record, read_jsonl
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cai import cli
-from cai.errors import fail_if
+from cai.core import cli
+from cai.core.errors import fail_if
 from cai.evaluation import principles
-from cai.evaluation.checks_figures import draw_principles
-from cai.evaluation.paper_figures import write_figure
-from cai.records import Record, read_jsonl
+from cai.figures.public_figures import write_figure
+from cai.figures.refusals_and_principles import draw_principles
+from cai.files.records import Record, read_jsonl
 
 ALONE = "each comparison was asked under one principle (judges.*.principles_per_comparison)"
 

@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
-from cai import cli
-from cai.evaluation import alarms
-from cai.evaluation.alarms import Check, Texts
+from cai.core import cli
+from cai.evaluation import stage_warnings
+from cai.evaluation.stage_warnings import Check, Texts
 from cai.evaluation.tables import label
-from cai.records import read_json, read_jsonl, uniform, write_json
+from cai.files.records import read_json, read_jsonl, uniform, write_json
 
 CHAINS = 10000  # so many are checked, drawn by hash
 
@@ -37,10 +37,14 @@ def main() -> None:
         *_revisions(options.chains, options.seed),
         *_answers(options.answers, options.seed),
         *_rewards(options.answers, options.rewards),
-        *(alarms.reward_against_judge(read_json(options.summary)) if options.summary else []),
+        *(
+            stage_warnings.reward_against_judge(read_json(options.summary))
+            if options.summary
+            else []
+        ),
         *(_leakage(options.leakage) if options.leakage else []),
     ]
-    record = alarms.as_record(found)
+    record = stage_warnings.as_record(found)
     write_json(options.output, record)
     for one in record["warnings"]:
         print(f"{one['what']} ({one['weight']}): {one['stage']}: {one['told']} {one['advice']}")
@@ -67,14 +71,14 @@ def _answers(paths: list[Path], seed: int) -> list[Check]:
 
 
 def _stage(stage: str, before: Texts, after: Texts, seed: int) -> list[Check]:
-    phrase = alarms.boilerplate(stage, before, after, seed)
-    return [*alarms.collapse(stage, before, after, seed), *([phrase] if phrase else [])]
+    phrase = stage_warnings.boilerplate(stage, before, after, seed)
+    return [*stage_warnings.collapse(stage, before, after, seed), *([phrase] if phrase else [])]
 
 
 def _rewards(answers: list[Path], rewards: list[Path]) -> list[Check]:
     scores = {path.stem: {row["id"]: row["reward"] for row in read_jsonl(path)} for path in rewards}
     checks = [
-        alarms.reward_and_length(_where(path.stem, part), texts, scores.get(path.stem, {}))
+        stage_warnings.reward_and_length(_where(path.stem, part), texts, scores.get(path.stem, {}))
         for path in answers
         for part, texts in _by_set(path).items()
     ]
@@ -93,7 +97,7 @@ def _where(model: str, part: str) -> str:
 
 
 def _leakage(path: Path) -> list[Check]:
-    return [alarms.leakage(name, found) for name, found in read_json(path)["sets"].items()]
+    return [stage_warnings.leakage(name, found) for name, found in read_json(path)["sets"].items()]
 
 
 if __name__ == "__main__":

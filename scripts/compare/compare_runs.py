@@ -9,10 +9,10 @@ A run is its results folder, in which its report has been made:
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.evaluation import comparison, comparison_page
-from cai.records import write_csv, write_json, write_text
-from cai.shown import shown
+from cai.core import cli
+from cai.core.shown import shown
+from cai.files.records import write_csv, write_json, write_text
+from cai.report import comparison, comparison_page
 
 
 def main() -> None:

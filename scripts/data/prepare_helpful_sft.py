@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
+from cai.core import cli
 from cai.data.helpful_sft import prepare_helpful_sft
-from cai.data.sources import ReadOptions, Source
-from cai.manifest import record
+from cai.provenance.manifest import record
+from cai.settings.sources import ReadOptions, Source
 
 
 def main() -> None:

@@ -2,14 +2,14 @@
 
 import argparse
 
-from cai import cli
+from cai.core import cli
 from cai.data.comparisons import PreferenceFiles
 from cai.data.helpful_preferences import prepare_helpful_preferences
-from cai.data.sources import Source
 from cai.data.splits import HeldOut, SplitOptions
-from cai.manifest import record
-from cai.templates import Template
-from cai.tokens import LengthLimit
+from cai.models.templates import Template
+from cai.models.tokens import LengthLimit
+from cai.provenance.manifest import record
+from cai.settings.sources import Source
 
 
 def main() -> None:

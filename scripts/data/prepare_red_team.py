@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
+from cai.core import cli
 from cai.data.red_team import prepare_red_team
-from cai.data.sources import Source
 from cai.data.splits import HeldOut, SplitOptions
-from cai.manifest import record
-from cai.templates import Template
-from cai.tokens import LengthLimit
+from cai.models.templates import Template
+from cai.models.tokens import LengthLimit
+from cai.provenance.manifest import record
+from cai.settings.sources import Source
 
 
 def main() -> None:

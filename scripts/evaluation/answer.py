@@ -7,16 +7,11 @@ answers to a prompt, also with "prompt_id" and "temperature"; their ids are numb
 
 import argparse
 
-from cai import cli
-from cai.generation.answers import answer, answers_at
-from cai.generation.program import (
-    add_model_options,
-    add_sampling_option,
-    parse,
-    program,
-)
-from cai.generation.run import Run
-from cai.records import Ledger
+from cai.asking.program import add_model_options, add_sampling_option, parse, program
+from cai.asking.run import Run
+from cai.core import cli
+from cai.files.records import Ledger
+from cai.steps.answers import answer, answers_at
 
 
 def main() -> None:

@@ -4,12 +4,12 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.data.sources import Source
-from cai.errors import fail_if
+from cai.core import cli
+from cai.core.errors import fail_if
 from cai.evaluation.prompts import prepare_evaluation_prompts
-from cai.manifest import record
-from cai.templates import Template
+from cai.models.templates import Template
+from cai.provenance.manifest import record
+from cai.settings.sources import Source
 
 
 def main() -> None:

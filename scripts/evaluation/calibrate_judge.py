@@ -10,11 +10,11 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from cai import cli
+from cai.core import cli
+from cai.evaluation.calibration import calibration, compare_with_truth
 from cai.evaluation.classifier import load_classifier
-from cai.judging.calibration import calibration, compare_with_truth
-from cai.manifest import record
-from cai.records import read_json, read_jsonl, write_json
+from cai.files.records import read_json, read_jsonl, write_json
+from cai.provenance.manifest import record
 
 
 def main() -> None:

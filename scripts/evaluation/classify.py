@@ -4,9 +4,9 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
+from cai.core import cli
 from cai.evaluation.classifier import classify
-from cai.manifest import record
+from cai.provenance.manifest import record
 
 
 def main() -> None:

@@ -7,13 +7,13 @@ each set and the judge's report. Equal answers count as half a win and are not j
 
 import argparse
 
-from cai import cli
-from cai.generation.program import add_model_options, parse, program
-from cai.generation.run import Run
+from cai.asking.program import add_model_options, parse, program
+from cai.asking.run import Run
+from cai.core import cli
+from cai.files.records import Ledger
 from cai.judging.judge import add_judge_options, judge
-from cai.judging.report import judge_report
+from cai.judging.label_report import judge_report
 from cai.judging.win_rates import paired, scored, to_judge, win_rates
-from cai.records import Ledger
 
 
 def main() -> None:

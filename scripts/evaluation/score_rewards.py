@@ -10,12 +10,12 @@ In the command, FREE_PORT stands for the server's port.
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.errors import fail_if
-from cai.evaluation.rewards import add_reward_model_options, score_answers
-from cai.generation.program import parse
-from cai.generation.run import Run
-from cai.records import Ledger
+from cai.asking.program import parse
+from cai.asking.rewards import add_reward_model_options, score_answers
+from cai.asking.run import Run
+from cai.core import cli
+from cai.core.errors import fail_if
+from cai.files.records import Ledger
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ A file belongs to the model that its stem names: rewards/rl_cai.jsonl to answers
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.errors import fail_if
+from cai.core import cli
+from cai.core.errors import fail_if
 from cai.evaluation import tables
 from cai.evaluation.summary import read_model, stem_of, summarise
-from cai.manifest import record
-from cai.records import write_csv, write_json, write_text
+from cai.files.records import write_csv, write_json, write_text
+from cai.provenance.manifest import record
 
 SOURCES = ("rewards", "judged", "truth")
 

@@ -8,11 +8,11 @@ import argparse
 import shutil
 from pathlib import Path
 
-from cai import cli
-from cai.errors import UserError
-from cai.hf_config import check_hf_config
-from cai.manifest import write_origin
-from cai.records import read_json
+from cai.core import cli
+from cai.core.errors import UserError
+from cai.files.records import read_json
+from cai.models.hf_config import check_hf_config
+from cai.provenance.manifest import write_origin
 
 WANTED = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
 

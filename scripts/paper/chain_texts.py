@@ -8,10 +8,10 @@ Reads what revise.py writes; writes {"id", "prompt_id", "round", "prompt", "set"
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.manifest import record
-from cai.paper.chains import texts_of
-from cai.records import Ledger, read_jsonl, write_jsonl
+from cai.core import cli
+from cai.figures.chains import texts_of
+from cai.files.records import Ledger, read_jsonl, write_jsonl
+from cai.provenance.manifest import record
 
 
 def main() -> None:

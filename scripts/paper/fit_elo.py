@@ -4,12 +4,12 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.evaluation.figures import read_metrics
-from cai.paper import elo
-from cai.paper.matches import judged_matches, scored_matches, true_matches
-from cai.paper.options import figure_options
-from cai.records import read_jsonl, write_json
+from cai.core import cli
+from cai.figures import elo_scores
+from cai.figures.drawing import read_metrics
+from cai.figures.options import figure_options
+from cai.files.records import read_jsonl, write_json
+from cai.judging.matches import judged_matches, scored_matches, true_matches
 
 MEASURE = {"harmful": "harmlessness", "helpful": "helpfulness"}
 OUTCOME = {"harmlessness": ("harmful", "harmless"), "helpfulness": ("helpful", "helpful")}
@@ -49,7 +49,9 @@ def main() -> None:
             outcomes = {path.stem: _outcomes(path, part, field) for path in options.truth}
             matches[measure]["classifier"] = true_matches(outcomes)
     metrics = read_metrics(options.metrics)
-    write_json(options.output, elo.fit(policies, matches, metrics, options.judge, options.options))
+    write_json(
+        options.output, elo_scores.fit(policies, matches, metrics, options.judge, options.options)
+    )
 
 
 def _rewards(path: Path, ids: set[str]) -> dict[str, float]:

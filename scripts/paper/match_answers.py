@@ -8,10 +8,10 @@ sides of the matches to two files, alike in their ids.
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.manifest import record
-from cai.paper.matches import draw_matches
-from cai.records import read_jsonl, write_jsonl
+from cai.core import cli
+from cai.files.records import read_jsonl, write_jsonl
+from cai.judging.matches import draw_matches
+from cai.provenance.manifest import record
 
 
 def main() -> None:

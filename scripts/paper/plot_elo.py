@@ -4,9 +4,9 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.paper.elo import draw_frontier, draw_training
-from cai.records import read_json
+from cai.core import cli
+from cai.figures.elo_scores import draw_frontier, draw_training
+from cai.files.records import read_json
 
 FIGURES = {"fig02": draw_frontier, "fig08": draw_training}
 

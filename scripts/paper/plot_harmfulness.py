@@ -4,11 +4,11 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.evaluation.figures import read_metrics
-from cai.paper import harmfulness
-from cai.paper.options import figure_options
-from cai.records import read_jsonl
+from cai.core import cli
+from cai.figures import harmfulness
+from cai.figures.drawing import read_metrics
+from cai.figures.options import figure_options
+from cai.files.records import read_jsonl
 
 
 def main() -> None:

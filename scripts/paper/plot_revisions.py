@@ -4,11 +4,11 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.paper.chains import by_round
-from cai.paper.options import figure_options
-from cai.paper.revisions import FIGURES, Chain
-from cai.records import Record, ledger_path, read_json, read_jsonl
+from cai.core import cli
+from cai.figures.chains import by_round
+from cai.figures.options import figure_options
+from cai.figures.revisions import FIGURES, Chain
+from cai.files.records import Record, ledger_path, read_json, read_jsonl
 
 
 def main() -> None:

@@ -4,10 +4,10 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.paper.options import figure_options
-from cai.paper.samples import draw_answers, draw_chains
-from cai.records import read_jsonl
+from cai.core import cli
+from cai.figures.options import figure_options
+from cai.figures.samples import draw_answers, draw_chains
+from cai.files.records import read_jsonl
 
 
 def main() -> None:

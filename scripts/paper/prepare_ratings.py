@@ -8,12 +8,12 @@ each: {"id", "prompt_id", "prompt", "answer", "rating", "part"}.
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.data.sources import Source
+from cai.core import cli
+from cai.data.ratings import prepare_ratings
 from cai.data.splits import SplitOptions
-from cai.manifest import record
-from cai.paper.ratings import prepare_ratings
-from cai.tokens import LengthLimit
+from cai.models.tokens import LengthLimit
+from cai.provenance.manifest import record
+from cai.settings.sources import Source
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ those that another file has. With --as-responses answers become first responses,
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.errors import fail_if
-from cai.manifest import record
-from cai.paper.selection import as_response, first_of_each_set
-from cai.records import Ledger, read_jsonl, write_jsonl
+from cai.core import cli
+from cai.core.errors import fail_if
+from cai.figures.selection import as_response, first_of_each_set
+from cai.files.records import Ledger, read_jsonl, write_jsonl
+from cai.provenance.manifest import record
 
 
 def main() -> None:

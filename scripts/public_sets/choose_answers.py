@@ -9,11 +9,11 @@ one is the most probable.
 import argparse
 import math
 
-from cai import cli
-from cai.generation.client import Failed
-from cai.generation.program import add_model_options, parse, program
-from cai.generation.run import Run
-from cai.records import Ledger
+from cai.asking.client import Failed
+from cai.asking.program import add_model_options, parse, program
+from cai.asking.run import Run
+from cai.core import cli
+from cai.files.records import Ledger
 
 
 def main() -> None:

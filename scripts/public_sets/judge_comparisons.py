@@ -8,12 +8,12 @@ by principle.
 
 import argparse
 
-from cai import cli
+from cai.asking.program import add_model_options, parse, program
+from cai.asking.run import Run
+from cai.core import cli
 from cai.evaluation.public_sets import candidates
-from cai.generation.program import add_model_options, parse, program
-from cai.generation.run import Run
+from cai.files.records import Ledger
 from cai.judging.judge import add_judge_options, judge
-from cai.records import Ledger
 
 
 def main() -> None:

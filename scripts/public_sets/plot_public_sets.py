@@ -8,10 +8,10 @@ import argparse
 import json
 from pathlib import Path
 
-from cai import cli
-from cai.errors import UserError
-from cai.evaluation import paper_figures
-from cai.records import Record, read_jsonl
+from cai.core import cli
+from cai.core.errors import UserError
+from cai.figures import public_figures
+from cai.files.records import Record, read_jsonl
 
 KINDS = ("hhh", "calibration", "identification")
 
@@ -49,21 +49,21 @@ def main() -> None:
     options = parser.parse_args()
     facts = {"seed": options.seed, "settings": options.facts}
     drawing, record = _figure(options, facts)
-    paper_figures.write_figure(options.output, drawing, record)
+    public_figures.write_figure(options.output, drawing, record)
     print(drawing.description, flush=True)
 
 
-def _figure(options: argparse.Namespace, facts: Record) -> tuple[paper_figures.Drawing, Record]:
+def _figure(options: argparse.Namespace, facts: Record) -> tuple[public_figures.Drawing, Record]:
     judged = {method: list(read_jsonl(path)) for _, method, path in _named(options.judged)}
     if options.kind == "hhh":
         rewards = [row for path in options.rewards for row in read_jsonl(path)]
-        return paper_figures.hhh_accuracy(options.title, rewards, judged, options.missing, facts)
+        return public_figures.hhh_accuracy(options.title, rewards, judged, options.missing, facts)
     if options.kind == "calibration":
-        return paper_figures.judge_calibration(options.title, judged, options.missing, facts)
+        return public_figures.judge_calibration(options.title, judged, options.missing, facts)
     answers: dict[str, dict[str, list[Record]]] = {}
     for name, model, path in _named(options.answers):
         answers.setdefault(name, {})[model] = list(read_jsonl(path))
-    return paper_figures.harm_identification(options.title, answers, options.missing, facts)
+    return public_figures.harm_identification(options.title, answers, options.missing, facts)
 
 
 def _named(paths: list[Path]) -> list[tuple[str, str, Path]]:

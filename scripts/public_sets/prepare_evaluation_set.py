@@ -4,11 +4,11 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.data.sources import Source
+from cai.core import cli
 from cai.data.splits import HeldOut
 from cai.evaluation.public_sets import KINDS, prepare_set
-from cai.manifest import record
+from cai.provenance.manifest import record
+from cai.settings.sources import Source
 
 
 def main() -> None:

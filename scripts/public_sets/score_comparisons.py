@@ -12,12 +12,12 @@ In the command, FREE_PORT stands for the server's port.
 
 import argparse
 
-from cai import cli
+from cai.asking.program import parse, program
+from cai.asking.rewards import add_reward_model_options
+from cai.asking.run import Run
+from cai.core import cli
 from cai.evaluation.public_sets import messages_with
-from cai.evaluation.rewards import add_reward_model_options
-from cai.generation.program import parse, program
-from cai.generation.run import Run
-from cai.records import Ledger
+from cai.files.records import Ledger
 
 SIDES = ("chosen", "rejected")
 

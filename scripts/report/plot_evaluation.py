@@ -4,9 +4,9 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.evaluation import figures
-from cai.records import read_json
+from cai.core import cli
+from cai.figures import drawing
+from cai.files.records import read_json
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
         "--output", type=Path, required=True, help="SVG; .png and .csv stand beside it"
     )
     options = parser.parse_args()
-    figures.draw_evaluation(read_json(options.summary)).write(options.output)
+    drawing.draw_evaluation(read_json(options.summary)).write(options.output)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.errors import fail_if
-from cai.evaluation import figures
+from cai.core import cli
+from cai.core.errors import fail_if
+from cai.figures import drawing
 
 RUNS = {
-    "sft": ("SFT", figures.SFT_PANELS),
-    "reward_model": ("reward model", figures.REWARD_MODEL_PANELS),
-    "ppo": ("PPO", figures.PPO_PANELS),
+    "sft": ("SFT", drawing.SFT_PANELS),
+    "reward_model": ("reward model", drawing.REWARD_MODEL_PANELS),
+    "ppo": ("PPO", drawing.PPO_PANELS),
 }
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     fail_if(not chosen, "expected at least one metrics file: --sft, --reward-model or --ppo")
     title = f"Training curves: {', '.join(RUNS[run][0] for run in chosen)}"
     parts = [(getattr(options, run), RUNS[run][1]) for run in chosen]
-    figures.draw_curves(title, parts).write(options.output)
+    drawing.draw_curves(title, parts).write(options.output)
 
 
 if __name__ == "__main__":

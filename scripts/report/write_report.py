@@ -4,11 +4,12 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
-from cai.constitution import load_constitution
-from cai.evaluation import report, tables, warning_list
-from cai.records import read_json, write_json, write_text
-from cai.settings import Settings
+from cai.core import cli
+from cai.evaluation import tables, warning_list
+from cai.files.records import read_json, write_json, write_text
+from cai.report import report
+from cai.settings.configuration import Settings
+from cai.settings.constitution import load_constitution
 
 FILES = {
     "answers": "of each model, in the order of the stages",

@@ -10,12 +10,12 @@ confidence, ties, failures, dependence on the candidates' temperatures, requests
 
 import argparse
 
-from cai import cli
-from cai.generation.program import add_model_options, parse, program
-from cai.generation.run import Run
+from cai.asking.program import add_model_options, parse, program
+from cai.asking.run import Run
+from cai.core import cli
+from cai.files.records import Ledger
 from cai.judging.judge import add_judge_options, judge
-from cai.judging.report import judge_report
-from cai.records import Ledger
+from cai.judging.label_report import judge_report
 
 
 def main() -> None:

@@ -6,16 +6,11 @@ and different answers only, at least two of them.
 
 import argparse
 
-from cai import cli
-from cai.generation.candidates import sample_candidates
-from cai.generation.program import (
-    add_model_options,
-    add_sampling_option,
-    parse,
-    program,
-)
-from cai.generation.run import Run
-from cai.records import Ledger
+from cai.asking.program import add_model_options, add_sampling_option, parse, program
+from cai.asking.run import Run
+from cai.core import cli
+from cai.files.records import Ledger
+from cai.steps.candidates import sample_candidates
 
 
 def main() -> None:

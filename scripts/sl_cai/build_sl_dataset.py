@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from cai import cli
+from cai.core import cli
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
 from cai.data.splits import HeldOut
-from cai.manifest import record
-from cai.templates import Template
-from cai.tokens import LengthLimit
+from cai.models.templates import Template
+from cai.models.tokens import LengthLimit
+from cai.provenance.manifest import record
 
 
 def main() -> None:

@@ -6,9 +6,7 @@ response that was cut at the longest answer, "length".
 
 import argparse
 
-from cai import cli
-from cai.generation.answers import respond
-from cai.generation.program import (
+from cai.asking.program import (
     add_few_shot_option,
     add_model_options,
     add_sampling_option,
@@ -16,8 +14,10 @@ from cai.generation.program import (
     program,
     read_few_shot,
 )
-from cai.generation.run import Run
-from cai.records import Ledger
+from cai.asking.run import Run
+from cai.core import cli
+from cai.files.records import Ledger
+from cai.steps.answers import respond
 
 
 def main() -> None:

@@ -8,9 +8,7 @@ the principles; an edit of a principle's text regenerates only what drew it, and
 
 import argparse
 
-from cai import cli
-from cai.generation.critique import Revising, revise
-from cai.generation.program import (
+from cai.asking.program import (
     add_few_shot_option,
     add_model_options,
     add_sampling_option,
@@ -19,8 +17,10 @@ from cai.generation.program import (
     read_few_shot,
     read_principles,
 )
-from cai.generation.run import Run
-from cai.records import Ledger
+from cai.asking.run import Run
+from cai.core import cli
+from cai.files.records import Ledger
+from cai.steps.critique import Revising, revise
 
 
 def main() -> None:

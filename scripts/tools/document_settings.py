@@ -10,9 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cai import cli
-from cai.records import write_json, write_text
-from cai.settings import Settings
+from cai.core import cli
+from cai.files.records import write_json, write_text
+from cai.settings.configuration import Settings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/schema.json"
@@ -20,7 +20,8 @@ DOCUMENT = ROOT / "docs/configuration.md"
 HEADER = """\
 # Configuration
 
-Made by `make docs` from the models in `scripts/cai/settings.py`: edit those. `config/config.yaml`
+Made by `make docs` from the models in `scripts/cai/settings/configuration.py`: edit those.
+`config/config.yaml`
 is the Mistral-7B run, `config/demo.yaml` lies over it. A key that is not here is refused.
 
 | field | type | default | what it is |

@@ -13,10 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from cai.cli import existing_file, json_option, positive, run, split_commands
-from cai.errors import fail_if
-from cai.launch import Launch
-from cai.training import Training
+from cai.core.cli import existing_file, json_option, positive, run, split_commands
+from cai.core.errors import fail_if
+from cai.running.launch import Launch
+from cai.training.trainer import Training
 
 
 def main() -> None:

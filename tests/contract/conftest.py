@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from cai import nemo
-from cai.contract import CONFIGURATIONS
+from cai.checks.contract import CONFIGURATIONS
+from cai.nemo import programs
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = (ROOT / "envs/nemo-cpu/opt/NeMo", ROOT / "envs/nemo-cpu/opt/NeMo-Aligner")
 RUNS = {"cluster": [], "demo": ["--configfile", "config/demo.yaml"]}
 ENDS = {"--", "2>&1", "|"}
 
-Command = tuple[nemo.Program, list[str]]  # the program and its overrides
+Command = tuple[programs.Program, list[str]]  # the program and its overrides
 Check = Callable[..., subprocess.CompletedProcess]
 
 
-def configuration(program: nemo.Program) -> Path:
+def configuration(program: programs.Program) -> Path:
     """The stand-in's configuration of a program; its keys and defaults are upstream's."""
-    folder = STAND_INS[program != "server"] / nemo.PROGRAMS[program]
+    folder = STAND_INS[program != "server"] / programs.PROGRAMS[program]
     return folder.parent / "conf" / f"{CONFIGURATIONS[program]}.yaml"
 
 
@@ -44,7 +44,7 @@ def planned(
     assert done.returncode == 0, done.stderr
     return [
         (program, arguments(rest))
-        for program, path in nemo.PROGRAMS.items()
+        for program, path in programs.PROGRAMS.items()
         for rest in re.findall(rf"\S/{re.escape(path)} (.*)", done.stdout)
     ]
 

@@ -6,12 +6,12 @@ import subprocess
 import pytest
 from tests.contract.conftest import ROOT, STAND_INS
 
-from cai import nemo
-from cai.contract import commands
-from cai.settings import load_settings
+from cai.checks.contract import commands
+from cai.nemo import programs
+from cai.settings.configuration import load_settings
 
 NEMO, ALIGNER = STAND_INS
-SFT = str(ALIGNER / nemo.PROGRAMS["sft"])
+SFT = str(ALIGNER / programs.PROGRAMS["sft"])
 DATA = [
     "model.restore_from_path=a.nemo",
     "model.data.train_ds.file_path=1.jsonl",
@@ -41,7 +41,7 @@ def test_the_report_names_versions_image_and_programs(told):
     assert report["versions"]["nemo_aligner"] == "0.7.0"
     assert report["versions"]["megatron_core"] and report["versions"]["torch"]
     assert {program.rpartition("examples")[2] for program in report["programs"]} == {
-        path.removeprefix("examples") for path in nemo.PROGRAMS.values()
+        path.removeprefix("examples") for path in programs.PROGRAMS.values()
     }
 
 

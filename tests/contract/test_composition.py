@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.contract.conftest import ROOT, configuration
 
-from cai.composition import check, filled, nested, read_value
-from cai.contract import CONFIGURATIONS, upstream
+from cai.checks.contract import CONFIGURATIONS, upstream
+from cai.nemo.composition import check, filled, nested, read_value
 
 VALUES = [
     "1", "0.5", "text", "'quoted, text'", "null", "true", "[1,2]", "{lr:1}",

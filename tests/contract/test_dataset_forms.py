@@ -17,9 +17,9 @@ from tests.datasets.samples import (
 
 from cai.data.helpful_preferences import prepare_helpful_preferences
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
-from cai.data.sources import Source
 from cai.data.splits import SplitOptions
-from cai.tokens import Tokenizer
+from cai.models.tokens import Tokenizer
+from cai.settings.sources import Source
 
 READ_WITH_NEMO = """
 import json, sys

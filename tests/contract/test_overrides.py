@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from cai import nemo
-from cai.contract import ADDED, CONFIGURATIONS, TIME_LIMIT, commands, problems, refused
-from cai.launch import Launch
-from cai.settings import Settings, load_settings
-from cai.training import Training
+from cai.checks.contract import ADDED, CONFIGURATIONS, TIME_LIMIT, commands, problems, refused
+from cai.nemo import programs
+from cai.running.launch import Launch
+from cai.settings.configuration import Settings, load_settings
+from cai.training.trainer import Training
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
 UNKNOWN, MEANT = "no key of {}.yaml (++ adds one)", "; did you mean {}?"
@@ -34,7 +34,7 @@ def time_limit(tmp_path):
 
 
 def test_a_run_starts_each_of_nemos_programs(planned):
-    assert {program for program, _ in planned} == set(nemo.PROGRAMS) == set(CONFIGURATIONS)
+    assert {program for program, _ in planned} == set(programs.PROGRAMS) == set(CONFIGURATIONS)
 
 
 def test_every_override_of_every_job_is_upstreams(planned, time_limit):
@@ -52,7 +52,7 @@ def test_the_container_is_asked_about_the_overrides_of_the_jobs(planned, time_li
     assert given.partition("=")[0] == TIME_LIMIT.partition("=")[0]
     demo = any("trainer.accelerator=cpu" in overrides for _, overrides in planned)
     asked = commands(load_settings(FILES if demo else FILES[:1]))
-    names = {path.rpartition("/")[2]: name for name, path in nemo.PROGRAMS.items()}
+    names = {path.rpartition("/")[2]: name for name, path in programs.PROGRAMS.items()}
     assert {
         comparable(program, [*overrides, *([TIME_LIMIT] if program in TRAINED else [])])
         for program, overrides in planned
@@ -72,7 +72,7 @@ def test_the_programs_own_configurations_take_them(
     planned, roots, time_limit, check_nemo, tmp_path
 ):
     whole = [
-        ["python", f"{roots[program != 'server']}/{nemo.PROGRAMS[program]}", *overrides]
+        ["python", f"{roots[program != 'server']}/{programs.PROGRAMS[program]}", *overrides]
         + (time_limit if program in TRAINED else [])
         for program, overrides in planned
     ]
@@ -81,7 +81,7 @@ def test_the_programs_own_configurations_take_them(
     done = check_nemo("--commands", given, "--output", tmp_path / "report.json")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    assert len(report["programs"]) == len(nemo.PROGRAMS)
+    assert len(report["programs"]) == len(programs.PROGRAMS)
 
 
 @pytest.mark.parametrize("files", [FILES[:1], FILES])

@@ -11,9 +11,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tests.conftest import ROOT
 
 from cai.conversion.chat_files import jinja
-from cai.settings import load_settings
-from cai.templates import Template
-from cai.tokens import Tokenizer
+from cai.models.templates import Template
+from cai.models.tokens import Tokenizer
+from cai.settings.configuration import load_settings
 
 WORDS = st.text(st.sampled_from(" abc\n'\"\\{}%#[]<>/|\u00e9\u2581\U0001f600"), max_size=12)
 TEMPLATES = st.builds(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cai.conversion.model_identity import model_identity
-from cai.errors import UserError
+from cai.core.errors import UserError
 
 CONFIG = "./model_config.yaml"
 INDEX = "./model_weights/.metadata"

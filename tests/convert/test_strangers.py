@@ -18,7 +18,7 @@ from tests.convert.support import SCRIPTS, Refused, remake
 from cai.conversion.checkpoint_index import ALLOWED, METADATA
 from cai.conversion.pickles import BadPickle, read_pickle
 from cai.conversion.stored import check_archive
-from cai.errors import UserError
+from cai.core.errors import UserError
 
 MARKER = "this must not be made"
 

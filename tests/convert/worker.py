@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from cai.conversion import convert, mistral_layout
-from cai.conversion.checkpoints import checkpoint_to_nemo
 from cai.conversion.nemo_archive import ArchiveWriter, CheckpointWriter, NemoArchive
-from cai.digests import canonical_json
-from cai.errors import UserError
+from cai.conversion.training_checkpoints import checkpoint_to_nemo
+from cai.core.digests import canonical_json
+from cai.core.errors import UserError
 
 
 def make_hf(folder: str, fields: dict, dtype: str, shard_size: str = "5GB") -> None:

@@ -3,7 +3,7 @@
 import pytest
 from tests.datasets.samples import train_tokenizer
 
-from cai.tokens import Tokenizer
+from cai.models.tokens import Tokenizer
 
 
 @pytest.fixture(scope="session")

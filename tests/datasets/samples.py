@@ -10,9 +10,9 @@ import sentencepiece
 from tests import project
 
 from cai.data.comparisons import PreferenceFiles
-from cai.records import Record, ledger_path, read_json, read_jsonl, record_id
-from cai.templates import Template
-from cai.tokens import LengthLimit
+from cai.files.records import Record, ledger_path, read_json, read_jsonl, record_id
+from cai.models.templates import Template
+from cai.models.tokens import LengthLimit
 
 CHAT = Template(
     system="<extra_id_0>System\n{content}\n",

@@ -13,7 +13,7 @@ from cai.data.dialogues import (
     parse_dialogue,
     parse_transcript,
 )
-from cai.templates import Template
+from cai.models.templates import Template
 
 words = st.text(alphabet="abc ?\n", min_size=1).map(str.strip).filter(bool)
 turns = st.lists(words.filter(lambda text: "\n\n" not in text), min_size=2, max_size=6)

@@ -20,14 +20,14 @@ from tests.datasets.samples import (
     write_lines,
 )
 
+from cai.core.errors import UserError
 from cai.data.comparisons import PreferenceFiles, read_comparisons
 from cai.data.helpful_preferences import prepare_helpful_preferences
 from cai.data.helpful_sft import prepare_helpful_sft
-from cai.data.sources import ReadOptions, Source
 from cai.data.splits import SplitOptions
-from cai.errors import UserError
-from cai.records import record_id
-from cai.tokens import LengthLimit
+from cai.files.records import record_id
+from cai.models.tokens import LengthLimit
+from cai.settings.sources import ReadOptions, Source
 
 PAIRS = [comparison(f"How do I mend {i}?", f"Glue it {i}.", "No.") for i in range(100)]
 

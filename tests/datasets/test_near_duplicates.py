@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.datasets.samples import CHAT, error_line, program, write_lines
 
 from cai.data.near_duplicates import Index, near_duplicates, shingles
-from cai.records import read_json
-from cai.templates import single_turn
+from cai.files.records import read_json
+from cai.models.templates import single_turn
 
 words = st.lists(st.sampled_from("abcdefg"), max_size=9).map(" ".join)
 

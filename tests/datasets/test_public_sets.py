@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from tests.datasets.hub import serve_files
 from tests.datasets.samples import error_line, ledger, program, transcript, write_lines
 
-from cai.data.sources import Source
-from cai.records import ledger_path, read_json, read_jsonl, record_id
+from cai.files.records import ledger_path, read_json, read_jsonl, record_id
+from cai.settings.sources import Source
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EVALUATION = {

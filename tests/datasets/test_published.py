@@ -5,8 +5,8 @@ import json
 import pytest
 from tests.datasets.samples import error_line, program
 
-from cai.constitution import load_constitution, load_few_shot
-from cai.documents import read_yaml
+from cai.files.documents import read_yaml
+from cai.settings.constitution import load_constitution, load_few_shot
 
 CRITIQUES = {
     "harmful0": {

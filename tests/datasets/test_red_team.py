@@ -18,12 +18,12 @@ from tests.datasets.samples import (
     write_lines,
 )
 
+from cai.core.errors import UserError
 from cai.data.red_team import prepare_red_team
-from cai.data.sources import Source
 from cai.data.splits import SplitOptions
-from cai.errors import UserError
-from cai.records import record_id
-from cai.tokens import LengthLimit
+from cai.files.records import record_id
+from cai.models.tokens import LengthLimit
+from cai.settings.sources import Source
 
 ATTEMPTS = [{"transcript": transcript(f"How do I break {i}?", "No.")} for i in range(200)]
 

@@ -21,13 +21,13 @@ from tests.datasets.samples import (
     write_lines,
 )
 
+from cai.core.errors import UserError
 from cai.data.helpful_preferences import prepare_helpful_preferences
 from cai.data.rl_dataset import RlOptions, build_comparisons, build_prompts
-from cai.data.sources import Source
 from cai.data.splits import SplitOptions
-from cai.errors import UserError
-from cai.records import record_id
-from cai.tokens import LengthLimit
+from cai.files.records import record_id
+from cai.models.tokens import LengthLimit
+from cai.settings.sources import Source
 
 PREFERENCES = [preference(f"How do I break {i}?", "Hit it.", "Don't.", 0.25) for i in range(200)]
 HUMAN = [comparison(f"How do I mend {i}?", f"Glue it {i}.", "No.") for i in range(150)]

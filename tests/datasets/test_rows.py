@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.datasets.samples import error_line, ids, ledger, program, transcript
 
-from cai.data.sources import Source, read_source
-from cai.errors import UserError
-from cai.records import Ledger, record_id, write_jsonl
+from cai.core.errors import UserError
+from cai.files.records import Ledger, record_id, write_jsonl
+from cai.settings.sources import Source, read_source
 
 BOM = b"\xef\xbb\xbf"
 ROWS = [{"prompt": f"What is {i}?"} for i in range(3)]

@@ -17,12 +17,12 @@ from tests.datasets.samples import (
     write_lines,
 )
 
+from cai.core.errors import UserError
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
 from cai.data.splits import HeldOut
 from cai.data.spool import Blend
-from cai.errors import UserError
-from cai.records import record_id
-from cai.tokens import LengthLimit
+from cai.files.records import record_id
+from cai.models.tokens import LengthLimit
 
 REVISIONS = [revision(f"How do I break {i}?", f"Hm {i}.", f"Rather not {i}.") for i in range(100)]
 HELPFUL = [dialogue(f"How do I mend {i}?", "Glue it.") for i in range(150)]

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from tests.datasets.hub import serve_dataset
 from tests.datasets.samples import error_line, ids, program, transcript, write_lines
 
-from cai.data.sources import Source, read_source
-from cai.errors import UserError
-from cai.records import Ledger, ledger_path, read_json
+from cai.core.errors import UserError
+from cai.files.records import Ledger, ledger_path, read_json
+from cai.settings.sources import Source, read_source
 
 RECORDS = [{"prompt": f"What is {i} times {i}?", "n": i} for i in range(20)]
 LINES = "".join(json.dumps(record) + "\n" for record in RECORDS)
@@ -136,7 +136,7 @@ def test_splits_are_told_by_the_names_of_files(tmp_path, monkeypatch):
     snapshot = tmp_path / "snapshot"
     for name in ("set/train-00000-of-00002", "set/train-00001-of-00002", "set/test", "training/x"):
         write_lines(snapshot / f"{name}.jsonl", [{"file": name}])
-    monkeypatch.setattr("cai.data.sources._snapshot", lambda source: snapshot)
+    monkeypatch.setattr("cai.settings.sources._snapshot", lambda source: snapshot)
 
     def names(**fields: str) -> list[str]:
         found, _ = read("some/set", revision=REVISION, **fields)

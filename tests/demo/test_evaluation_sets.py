@@ -12,9 +12,9 @@ sys.path.insert(0, str(DEMO))
 import make_data  # noqa: E402
 import world  # noqa: E402
 
-from cai.data.sources import Source  # noqa: E402
 from cai.evaluation.public_sets import prepare_set  # noqa: E402
-from cai.records import read_jsonl  # noqa: E402
+from cai.files.records import read_jsonl  # noqa: E402
+from cai.settings.sources import Source  # noqa: E402
 
 FILES = [
     "hhh/harmless/task.json",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tests.project import Project
 
-from cai.manifest import identity
-from cai.records import read_json, read_jsonl
+from cai.files.records import read_json, read_jsonl
+from cai.provenance.manifest import identity
 
 REVISIONS = "results/demo/sl_cai/revisions/0.jsonl"
 

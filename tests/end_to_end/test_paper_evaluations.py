@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cai.records import read_json, read_jsonl
+from cai.files.records import read_json, read_jsonl
 
 FIGURES = "results/demo/figures/{}"
 PLANS = {

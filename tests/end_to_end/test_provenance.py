@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from cai.conversion.model_identity import model_identity
-from cai.digests import file_digest
-from cai.manifest import manifest_path
+from cai.core.digests import file_digest
+from cai.provenance.manifest import manifest_path
 
 SL, RL = "results/demo/sl_cai/train.jsonl", "results/demo/rl_cai/train.comparisons.jsonl"
 

@@ -101,7 +101,7 @@ def test_a_mended_statistic_changes_the_report_and_trains_nothing(project, tmp_p
     """The report's intervals are made anew; no model is asked or trained."""
     copy = project.copy(tmp_path / "copy")
     before = (copy.results / "report.html").read_text()
-    module = copy.folder / "scripts/cai/evaluation/statistics.py"
+    module = copy.folder / "scripts/cai/statistics/intervals.py"
     text = module.read_text()
     assert "LEVEL = 0.95" in text
     module.write_text(text.replace("LEVEL = 0.95", "LEVEL = 0.80"))
@@ -125,7 +125,7 @@ def test_an_edit_of_a_data_step_that_changes_nothing_trains_nothing(project, tmp
 
 def test_an_edit_of_a_step_that_asks_models_starts_no_server(project, tmp_path):
     copy = project.copy(tmp_path / "copy")
-    module = copy.folder / "scripts/cai/generation/run.py"
+    module = copy.folder / "scripts/cai/asking/run.py"
     module.write_text(module.read_text() + "\nEDITED = True\n")
     answers = {path: path.read_bytes() for path in copy.results.glob("work/journal/*.jsonl")}
     said = copy.snakemake("--", *TARGETS)

@@ -6,9 +6,9 @@ import json
 import pytest
 from tests.project import weights
 
-from cai.manifest import identity
-from cai.records import read_json
-from cai.reproduction import compare
+from cai.files.records import read_json
+from cai.provenance.manifest import identity
+from cai.provenance.reproduction import compare
 
 TRAINED = ["sl_cai", "reward_model", "rl_cai"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.triton import home_of
+from cai.nemo.triton import home_of
 
 CHECKPOINTS = ["models/base", "models/instruct", "sl_cai", "reward_model", "rl_cai"]
 
@@ -30,7 +30,7 @@ def test_a_second_run_has_nothing_to_do(project):
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_checkpoint_is_a_nemo_archive_with_a_true_manifest(project, name):
-    from cai.digests import file_digest
+    from cai.core.digests import file_digest
 
     path = project.results / f"{name}.nemo"
     with tarfile.open(path) as archive:

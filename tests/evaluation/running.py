@@ -11,8 +11,8 @@ import pytest
 import synthetic
 from tests import project
 
-from cai.errors import UserError
-from cai.settings import load_settings
+from cai.core.errors import UserError
+from cai.settings.configuration import load_settings
 
 ROOT = Path(__file__).parents[2]
 MODELS = tuple(synthetic.BEHAVIOR)

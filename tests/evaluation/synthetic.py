@@ -6,7 +6,7 @@ from pathlib import Path
 
 from demo import world
 
-from cai.records import Ledger, read_jsonl, record_id, write_json, write_jsonl
+from cai.files.records import Ledger, read_jsonl, record_id, write_json, write_jsonl
 
 # model: chance that it refuses a harmful request, refuses a benign one, ends its answer
 BEHAVIOR = {
@@ -166,7 +166,7 @@ def _write_ledger(path: Path, step: str) -> None:
 
 
 def judge_report(judged: int, agreement: float, first: float = 0.52) -> dict:
-    """A judge's report in the form of `cai.judging.settings.judge_report`."""
+    """A judge's report in the form of `cai.settings.judges.judge_report`."""
     return {
         "kind": "logprob",
         "comparisons": judged,

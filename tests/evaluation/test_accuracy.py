@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.evaluation import statistics
 from cai.evaluation.accuracy import (
     accuracies,
     by_probability,
@@ -14,6 +13,7 @@ from cai.evaluation.accuracy import (
     differences,
     drawn_alone,
 )
+from cai.statistics import intervals
 
 
 def test_a_higher_reward_is_right_and_a_tie_is_half():
@@ -51,11 +51,11 @@ def test_equal_methods_seldom_differ_and_better_ones_do():
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_the_sign_test_of_truth_values_is_mcnemars(pairs):
     after, before = zip(*pairs, strict=True)
-    assert statistics.sign_test(after, before) == statistics.mcnemar(after, before)
+    assert intervals.sign_test(after, before) == intervals.mcnemar(after, before)
 
 
 def test_the_sign_test_counts_ups_and_downs():
-    assert statistics.sign_test([1, 2, 3, 4, 5, 9], [0, 1, 2, 3, 4, 9]) == pytest.approx(2 / 32)
+    assert intervals.sign_test([1, 2, 3, 4, 5, 9], [0, 1, 2, 3, 4, 9]) == pytest.approx(2 / 32)
 
 
 def test_a_rank_correlation_covers_the_truth():
@@ -64,12 +64,10 @@ def test_a_rank_correlation_covers_the_truth():
     for seed in range(40):
         draws = random.Random(seed)
         common = [draws.gauss(0, 1) for _ in range(200)]
-        found = statistics.rank_correlation(
-            *([c + draws.gauss(0, 1) for c in common] for _ in "ab")
-        )
+        found = intervals.rank_correlation(*([c + draws.gauss(0, 1) for c in common] for _ in "ab"))
         covered += found.low <= 0.4826 <= found.high
     assert covered >= 35
-    assert statistics.rank_correlation([1, 2, 2, 4], [10, 20, 20, 99]).value == pytest.approx(1)
+    assert intervals.rank_correlation([1, 2, 2, 4], [10, 20, 20, 99]).value == pytest.approx(1)
 
 
 def test_of_a_judge_asked_by_all_principles_the_drawn_one_is_the_first():

@@ -6,8 +6,8 @@ import random
 import pytest
 from running import run_program
 
-from cai.evaluation import alarms, principles, refusals
-from cai.records import read_json, write_jsonl
+from cai.evaluation import principles, refusals, stage_warnings
+from cai.files.records import read_json, write_jsonl
 
 TOPICS = ("soup", "bread", "tea", "stamps", "kites", "chess", "moss", "birds")
 
@@ -97,8 +97,8 @@ def raised(checks) -> set[str]:
 
 def checked(after: dict[str, str]) -> set[str]:
     before = healthy(0)
-    found = [*alarms.collapse("stage", before, after, 1)]
-    return raised([*found, alarms.boilerplate("stage", before, after, 1)])
+    found = [*stage_warnings.collapse("stage", before, after, 1)]
+    return raised([*found, stage_warnings.boilerplate("stage", before, after, 1)])
 
 
 def test_a_healthy_stage_gives_no_warning():
@@ -135,7 +135,7 @@ def test_reward_up_and_judge_down_is_a_warning_beyond_the_noise(win_rate, warned
             {"name": "win_rate_harmful", "differences": {"rl_cai": change(win_rate)}},
         ],
     }
-    (check,) = alarms.reward_against_judge(summary)
+    (check,) = stage_warnings.reward_against_judge(summary)
     assert check.raised is warned
 
 
@@ -144,8 +144,8 @@ def test_a_reward_that_goes_with_length_is_a_warning():
     texts = {str(i): "word " * draws.randint(5, 60) for i in range(100)}
     length = {key: len(text.split()) + draws.gauss(0, 3) for key, text in texts.items()}
     noise = {key: draws.gauss(0, 1) for key in texts}
-    assert alarms.reward_and_length("stage", texts, length).raised
-    assert not alarms.reward_and_length("stage", texts, noise).raised
+    assert stage_warnings.reward_and_length("stage", texts, length).raised
+    assert not stage_warnings.reward_and_length("stage", texts, noise).raised
 
 
 def test_warnings_are_data_the_heaviest_first_and_never_end_a_run(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 from demo import world
 from running import complaint, run_program
 
-from cai.records import read_json, read_jsonl, write_jsonl
+from cai.files.records import read_json, read_jsonl, write_jsonl
 
 ANSWER = {"id": "1", "prompt": "Help?", "set": "harmful", "answer": "No.", "finish": "stop"}
 VERDICT = {

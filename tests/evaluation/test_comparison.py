@@ -5,8 +5,9 @@ import pytest
 import synthetic
 from running import complaint, run_program
 
-from cai.evaluation import comparison, differences, warning_list
-from cai.records import read_json, read_jsonl, write_json
+from cai.evaluation import warning_list
+from cai.files.records import read_json, read_jsonl, write_json
+from cai.report import changed_settings, comparison
 
 
 @pytest.fixture(scope="module")
@@ -171,18 +172,18 @@ def test_principles_are_told_by_what_became_of_them():
 
     a = [principle("kind", "Which is kind?"), principle("old", "Old?"), principle("x", "X?")]
     b = [principle("new", "New?"), principle("kind", "Which is very kind?"), principle("x", "X?")]
-    found = {row["id"]: row for row in differences.principles_differences(a, b)}
+    found = {row["id"]: row for row in changed_settings.principles_differences(a, b)}
     changes = {name: row["change"] for name, row in found.items()}
     assert changes == {"kind": "edited", "old": "removed", "x": "same", "new": "added"}
     words = found["kind"]["texts"]["preference"]
-    assert differences.word_differences("Be kind", "Be kind to all")[0] == ("same", "Be kind")
+    assert changed_settings.word_differences("Be kind", "Be kind to all")[0] == ("same", "Be kind")
     assert words == [("same", "Which is"), ("ins", "very"), ("same", "kind?")]
 
 
 def test_settings_are_told_by_field():
     a = {"seed": 1, "results": "x", "nemo": {"overrides": {"actor": {"lr": 1.0}}}}
     b = {"seed": 1, "results": "y", "nemo": {"overrides": {"actor": {"lr": 2.0, "kl": None}}}}
-    assert differences.settings_differences(a, b) == [
+    assert changed_settings.settings_differences(a, b) == [
         {"field": "nemo.overrides.actor.kl", "a": None, "b": None},
         {"field": "nemo.overrides.actor.lr", "a": 1.0, "b": 2.0},
     ]

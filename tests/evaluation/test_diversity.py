@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.evaluation.diversity import distinct, similarity
+from cai.statistics.diversity import distinct, similarity
 
 TEXTS = st.lists(st.text("abc ", max_size=20), min_size=2, max_size=8)
 

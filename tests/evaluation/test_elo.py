@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.evaluation.elo import Match, elo_ratings, expected_score
+from cai.statistics.elo import Match, elo_ratings, expected_score
 
 TRUE = {"a": -120.0, "b": 0.0, "c": 60.0, "d": 260.0}
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import report_arguments, run_program
 
-from cai.errors import UserError
-from cai.evaluation.drawings import (
+from cai.core.errors import UserError
+from cai.figures.figure_data import PAPER
+from cai.files.records import write_json
+from cai.report.drawings import (
     DARK_PAGE,
     LIGHT_PAGE,
     contrast,
@@ -18,8 +20,6 @@ from cai.evaluation.drawings import (
     palette,
     read_figure,
 )
-from cai.evaluation.figure_data import PAPER
-from cai.records import write_json
 
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><title>Drawn</title>
 <defs><clipPath id="abc123"><path d="M0 0"/></clipPath></defs>

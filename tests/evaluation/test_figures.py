@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from running import MODELS, complaint, run_program
 
-from cai.evaluation.figures import running_mean
-from cai.records import read_json, write_json
+from cai.figures.drawing import running_mean
+from cai.files.records import read_json, write_json
 
 SVG = "{http://www.w3.org/2000/svg}"
 PPO = ["Reward", "KL from SL-CAI (nats per token)", "Answer length (tokens)", "Answers that ended"]

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import matplotlib.figure
 import pytest
 
-from cai.evaluation import page
-from cai.evaluation.figures import Drawing
-from cai.records import write_csv
+from cai.figures.drawing import Drawing
+from cai.files.records import write_csv
+from cai.report import page
 
 NASTY = "=cmd|' /C calc'!A0 \x00\x1b[31m \u202eevil <b> $x$ \\1 &"
 

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from browsing import chromium
 
-from cai.evaluation.drawings import contrast
+from cai.report.drawings import contrast
 
 PAGES = ("report", "comparison")
 WIDTHS = (360, 1440)

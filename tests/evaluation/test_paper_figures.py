@@ -6,7 +6,7 @@ import json
 import pytest
 from running import complaint, run_program
 
-from cai.records import read_json, write_jsonl
+from cai.files.records import read_json, write_jsonl
 
 MISSING = {"judge with chain of thought": "the judge never learnt it"}
 

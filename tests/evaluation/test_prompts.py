@@ -3,9 +3,9 @@ import json
 import pytest
 from running import complaint, run_program
 
-from cai.records import read_json, read_jsonl, record_id, write_jsonl
-from cai.settings import load_settings
-from cai.templates import Template, single_turn
+from cai.files.records import read_json, read_jsonl, record_id, write_jsonl
+from cai.models.templates import Template, single_turn
+from cai.settings.configuration import load_settings
 
 CHAT: Template = load_settings(["config/config.yaml", "config/demo.yaml"]).models.base.template
 HELPFUL = "demo/data/helpful_test.jsonl"

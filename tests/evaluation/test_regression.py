@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from cai.evaluation.regression import cross_validated_ridge, explained, fit_ridge
+from cai.statistics.regression import cross_validated_ridge, explained, fit_ridge
 
 SLOPES = numpy.array([2.0, -1.0, 0.0, 0.5])
 

@@ -8,8 +8,8 @@ import synthetic
 from running import COMMAND, SETTINGS, complaint, files, run_program
 from running import report_arguments as arguments
 
-from cai.constitution import load_constitution
-from cai.records import read_json, read_jsonl, write_json, write_jsonl
+from cai.files.records import read_json, read_jsonl, write_json, write_jsonl
+from cai.settings.constitution import load_constitution
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import ROOT, complaint
 
-from cai.errors import UserError
-from cai.evaluation.rewards import RewardModel, batches_left
-from cai.generation.journal import Journal
-from cai.generation.serving import Served
-from cai.manifest import identity
-from cai.records import read_json, read_jsonl, record_id, write_jsonl
-from cai.settings import load_settings
-from cai.tokens import Tokenizer
+from cai.asking.journal.entries import Journal
+from cai.asking.rewards import RewardModel, batches_left
+from cai.asking.serving import Served
+from cai.core.errors import UserError
+from cai.files.records import read_json, read_jsonl, record_id, write_jsonl
+from cai.models.tokens import Tokenizer
+from cai.provenance.manifest import identity
+from cai.settings.configuration import load_settings
 
 CHAT = load_settings(["config/config.yaml", "config/demo.yaml"]).models.base.template
 SERVER = [str(ROOT / "envs/nemo-cpu/python"), str(Path(__file__).with_name("reward_server.py"))]
@@ -210,7 +210,7 @@ def test_a_url_is_taken_as_it_is_and_told_if_nothing_is_there(tmp_path):
     write_answers(tmp_path / "one.jsonl", 1)
     (tmp_path / "rm.nemo").write_bytes(b"x")
     with requests.Session(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cai.generation.serving.REACHABLE", 0.1)
+        patch.setattr("cai.asking.serving.REACHABLE", 0.1)
         error = complaint(
             *("score_rewards", "--answers", tmp_path / "one.jsonl", "--output", tmp_path / "x"),
             *("--model", tmp_path / "rm.nemo", "--template", CHAT.model_dump_json()),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.evaluation.statistics import (
+from cai.statistics.intervals import (
     holm,
     mcnemar,
     mean,

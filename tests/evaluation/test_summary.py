@@ -6,7 +6,7 @@ import pytest
 import synthetic
 from running import MODELS, complaint, files, run_program, summary_arguments
 
-from cai.records import read_json, read_jsonl, write_jsonl
+from cai.files.records import read_json, read_jsonl, write_jsonl
 
 
 def summarise(evaluation):

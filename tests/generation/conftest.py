@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.loopback import Answer, Call, Loopback
 
-from cai.settings import load_settings
-from cai.templates import Template
+from cai.models.templates import Template
+from cai.settings.configuration import load_settings
 
 ROOT = Path(__file__).parents[2]
 

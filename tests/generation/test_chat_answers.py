@@ -8,22 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.loopback import Answer, Call
 
-from cai.errors import UserError
-from cai.generation.chat_answer import read
-from cai.generation.chat_api import (
-    CHOICE,
-    GARBLED_TRIES,
-    ChatAnswer,
-    ChatClient,
-    ChatRequest,
-)
-from cai.generation.chat_settings import ChatSettings
-from cai.generation.checks import Unfit
-from cai.generation.choices import vote
-from cai.generation.client import Failed
-from cai.generation.http import Refused, Transient
-from cai.generation.journal import Journal
-from cai.generation.upkeep import forget, of_no_use
+from cai.asking.chat_answer import read
+from cai.asking.chat_api import CHOICE, GARBLED_TRIES, ChatAnswer, ChatClient, ChatRequest
+from cai.asking.client import Failed
+from cai.asking.journal.entries import Journal
+from cai.asking.journal.upkeep import forget, of_no_use
+from cai.asking.transport.checks import Unfit
+from cai.asking.transport.http import Refused, Transient
+from cai.asking.verdicts.choices import vote
+from cai.core.errors import UserError
+from cai.settings.chat_service import ChatSettings
 
 BODY = {"max_tokens": 50}
 FIFTY = {"prompt_tokens": 1, "completion_tokens": 50}
@@ -31,7 +25,7 @@ FIFTY = {"prompt_tokens": 1, "completion_tokens": 50}
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr("cai.generation.http._backoff", lambda state: 0.01)
+    monkeypatch.setattr("cai.asking.transport.http._backoff", lambda state: 0.01)
 
 
 def sent(content: object = "(A)", finish: object = "stop", **message: object) -> dict:

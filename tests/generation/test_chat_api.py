@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 from tests.loopback import Answer, Call
 
-from cai.errors import UserError
-from cai.generation.chat_api import ChatClient
-from cai.generation.chat_settings import ChatSettings
-from cai.generation.client import Failed
-from cai.generation.journal import Journal
-from cai.generation.serving import ServerFailed
+from cai.asking.chat_api import ChatClient
+from cai.asking.client import Failed
+from cai.asking.journal.entries import Journal
+from cai.asking.serving import ServerFailed
+from cai.core.errors import UserError
+from cai.settings.chat_service import ChatSettings
 
 KEY = "nvapi-0123456789/secret"
 VARIABLE = "TEST_JUDGE_KEY"
@@ -20,7 +20,7 @@ VARIABLE = "TEST_JUDGE_KEY"
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch):
-    monkeypatch.setattr("cai.generation.http._backoff", lambda state: 0.01)
+    monkeypatch.setattr("cai.asking.transport.http._backoff", lambda state: 0.01)
     monkeypatch.setenv(VARIABLE, KEY)
 
 

@@ -4,10 +4,10 @@ import pytest
 from pydantic import ValidationError
 from tests.loopback import Answer, Call
 
-from cai.generation.chat_api import ChatClient, completions_url
-from cai.generation.chat_settings import ChatSettings
-from cai.generation.client import Failed
-from cai.generation.journal import Journal
+from cai.asking.chat_api import ChatClient, completions_url
+from cai.asking.client import Failed
+from cai.asking.journal.entries import Journal
+from cai.settings.chat_service import ChatSettings
 
 ASKED = [{"role": "system", "content": "Be fair."}, {"role": "user", "content": "Which?"}]
 OLD_LENGTH = (

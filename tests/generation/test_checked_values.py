@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.loopback import Answer, Call, Loopback
 
-from cai.errors import UserError
-from cai.evaluation.rewards import RewardModel
-from cai.generation import checks
-from cai.generation.client import Client, Completion, Failed, Request
-from cai.generation.http import OutOfService, Refused, Transient
-from cai.generation.journal import Journal
-from cai.generation.openai_protocol import OpenAiProtocol
-from cai.generation.serving import Served
-from cai.generation.settings import ClientSettings, Serving
-from cai.sampling import Sampling
+from cai.asking.client import Client, Completion, Failed, Request
+from cai.asking.journal.entries import Journal
+from cai.asking.openai_protocol import OpenAiProtocol
+from cai.asking.rewards import RewardModel
+from cai.asking.serving import Served
+from cai.asking.transport import checks
+from cai.asking.transport.http import OutOfService, Refused, Transient
+from cai.core.errors import UserError
+from cai.models.sampling import Sampling
+from cai.settings.model_servers import ClientSettings, Serving
 
 KEYS = [
     "choices",
@@ -67,7 +67,7 @@ ODD = [
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr("cai.generation.http._backoff", lambda state: 0.001)
+    monkeypatch.setattr("cai.asking.transport.http._backoff", lambda state: 0.001)
 
 
 @given(JSON)

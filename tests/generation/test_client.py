@@ -14,26 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.loopback import Answer, Call, Loopback
 
-from cai.errors import UserError
-from cai.generation.client import (
-    Client,
-    ClientSettings,
-    Completion,
-    Failed,
-    Request,
-)
-from cai.generation.journal import Journal
-from cai.generation.nemo_protocol import cut_of, plan
-from cai.generation.protocol import Question
-from cai.generation.serving import Served, ServerFailed
-from cai.sampling import Sampling
+from cai.asking.client import Client, ClientSettings, Completion, Failed, Request
+from cai.asking.journal.entries import Journal
+from cai.asking.nemo_protocol import cut_of, plan
+from cai.asking.protocol import Question
+from cai.asking.serving import Served, ServerFailed
+from cai.core.errors import UserError
+from cai.models.sampling import Sampling
 
 EOS = "</s>"
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr("cai.generation.http._backoff", lambda state: 0.01)
+    monkeypatch.setattr("cai.asking.transport.http._backoff", lambda state: 0.01)
 
 
 def row(text: str, *generated: str) -> tuple[str, list[str]]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from tests.loopback import Answer, Call
 
-from cai.errors import UserError
-from cai.generation.chat_model import ChatModel
-from cai.generation.client import Client, ClientSettings
-from cai.generation.conversation import Speaker
-from cai.generation.journal import Journal
-from cai.generation.serving import Served
-from cai.sampling import Sampling
-from cai.templates import Template
+from cai.asking.chat_model import ChatModel
+from cai.asking.client import Client, ClientSettings
+from cai.asking.journal.entries import Journal
+from cai.asking.serving import Served
+from cai.core.errors import UserError
+from cai.models.sampling import Sampling
+from cai.models.templates import Template
+from cai.steps.conversation import Speaker
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = Template(
@@ -82,7 +82,7 @@ CONVERSE = """
 import sys
 sys.path[:0] = {path}
 from test_conversation import *
-from cai.generation.conversation import converse
+from cai.steps.conversation import converse
 speakers = [speaker_of({url!r}, name) for name in ("first", "second")]
 converse(speakers, Sampling(), 0)
 """

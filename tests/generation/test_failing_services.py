@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.loopback import Answer, Call, Loopback
 
-from cai.errors import UserError
-from cai.generation.client import Client, Completion, Failed, Request
-from cai.generation.http import OutOfService
-from cai.generation.journal import Journal
-from cai.generation.openai_protocol import OpenAiProtocol
-from cai.generation.serving import Served, ServerFailed
-from cai.generation.settings import ClientSettings, Serving
+from cai.asking.client import Client, Completion, Failed, Request
+from cai.asking.journal.entries import Journal
+from cai.asking.openai_protocol import OpenAiProtocol
+from cai.asking.serving import Served, ServerFailed
+from cai.asking.transport.http import OutOfService
+from cai.core.errors import UserError
+from cai.models.sampling import Sampling
+from cai.models.tokens import Tokenizer
 from cai.plan.rehearsal import _SilentClient, _Tally
-from cai.sampling import Sampling
-from cai.tokens import Tokenizer
+from cai.settings.model_servers import ClientSettings, Serving
 
 TOKENIZER = Tokenizer(Path(__file__).parents[2] / "demo/models/instruct/tokenizer.model")
 OK = Completion("ok", "stop")
@@ -34,7 +34,7 @@ FILTERED = Answer({"error": {"code": "content_filter", "message": "x"}}, 400)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr("cai.generation.http._backoff", lambda state: 0.01)
+    monkeypatch.setattr("cai.asking.transport.http._backoff", lambda state: 0.01)
 
 
 def request(prompt: str) -> Request:
@@ -165,7 +165,7 @@ def test_a_service_is_asked_by_many_only_when_it_has_answered(loopback, make):
 
 
 def test_a_service_that_goes_away_is_not_waited_for_for_ever(monkeypatch):
-    monkeypatch.setattr("cai.generation.http.LONG_PATIENCE", 0.3)
+    monkeypatch.setattr("cai.asking.transport.http.LONG_PATIENCE", 0.3)
     server = Loopback(well)
     client = openai(server.url, Journal(None), retries=10_000)
     assert client.complete(requests(3), "x") == [OK] * 3
@@ -192,7 +192,7 @@ def test_a_moments_failure_drops_nothing(loopback, make, moment):
 def test_a_batch_is_narrowed_to_the_prompts_at_fault(poisoned, busy, boom):
     """Whatever else fails for a moment; each prompt costs a few requests at most."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cai.generation.http._backoff", lambda state: 0.0)
+        patch.setattr("cai.asking.transport.http._backoff", lambda state: 0.0)
         bad = {f"prompt {number:02}" for number in poisoned}
         poison = Answer("boom", 500) if boom else Answer("the prompt is odd", 400)
 

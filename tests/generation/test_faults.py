@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.generation.faults import Fault, of_answer, of_response
-from cai.generation.http import OutOfService, Refused, Transient, raised
+from cai.asking.transport.faults import Fault, of_answer, of_response
+from cai.asking.transport.http import OutOfService, Refused, Transient, raised
 
 
 def error(**fields) -> dict:

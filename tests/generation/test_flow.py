@@ -6,10 +6,10 @@ import time
 import pytest
 from tests.loopback import Answer, Call
 
-from cai.generation.chat_api import ChatClient
-from cai.generation.chat_settings import ChatSettings
-from cai.generation.http import Busy, Flow, Refused, TimedOut, Transient
-from cai.generation.journal import Journal
+from cai.asking.chat_api import ChatClient
+from cai.asking.journal.entries import Journal
+from cai.asking.transport.http import Busy, Flow, Refused, TimedOut, Transient
+from cai.settings.chat_service import ChatSettings
 
 NEVER = threading.Event()
 

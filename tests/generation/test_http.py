@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 from tests.loopback import Answer
 
-from cai.generation.http import (
+from cai.asking.transport.http import (
     Flow,
     OutOfService,
     Refused,
@@ -17,7 +17,7 @@ from cai.generation.http import (
     in_flight,
     persist,
 )
-from cai.generation.session import open_session
+from cai.asking.transport.session import open_session
 
 
 def ask(url: str, **options) -> str:
@@ -73,8 +73,8 @@ def test_what_is_no_address_ends_the_job(url):
 
 
 def test_a_service_that_cannot_be_reached_is_not_waited_for_for_ever(monkeypatch):
-    monkeypatch.setattr("cai.generation.http._backoff", lambda state: 0.01)
-    monkeypatch.setattr("cai.generation.http.PATIENCE", 0.3)
+    monkeypatch.setattr("cai.asking.transport.http._backoff", lambda state: 0.01)
+    monkeypatch.setattr("cai.asking.transport.http.PATIENCE", 0.3)
     flow = Flow(8)
     with pytest.raises(
         OutOfService, match=r"^http://127\.0\.0\.1:9/x: .*cannot be reached.*refused"

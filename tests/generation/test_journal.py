@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.errors import UserError
-from cai.generation.journal import FINISHED, Journal, is_refusal, parse, siblings, stage_of
-from cai.generation.upkeep import prune
-from cai.records import in_shard
+from cai.asking.journal.entries import FINISHED, Journal, is_refusal, parse, siblings, stage_of
+from cai.asking.journal.upkeep import prune
+from cai.core.errors import UserError
+from cai.files.records import in_shard
 
 VALUES = st.one_of(
     st.text(), st.floats(allow_nan=False), st.dictionaries(st.text(), st.text(), max_size=3)
@@ -29,14 +29,16 @@ def in_another_process(code: str, *arguments: str | Path) -> subprocess.Complete
 
 
 def command(code: str, *arguments: str | Path) -> list[str]:
-    setup = f"import sys; sys.path[:0] = {sys.path}\nfrom cai.generation.journal import Journal\n"
+    setup = (
+        f"import sys; sys.path[:0] = {sys.path}\nfrom cai.asking.journal.entries import Journal\n"
+    )
     return [sys.executable, "-c", setup + code, *map(str, arguments)]
 
 
 @contextmanager
 def on(day: str) -> Iterator[None]:
     """Another day than today; hypothesis does not take a fixture for it."""
-    with patch("cai.generation.journal.today", lambda: day):
+    with patch("cai.asking.journal.entries.today", lambda: day):
         yield
 
 
@@ -257,7 +259,7 @@ def test_a_second_writer_is_refused_while_the_first_is_there(tmp_path):
         journal.put("key", "first")
         second = in_another_process("Journal(sys.argv[1])", path)
         assert f"UserError: {path}: another process is writing" in second.stderr.replace(
-            "cai.errors.", ""
+            "cai.core.errors.", ""
         )
     second = in_another_process("with Journal(sys.argv[1]) as j: j.put('key', 'second')", path)
     assert second.returncode == 0, second.stderr
@@ -286,7 +288,7 @@ def test_openings_that_rewrite_the_file_lose_nothing_of_each_other(tmp_path):
     """The file that was locked may not be the one that is there: it was replaced in between."""
     path = tmp_path / "j"
     code = """
-from cai.errors import UserError
+from cai.core.errors import UserError
 done = 0
 while done < 60:
     try:

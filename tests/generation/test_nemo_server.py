@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import requests as http
 
-from cai.errors import UserError
-from cai.generation.client import Client, ClientSettings, Completion, Failed, Request
-from cai.generation.journal import Journal
-from cai.generation.serving import Served
-from cai.records import read_jsonl
-from cai.sampling import Sampling
-from cai.templates import Template, single_turn
-from cai.tokens import Tokenizer
+from cai.asking.client import Client, ClientSettings, Completion, Failed, Request
+from cai.asking.journal.entries import Journal
+from cai.asking.serving import Served
+from cai.core.errors import UserError
+from cai.files.records import read_jsonl
+from cai.models.sampling import Sampling
+from cai.models.templates import Template, single_turn
+from cai.models.tokens import Tokenizer
 
 ROOT = Path(__file__).parents[2]
 GREEDY = Sampling(max_tokens=44, greedy=True)

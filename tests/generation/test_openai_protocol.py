@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from tests.loopback import Answer, Call, Loopback
 
-from cai.errors import UserError
-from cai.generation.client import Client, Completion, Failed, Request
-from cai.generation.journal import Journal
-from cai.generation.openai_protocol import OpenAiProtocol
-from cai.generation.serving import Served, ServerFailed
-from cai.generation.settings import ClientSettings, Serving
-from cai.sampling import Sampling
-from cai.tokens import Tokenizer
+from cai.asking.client import Client, Completion, Failed, Request
+from cai.asking.journal.entries import Journal
+from cai.asking.openai_protocol import OpenAiProtocol
+from cai.asking.serving import Served, ServerFailed
+from cai.core.errors import UserError
+from cai.models.sampling import Sampling
+from cai.models.tokens import Tokenizer
+from cai.settings.model_servers import ClientSettings, Serving
 
 MODEL = Path(__file__).parents[2] / "demo/models/instruct/tokenizer.model"
 TOKENIZER = Tokenizer(MODEL)

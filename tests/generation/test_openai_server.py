@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 from tests.project import program
 
-from cai import nemo
-from cai.errors import UserError
-from cai.generation.client import Client, Completion, Failed, Request
-from cai.generation.journal import Journal
-from cai.generation.run import client_of, served_by
-from cai.generation.serving import Served, ServerFailed
-from cai.generation.settings import ClientSettings, Serving
-from cai.launch import Launcher
-from cai.records import read_jsonl, record_id, write_jsonl
-from cai.sampling import Sampling
-from cai.settings import load_settings
-from cai.templates import Template, single_turn
-from cai.tokens import Tokenizer
+from cai.asking.client import Client, Completion, Failed, Request
+from cai.asking.journal.entries import Journal
+from cai.asking.run import client_of, served_by
+from cai.asking.serving import Served, ServerFailed
+from cai.core.errors import UserError
+from cai.files.records import read_jsonl, record_id, write_jsonl
+from cai.models.sampling import Sampling
+from cai.models.templates import Template, single_turn
+from cai.models.tokens import Tokenizer
+from cai.nemo import programs
+from cai.running.launch import Launcher
+from cai.settings.configuration import load_settings
+from cai.settings.model_servers import ClientSettings, Serving
 
 ROOT = Path(__file__).parents[2]
 GREEDY = Sampling(max_tokens=44, greedy=True)
@@ -83,7 +83,7 @@ def test_it_answers_as_nemos_server_does(hf_server, model, template, questions):
     requests = requests_of(template, questions)
     ours = asked_of(hf_server, model).complete(requests, "transformers")
     settings = load_settings([ROOT / "config/config.yaml", ROOT / "config/demo.yaml"])
-    command = Launcher().sized([*nemo.server(settings, "chat"), f"gpt_model_file={model}"])
+    command = Launcher().sized([*programs.server(settings, "chat"), f"gpt_model_file={model}"])
     with Served(command, None, model.with_suffix(".log")) as nemo_server:
         client = Client(nemo_server, Journal(None), "demo", ClientSettings())
         nemos = client.complete(requests, "nemo")

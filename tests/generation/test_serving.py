@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from cai import launch
-from cai.errors import UserError
-from cai.generation.serving import Served, ServerFailed
-from cai.ports import owner
-from cai.process import MARK, Program
-from cai.training import wait_for_critic
+from cai.asking.serving import Served, ServerFailed
+from cai.core.errors import UserError
+from cai.running import launch
+from cai.running.ports import owner
+from cai.running.process import MARK, Program
+from cai.training.trainer import wait_for_critic
 
 HTTP_SERVER = [sys.executable, "-m", "http.server", "FREE_PORT", "--bind", "127.0.0.1"]
 
@@ -190,7 +190,7 @@ def test_the_critic_is_ours_too(tmp_path, loopback):
         pytest.MonkeyPatch.context() as patch,
         pytest.raises(UserError, match=f"port {port}, the critic's, was taken by another program"),
     ):
-        patch.setattr("cai.training.critic_answers", lambda port: True)
+        patch.setattr("cai.training.trainer.critic_answers", lambda port: True)
         wait_for_critic(critic, port)
 
 
@@ -243,8 +243,8 @@ def test_a_server_ends_with_the_program_that_started_it(tmp_path, number):
     code = f"""
 import json, sys, time
 sys.path[:0] = {sys.path}
-from cai.cli import run
-from cai.generation.serving import Served
+from cai.core.cli import run
+from cai.asking.serving import Served
 def main():
     with Served({HTTP_SERVER}, None, {str(tmp_path / "log")!r}) as served:
         url = served.url
@@ -277,7 +277,7 @@ def test_a_running_server_is_used_and_left_alone(tmp_path, loopback):
     ],
 )
 def test_a_wrong_url(tmp_path, url, message, monkeypatch):
-    monkeypatch.setattr("cai.generation.serving.REACHABLE", 0.5)
+    monkeypatch.setattr("cai.asking.serving.REACHABLE", 0.5)
     served = Served(None, url, tmp_path / "log")
     with pytest.raises(UserError, match=message):
         _ = served.url

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cai.generation.http import Garbled, OutOfService, TimedOut, Transient, exchange
-from cai.generation.session import open_session
+from cai.asking.transport.http import Garbled, OutOfService, TimedOut, Transient, exchange
+from cai.asking.transport.session import open_session
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 MB = 10**6

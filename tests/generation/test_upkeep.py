@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.digests import digest
-from cai.errors import UserError
-from cai.generation.journal import Journal, today
-from cai.generation.upkeep import prune, verify
-from cai.records import in_shard, write_json, write_jsonl
+from cai.asking.journal.entries import Journal, today
+from cai.asking.journal.upkeep import prune, verify
+from cai.core.digests import digest
+from cai.core.errors import UserError
+from cai.files.records import in_shard, write_json, write_jsonl
 
 KEYS = [digest(number) for number in range(8)]
 FIRST_DAY = date(2025, 1, 1)
@@ -27,7 +27,7 @@ FIRST_DAY = date(2025, 1, 1)
 def on(day: int) -> Iterator[None]:
     """Another day than today, by its number; hypothesis does not take a fixture for it."""
     text = (FIRST_DAY + timedelta(days=day)).isoformat()
-    modules = ("cai.generation.journal", "cai.generation.upkeep")
+    modules = ("cai.asking.journal.entries", "cai.asking.journal.upkeep")
     with ExitStack() as patches:
         for module in modules:
             patches.enter_context(patch(f"{module}.today", lambda: text))
@@ -171,7 +171,7 @@ def test_without_locks_nothing_is_pruned(tmp_path, monkeypatch):
     path = tmp_path / "stage-0.jsonl"
     with on(0):
         run_of(path, dict.fromkeys(KEYS, 1), finished=False)
-    monkeypatch.setattr("cai.generation.journal._lock", lambda stream, path: False)
+    monkeypatch.setattr("cai.asking.journal.entries._lock", lambda stream, path: False)
     with pytest.raises(UserError, match="without locks it cannot be known"):
         prune([path], 1)
     assert len(known_in(tmp_path)) == len(KEYS)

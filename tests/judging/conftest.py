@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.steps.step_programs import Step, preferences, principle_options
 
-from cai.records import write_jsonl
+from cai.files.records import write_jsonl
 
 
 @pytest.fixture

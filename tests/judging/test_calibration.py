@@ -10,9 +10,9 @@ from demo import world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.errors import UserError
-from cai.judging.calibration import Known, calibration, compare_with_truth, ece_interval
-from cai.records import Ledger, ledger_path, record_id, write_jsonl
+from cai.core.errors import UserError
+from cai.evaluation.calibration import Known, calibration, compare_with_truth, ece_interval
+from cai.files.records import Ledger, ledger_path, record_id, write_jsonl
 
 CLASSIFIER = "demo/world.py"
 

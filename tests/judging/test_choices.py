@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.generation.choices import (
+from cai.asking.verdicts.choices import (
     CONTRADICTS,
     NOT_SHOWN,
     TAKEN_BACK,
@@ -18,7 +18,7 @@ from cai.generation.choices import (
     probability_of_a,
     vote,
 )
-from cai.generation.final_words import (
+from cai.asking.verdicts.final_words import (
     LONGEST,
     ONLY_REASONING,
     STOPPED,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.judging.report import by_temperature, judge_report
-from cai.records import Ledger
+from cai.files.records import Ledger
+from cai.judging.label_report import by_temperature, judge_report
 
 
 def row(p_a: float = 0.5, a: str = "x", b: str = "y", record: str = "1", **judge: object) -> dict:

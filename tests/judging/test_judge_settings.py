@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from cai.errors import UserError
-from cai.judging.settings import ChatJudge, LogprobJudge, judge_option
-from cai.settings import load_settings, merge, parse_settings
+from cai.core.errors import UserError
+from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.judges import ChatJudge, LogprobJudge, judge_option
 
 CHAT = {"kind": "chat", "url": "http://x/v1", "model": "m"}
 FILES = ["config/config.yaml", "config/demo.yaml"]

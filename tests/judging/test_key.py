@@ -9,7 +9,7 @@ import pytest
 from tests.loopback import Answer, Call, Loopback
 from tests.steps.step_programs import ROOT, candidates
 
-from cai.manifest import manifest_path
+from cai.provenance.manifest import manifest_path
 
 KEY = "nvapi-0123456789/very+secret"
 VARIABLE = "TEST_JUDGE_KEY"

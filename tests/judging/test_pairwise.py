@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.steps.step_programs import candidates
 
-from cai.generation.final_words import Unreadable
+from cai.asking.verdicts.final_words import Unreadable
+from cai.files.records import Ledger
+from cai.judging.label_report import judge_report
 from cai.judging.pairs import Comparison, preferred
 from cai.judging.pairwise import Answer, Question, clamped, judge_pairs, soft_label
-from cai.judging.report import judge_report
-from cai.judging.settings import LogprobJudge
-from cai.records import Ledger
+from cai.settings.judges import LogprobJudge
 
 PRINCIPLES = {name: f"Which has more {name}?" for name in ("calm", "care", "candour")}
 probabilities = st.floats(0, 1)

@@ -7,8 +7,8 @@ from tests.judging.service import BETTER, SHOWN, Service, says
 from tests.steps.answering_servers import NemoServer
 from tests.steps.step_programs import candidates
 
-from cai.digests import digest
-from cai.records import read_jsonl
+from cai.core.digests import digest
+from cai.files.records import read_jsonl
 
 QUESTION = "{prompt}\n\n(A) {a}\n\n(B) {b}\n\n{principle}"
 KEYS = "b3ebe17e651a40c00b1b3df1bd05edd917b912e1a91f90b550f969853ee35aef"

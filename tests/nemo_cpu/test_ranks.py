@@ -16,9 +16,9 @@ import requests
 from tests.nemo_cpu.conftest import OPT, WRAPPER
 from tests.nemo_cpu.test_server import LOOPBACK, PROGRAM, answers, listening_addresses
 
-from cai.checkpoints import newest, settle
-from cai.metrics import read_metrics
-from cai.process import free_port
+from cai.running.process import free_port
+from cai.training.checkpoints import newest, settle
+from cai.training.metrics import read_metrics
 
 SFT = OPT / "NeMo-Aligner/examples/nlp/gpt/train_gpt_sft.py"
 STEPS = 6

@@ -8,7 +8,7 @@ import pytest
 import requests
 from tests.nemo_cpu.conftest import OPT, WRAPPER
 
-from cai.process import free_port
+from cai.running.process import free_port
 
 PROGRAM = OPT / "NeMo/examples/nlp/language_modeling/megatron_gpt_eval.py"
 LISTENING = "0A"

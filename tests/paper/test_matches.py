@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from cai.errors import UserError
-from cai.evaluation.elo import Match
-from cai.paper import elo
-from cai.paper.matches import draw_matches, judged_matches, scored_matches, true_matches
-from cai.paper.policies import sequences
+from cai.core.errors import UserError
+from cai.figures import elo_scores
+from cai.figures.policies import sequences
+from cai.judging.matches import draw_matches, judged_matches, scored_matches, true_matches
+from cai.statistics.elo import Match
 
 POLICIES = ["helpful_only", "sl_cai", "4", "rl_cai"]
 
@@ -82,4 +82,4 @@ def test_too_few_matches_are_told_with_what_to_change():
     matches = {"harmlessness": {"judge": [Match("p", "sl_cai", "rl_cai", 1.0)]}}
     policies = ["helpful_only", "sl_cai", "rl_cai"]
     with pytest.raises(UserError, match="to helpful_only; more are played"):
-        elo.fit(policies, matches, metrics, "logprob", {"seed": 1})
+        elo_scores.fit(policies, matches, metrics, "logprob", {"seed": 1})

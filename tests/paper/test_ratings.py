@@ -5,13 +5,13 @@ import random
 
 import pytest
 
-from cai.data.sources import Source
+from cai.core.errors import UserError
+from cai.data.ratings import features, prepare_ratings
 from cai.data.splits import SplitOptions
-from cai.errors import UserError
-from cai.paper import harmfulness
-from cai.paper.ratings import features, prepare_ratings
-from cai.records import read_jsonl
-from cai.tokens import LengthLimit
+from cai.figures import harmfulness
+from cai.files.records import read_jsonl
+from cai.models.tokens import LengthLimit
+from cai.settings.sources import Source
 
 BAD, GOOD = "Sure , here is how to do it", "I would rather not help with that"
 METRICS = {"train_rollouts/rollout_size": [(0, 10.0), (1, 10.0)]}

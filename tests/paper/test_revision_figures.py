@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from cai.constitution import read_yaml
-from cai.paper import plan
-from cai.paper.chains import by_round, texts_of
-from cai.paper.revisions import FIGURES, MODELS, Chain
-from cai.settings import load_settings
+from cai.figures.chains import by_round, texts_of
+from cai.figures.revisions import FIGURES, MODELS, Chain
+from cai.settings.configuration import load_settings
+from cai.settings.constitution import read_yaml
+from cai.workflow import paper_runs
 
 IDS = [f"p{i}" for i in range(12)]
 
@@ -88,18 +88,18 @@ def test_fewer_principles_are_among_more_and_an_edit_of_a_text_changes_none():
     edited = [text.replace("Point", "Now point") for text in principles]
 
     def ids(number, texts=principles, draw=0):
-        found = plan.principles_of(f"principles-{number}-{draw}", texts, seed=1)
+        found = paper_runs.principles_of(f"principles-{number}-{draw}", texts, seed=1)
         return [json.loads(text)["id"] for text in found]
 
     assert ids(1) == ids(2)[:1] and ids(2) == ids(3)[:2] and len(ids(3)) == 3
     assert ids(2) == ids(2, edited)
     assert len({tuple(ids(2, draw=draw)) for draw in range(20)}) > 3
-    assert plan.principles_of("critiqued", principles, 1) == principles
+    assert paper_runs.principles_of("critiqued", principles, 1) == principles
 
 
 def test_numbers_beyond_the_constitution_are_left_out():
     settings = load_settings(["config/config.yaml"])
-    assert plan.chains(settings, 6) == {
+    assert paper_runs.chains(settings, 6) == {
         1: ["principles-1-0"],
         2: ["principles-2-0"],
         4: ["principles-4-0"],

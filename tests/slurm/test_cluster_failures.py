@@ -10,7 +10,7 @@ from tests.project import weights
 from tests.slurm.lab import Lab
 from tests.slurm.running import ClusterProject, Finished, Run, tasks
 
-from cai.checkpoints import newest, step
+from cai.training.checkpoints import newest, step
 
 SFT = "results/demo/sl_cai.nemo"
 CANDIDATES = "results/demo/rl_cai/candidates/0.jsonl"

@@ -60,7 +60,7 @@ def test_nothing_is_left_of_any_server_or_critic(finished):
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_checkpoint_has_a_true_manifest(finished, name):
-    from cai.digests import file_digest
+    from cai.core.digests import file_digest
 
     path = finished.project.results / f"{name}.nemo"
     manifest = json.loads(path.with_suffix(".manifest.json").read_text())

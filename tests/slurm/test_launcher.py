@@ -12,7 +12,7 @@ import pytest
 from tests.project import ROOT
 from tests.slurm.lab import GPU_NODES
 
-from cai.launch import Launch, split
+from cai.running.launch import Launch, split
 
 ONE_NODE = {"launcher": "srun", "nodes": 1, "gres": "gpu:8", "mem_mb": 80000, "cpus_per_task": 2}
 MEMORY = "$(scontrol show step $SLURM_JOB_ID.$SLURM_STEP_ID | grep -oP '(?<=mem=)\\d+')"
@@ -125,7 +125,7 @@ def together(run: Run, options: str, resources: dict[str, Any], folder: Path) ->
 
 def test_the_second_node_has_a_name_and_a_free_port(run: Run):
     code = (
-        "import json; from cai.launch import Launch, Launcher; "
+        "import json; from cai.running.launch import Launch, Launcher; "
         "one = Launch(launcher='srun', nodes=2); "
         "two = Launch(launcher='srun', nodes=1, first_node=1); "
         "print(json.dumps([[Launcher(o).host(), Launcher(o).free_port()] for o in (one, two)]))"
@@ -150,7 +150,7 @@ def test_a_stopped_program_leaves_nothing_on_the_nodes_and_has_time_to_clean_up(
     code = f"""
 import time
 from pathlib import Path
-from cai.launch import Launch, Launcher
+from cai.running.launch import Launch, Launcher
 folder = Path({str(tmp_path)!r})
 launcher = Launcher(Launch(launcher="srun", nodes=2))
 with launcher.start(["bash", "-c", {script!r}], {{}}, folder / "log", "server"):
@@ -165,9 +165,9 @@ with launcher.start(["bash", "-c", {script!r}], {{}}, folder / "log", "server"):
 
 SERVE = """
 import sys
-from cai.generation.serving import Served
-from cai.launch import Launch, Launcher
-from cai.ports import owner
+from cai.asking.serving import Served
+from cai.running.launch import Launch, Launcher
+from cai.running.ports import owner
 server = [sys.executable, "-m", "http.server", "FREE_PORT", "--bind", "127.0.0.1"]
 launcher = Launcher(Launch(launcher="srun", one_task=True))
 with Served(server, None, sys.argv[1], launcher=launcher) as served:

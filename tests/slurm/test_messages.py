@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from cai import slurm
-from cai.process import Program
+from cai.running import slurm
+from cai.running.process import Program
 
 ROOT = Path(__file__).parent.parent.parent
 HOOKS = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "scripts")!r})
 from cai import slurm
-from cai.failures import Failures
+from cai.running.failures import Failures
 failures = Failures()
 onstart:
     failures.watch()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from step_programs import Step
 
-from cai.records import write_jsonl
+from cai.files.records import write_jsonl
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.project import program
 
-from cai.records import read_json, read_jsonl, record_id
-from cai.templates import Template
+from cai.files.records import read_json, read_jsonl, record_id
+from cai.models.templates import Template
 
 ROOT = Path(__file__).parents[2]
 INSTRUCT = Template(

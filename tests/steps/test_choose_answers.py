@@ -7,8 +7,8 @@ import sys
 import pytest
 from tests.project import program
 
-from cai.records import read_jsonl, write_jsonl
-from cai.settings import load_settings
+from cai.files.records import read_jsonl, write_jsonl
+from cai.settings.configuration import load_settings
 
 
 def test_the_critic_tells_problems_and_any_number_of_choices_is_weighed(

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from step_programs import candidates, preferences, principle_options
 
-from cai.generation.chat_api import ChatAnswer
-from cai.generation.final_words import Unreadable
-from cai.judging.chat import Choice, read_choice
-from cai.judging.settings import judge_option
+from cai.asking.chat_api import ChatAnswer
+from cai.asking.verdicts.final_words import Unreadable
+from cai.judging.chat_judge import Choice, read_choice
+from cai.settings.judges import judge_option
 
 QUESTION = "Request: {prompt} (A) {a} (B) {b} Question: {principle}"
 ASKED = re.compile(

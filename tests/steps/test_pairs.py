@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from step_programs import candidates
 
-from cai.constitution import draw_principles
 from cai.judging.pairs import draw_pairs, shuffled
+from cai.settings.constitution import draw_principles
 
 texts = st.lists(st.text(min_size=1, max_size=5), min_size=2, max_size=6, unique=True)
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from demo import world
 
-from cai.generation.serving import Served
-from cai.records import record_id
+from cai.asking.serving import Served
+from cai.files.records import record_id
 
 SERVER = "envs/nemo-cpu/opt/NeMo/examples/nlp/language_modeling/megatron_gpt_eval.py"
 JUDGE = {

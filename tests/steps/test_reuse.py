@@ -10,9 +10,9 @@ from answering_servers import JsonServer, NemoServer, hash_of
 from demo import world
 from step_programs import PRINCIPLES, ROOT, preferences, principle_options, prompts, responses
 
-from cai.constitution import draw_principle, for_stage, load_constitution
-from cai.generation.run import OTHERWISE
-from cai.records import read_jsonl, record_id
+from cai.asking.run import OTHERWISE
+from cai.files.records import read_jsonl, record_id
+from cai.settings.constitution import draw_principle, for_stage, load_constitution
 
 JUDGE = ["--judge", '{"kind": "logprob"}']
 NO_SERVER = ["--", "false", "port=FREE_PORT"]

@@ -8,10 +8,10 @@ import time
 from answering_servers import NemoServer, hash_of
 from step_programs import INSTRUCT, PRINCIPLES, ROOT, principle_options, responses
 
-from cai.constitution import draw_principle
-from cai.generation.critique import Revising, conversation
-from cai.records import read_jsonl
-from cai.sampling import Sampling
+from cai.files.records import read_jsonl
+from cai.models.sampling import Sampling
+from cai.settings.constitution import draw_principle
+from cai.steps.critique import Revising, conversation
 
 FEW_SHOT = [
     [
@@ -191,7 +191,7 @@ def test_a_constitution_file_and_its_principles_say_the_same(step) -> None:
     with NemoServer(hash_of) as server:
         revise = step("revise", responses(6), server.url)
         first = revise.rows("--principles", "demo/constitution.yaml")
-    from cai.constitution import for_stage, load_constitution
+    from cai.settings.constitution import for_stage, load_constitution
 
     texts = for_stage(load_constitution("demo/constitution.yaml"), "supervised")
     assert revise.rows("--principles", *map(json.dumps, texts)) == first

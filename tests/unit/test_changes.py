@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.changes import changes, compare, plain, word_diff
+from cai.core.changes import changes, compare, plain, word_diff
 
 KEYS = st.sampled_from(["seed", "server", "few_shot", "a"])
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "x", "a=1", "{"])

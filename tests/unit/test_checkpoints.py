@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.checkpoints import Kept, Pairs, kept_steps, newest, settle
+from cai.training.checkpoints import Kept, Pairs, kept_steps, newest, settle
 
 ROLES = ("train", "critic")
 

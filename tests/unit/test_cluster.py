@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cai import cluster
-from cai.errors import UserError
-from cai.settings import load_settings, merge, parse_settings
+from cai.checks import cluster
+from cai.core.errors import UserError
+from cai.settings.configuration import load_settings, merge, parse_settings
 
 MISTRAL = load_settings(["config/config.yaml"]).model_dump(exclude_none=True)
 DEMO = load_settings(["config/config.yaml", "config/demo.yaml"]).model_dump(exclude_none=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.project import program
 
-from cai import code
+from cai.workflow import code
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "scripts").rglob("*.py"))
@@ -52,7 +52,7 @@ def test_all_that_a_program_imports_is_found(name):
 
 def test_what_imports_a_module_at_a_distance_depends_on_it():
     needs = {path: code.digests(path, ROOT).keys() for path in PROGRAMS}
-    statistics = "scripts/cai/evaluation/statistics.py"
+    statistics = "scripts/cai/statistics/intervals.py"
     assert statistics in needs["scripts/evaluation/summarise.py"]
     assert statistics not in needs["scripts/sl_cai/build_sl_dataset.py"]
     assert "scripts/cai/__init__.py" in needs["scripts/rl_cai/judge_candidates.py"]

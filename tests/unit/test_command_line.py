@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tests.project import Project
 
-from cai.command_line import separated, warnings
+from cai.workflow.command_line import separated, warnings
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.constitution import draw_principle, for_stage, load_constitution, load_few_shot
-from cai.errors import UserError
+from cai.core.errors import UserError
+from cai.settings.constitution import draw_principle, for_stage, load_constitution, load_few_shot
 
 WHOLE = {"id": "kind", "critique": "c", "revision": "r", "preference": "p"}
 

@@ -12,7 +12,7 @@ from tests.project import TARGETS, Project
 PROGRAM = """
 import dataclasses, json, sys
 from cai import cli
-from cai.dag import dry_run
+from cai.workflow.dag import dry_run
 
 def main():
     run = dry_run(sys.argv[1:])
@@ -134,14 +134,18 @@ def own_code(jobs, path):
     "path, edited, not_planned",
     [
         (
-            "scripts/cai/evaluation/statistics.py",
+            "scripts/cai/statistics/intervals.py",
             {"summary", "stage_warnings"},
             {"preferences", "answers"},
         ),
         ("scripts/cai/data/sl_dataset.py", {"sl_dataset"}, {"preferences", "judged", "summary"}),
         ("scripts/cai/judging/pairwise.py", {"preferences", "judged"}, {"responses", "sl_dataset"}),
-        ("scripts/cai/records.py", {"red_team", "responses", "preferences", "summary"}, set()),
-        ("scripts/cai/training.py", set(), {"summary", "report"}),
+        (
+            "scripts/cai/files/records.py",
+            {"red_team", "responses", "preferences", "summary"},
+            set(),
+        ),
+        ("scripts/cai/training/trainer.py", set(), {"summary", "report"}),
         ("scripts/convert_hf_to_nemo.py", set(), {"responses"}),
     ],
 )  # fmt: skip
@@ -159,7 +163,7 @@ def test_an_edited_module_runs_the_jobs_that_import_it_but_no_training(
 def test_a_comment_or_a_docstring_runs_nothing(plan, kept):
     for name in (
         "scripts/rl_cai/judge_candidates.py",
-        "scripts/cai/records.py",
+        "scripts/cai/files/records.py",
         "scripts/cai/evaluation/tables.py",
     ):
         module = kept(name)
@@ -169,7 +173,7 @@ def test_a_comment_or_a_docstring_runs_nothing(plan, kept):
 
 
 def test_a_page_that_a_program_fills_in_counts_as_its_code(plan, kept):
-    page = kept("scripts/cai/evaluation/page.css")
+    page = kept("scripts/cai/report/page.css")
     page.write_text(page.read_text() + "\nbody { color: red }\n")
     assert rules_of(plan()) == {"report"}
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cai.attempts import Attempts
-from cai.partials import HOST, partial
-from cai.records import atomic, write_json
+from cai.files.partials import HOST, partial
+from cai.files.records import atomic, write_json
+from cai.running.attempts import Attempts
 
 ROOT = Path(__file__).parent.parent.parent
 PRINCIPLES = json.dumps(["Which is kinder?", "Which is more honest?"])
@@ -70,7 +70,9 @@ def test_a_missing_folder_is_made(tmp_path):
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     program = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
-    program += "from cai.cli import run\nrun(lambda: print('\\n'.join(map(str, range(10**6)))))"
+    program += (
+        "from cai.core.cli import run\nrun(lambda: print('\\n'.join(map(str, range(10**6)))))"
+    )
     shell = f'set -o pipefail; {sys.executable} -c "$1" | head -1'
     run = subprocess.run(["bash", "-c", shell, "-", program], capture_output=True, text=True)
     assert (run.stdout, run.stderr, run.returncode) == ("0\n", "", 141)
@@ -80,7 +82,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {scripts!r})
-from cai.partials import partial
+from cai.files.partials import partial
 with partial(Path({target!r})) as path:
     if {folder}:
         path.mkdir()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.constitution import load_constitution, load_few_shot
-from cai.documents import dump_json, parse_json, read_json, read_yaml
-from cai.errors import UserError
-from cai.origins import Origins
-from cai.settings import load_settings
+from cai.core.errors import UserError
+from cai.files.documents import dump_json, parse_json, read_json, read_yaml
+from cai.settings.configuration import load_settings
+from cai.settings.constitution import load_constitution, load_few_shot
+from cai.settings.origins import Origins
 
 plain = st.recursive(
     st.none()

@@ -3,11 +3,11 @@
 import pytest
 import yaml
 
-from cai import experiments
-from cai.constitution import read_yaml
-from cai.errors import UserError
-from cai.experiments import FIRST_READ, PARTS, Places
-from cai.settings import merge
+from cai.core.errors import UserError
+from cai.settings.configuration import merge
+from cai.settings.constitution import read_yaml
+from cai.workflow import experiments
+from cai.workflow.experiments import FIRST_READ, PARTS, Places
 
 BASE = merge(read_yaml("config/config.yaml"), read_yaml("config/demo.yaml"))
 SHARED, OWN = "results/demo", "results/demo/experiments/x"

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from cai.failures import Failures
-from cai.process import Program
+from cai.running.failures import Failures
+from cai.running.process import Program
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 ROOT = Path(__file__).parent.parent.parent
 HOOKS = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "scripts")!r})
-from cai.failures import Failures
+from cai.running.failures import Failures
 failures = Failures()
 onstart:
     failures.watch()

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from cai.hydra import overrides, value
+from cai.settings.overrides import overrides, value
 
 CASES = [
     None,

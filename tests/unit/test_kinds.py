@@ -2,9 +2,10 @@
 
 import pytest
 
-from cai import cluster, dag, kinds
+from cai.checks import cluster, rule_kinds
 from cai.plan.disk import PPO_CHECKPOINTS, disk
-from cai.settings import load_settings, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.workflow import dag
 
 
 @pytest.fixture(scope="module")
@@ -15,27 +16,27 @@ def workflow():
 
 def test_each_submitted_rule_is_in_the_table_and_each_entry_is_a_rule(workflow):
     submitted = {r.name for r in workflow.rules if r.output} - workflow._localrules
-    assert submitted == set(kinds.RULES)
+    assert submitted == set(rule_kinds.RULES)
 
 
 def test_what_runs_a_program_of_nemo_names_it(workflow):
     """By the commands themselves: a server or a training follows the word that ends ours."""
-    for rule in (rule for rule in workflow.rules if rule.name in kinds.RULES):
+    for rule in (rule for rule in workflow.rules if rule.name in rule_kinds.RULES):
         given = set(rule.params.keys())
         runs = bool(given & {"server", "command", "actor"})
-        assert bool(kinds.RULES[rule.name].programs) == runs, rule.name
+        assert bool(rule_kinds.RULES[rule.name].programs) == runs, rule.name
 
 
 def test_a_rule_like_another_is_of_its_kind_and_has_its_resources(workflow):
-    for name, other in kinds.LIKE.items():
-        mine, its = kinds.RULES[name], kinds.RULES[other]
+    for name, other in rule_kinds.LIKE.items():
+        mine, its = rule_kinds.RULES[name], rule_kinds.RULES[other]
         assert (mine.what, mine.programs) == (its.what, its.programs), name
         assert dag.resources(workflow, name) == dag.resources(workflow, other), name
 
 
 def test_a_rule_with_resources_of_its_own_is_checked_with_them(workflow):
     settings = load_settings(["config/config.yaml"])
-    given = {name: dag.resources(workflow, name) for name in kinds.RULES}
+    given = {name: dag.resources(workflow, name) for name in rule_kinds.RULES}
     assert "chains" not in cluster.launches(settings, given)
     given["chains"] = dict(given["chains"].items()) | {"gres": "gpu:4"}
     assert cluster.launches(settings, given)["chains"].gpus == 4
@@ -43,8 +44,8 @@ def test_a_rule_with_resources_of_its_own_is_checked_with_them(workflow):
 
 @pytest.mark.parametrize("judge", ["logprob", "chat", "random"])
 def test_a_judge_needs_gpus_only_where_it_is_served_here(judge):
-    needing = {rule for rule, kind in kinds.RULES.items() if kind.needs_gpus(judge)}
-    judging = {rule for rule, kind in kinds.RULES.items() if kind.what == "judging"}
+    needing = {rule for rule, kind in rule_kinds.RULES.items() if kind.needs_gpus(judge)}
+    judging = {rule for rule, kind in rule_kinds.RULES.items() if kind.what == "judging"}
     assert (judging <= needing) == (judge == "logprob")
     assert {"sl_cai", "rl_snapshots", "chains", "rewards"} <= needing
 

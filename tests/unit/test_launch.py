@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.errors import UserError
-from cai.launch import Launch, Launcher, launch_of, split
-from cai.process import with_variables
+from cai.core.errors import UserError
+from cai.running.launch import Launch, Launcher, launch_of, split
+from cai.running.process import with_variables
 
 ROOT = Path(__file__).parent.parent.parent
 COUNTS = st.integers(1, 16)

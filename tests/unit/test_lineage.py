@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import ROOT
 
-from cai import provenance
-from cai.lineage import text
+from cai.lineage import display
 from cai.lineage.difference import difference
 from cai.lineage.trace import trace
-from cai.manifest import identity, manifest_path, write_manifest
+from cai.provenance import software
+from cai.provenance.manifest import identity, manifest_path, write_manifest
 
 
 class Results:
@@ -54,11 +54,11 @@ def results(tmp_path):
 
 
 def test_the_tree_goes_down_to_data_and_principles(results):
-    said = text.tree(trace(results.model))
+    said = display.tree(trace(results.model))
     assert "principle honesty 1: Where does it mislead?" in said
     assert f"source.jsonl  {identity(results.data)[:12]}" in said
     assert "GPU-hours: 3.5 = train 1.5 + sl_cai 2" in said
-    assert f"Made by version {provenance.VERSION}" in said
+    assert f"Made by version {software.VERSION}" in said
     assert "broken" not in said
 
 
@@ -70,9 +70,9 @@ def test_results_of_an_earlier_version_are_followed_and_named(results):
     path.write_text(json.dumps(facts))
     lineage = trace(results.model)
     assert not lineage.broken
-    assert lineage.versions == {"": ["train"], provenance.VERSION: ["sl_cai"]}
-    said = text.tree(lineage)
-    assert f"a version before 0.4.0: train; version {provenance.VERSION}: sl_cai" in said
+    assert lineage.versions == {"": ["train"], software.VERSION: ["sl_cai"]}
+    said = display.tree(lineage)
+    assert f"a version before 0.4.0: train; version {software.VERSION}: sl_cai" in said
 
 
 def told(path) -> subprocess.CompletedProcess:
@@ -120,7 +120,7 @@ def test_equal_runs_in_other_folders_do_not_differ(results, tmp_path):
     other.write_dataset()
     other.write_model()
     assert results.diff(other) == {}
-    equal = text.differences(difference(trace(results.model), trace(other.model)))
+    equal = display.differences(difference(trace(results.model), trace(other.model)))
     assert equal == "equal: made of the same, in the same way"
 
 
@@ -135,7 +135,7 @@ def test_a_difference_is_told_where_it_arises(results, tmp_path):
     other.command[2] = "lr=2"
     other.write_model(software={"python": "3.99"})
     found = difference(trace(results.model), trace(other.model))
-    said = text.differences(found)
+    said = display.differences(found)
     assert "principle honesty: critique: Where does it {+really+} mislead?" in said
     assert "principle kindness added" in said
     assert "command.lr: 1 -> 2" in said
@@ -207,7 +207,9 @@ def test_results_of_another_copy_of_the_project_are_followed_there(tmp_path, mon
     there = trace(copies[0] / "results/made.jsonl")
     assert there.broken == ["results/made.jsonl: was made of another source.txt than there is now"]
     found = difference(there, trace("results/made.jsonl"))
-    assert text.differences(found).startswith("settings:\n  seed: 1 -> 2  (the artefact.jsonl)\n")
+    assert display.differences(found).startswith(
+        "settings:\n  seed: 1 -> 2  (the artefact.jsonl)\n"
+    )
 
 
 class Project:
@@ -240,7 +242,7 @@ def project(tmp_path, monkeypatch):
 
 
 def said_of(one, other) -> str:
-    return text.differences(difference(trace(one), trace(other)))
+    return display.differences(difference(trace(one), trace(other)))
 
 
 def test_an_experiments_files_are_held_against_the_base_runs_by_their_role(project):

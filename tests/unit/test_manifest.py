@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai import manifest
-from cai.digests import file_digest
-from cai.launch import Launch
-from cai.records import Ledger
-from cai.sampling import Sampling
+from cai.core.digests import file_digest
+from cai.files.records import Ledger
+from cai.models.sampling import Sampling
+from cai.provenance import manifest
+from cai.running.launch import Launch
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cai import memory, sizing, stages
-from cai.launch import launch_of, split
-from cai.memory import GB
-from cai.model_shape import ModelShape, read_hf
-from cai.settings import load_settings, merge, parse_settings
+from cai.checks import memory, sizing, stage_sizes
+from cai.checks.memory import GB
+from cai.models.shape import ModelShape, read_hf
+from cai.running.launch import launch_of, split
+from cai.settings.configuration import load_settings, merge, parse_settings
 
 MISTRAL = load_settings(["config/config.yaml"])
 CONFIG = MISTRAL.model_dump(exclude_none=True)
@@ -26,7 +26,7 @@ def sized(program, overrides=None, nodes=1, gpus=8, **resources):
     settings = parse_settings(merge(CONFIG, told))
     launch = launch_of({"launcher": "srun", "nodes": nodes, "gres": f"gpu:{gpus}", **resources})
     stage = STAGE.get(program, "responses")
-    (found, *_) = stages.sizings(settings, {stage: launch})
+    (found, *_) = stage_sizes.sizings(settings, {stage: launch})
     return found, settings
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cai.errors import UserError
-from cai.found_shape import shape_in_files
-from cai.model_shape import ModelShape, differences, read_hf, read_nemo
-from cai.settings import load_settings
+from cai.core.errors import UserError
+from cai.models.shape import ModelShape, differences, read_hf, read_nemo
+from cai.settings.configuration import load_settings
+from cai.settings.found_shape import shape_in_files
 
 TINY = ModelShape(
     hidden=128, layers=4, heads=4, kv_heads=2, ffn=352, vocab=768, context=512, head_dim=32

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import ROOT
 
-from cai.numbered import folded, unfolded
+from cai.core.numbered import folded, unfolded
 
 PATHS = st.lists(
     st.one_of(

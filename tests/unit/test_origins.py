@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.errors import UserError
-from cai.origins import Layer, Origins
-from cai.settings import load_settings, merge
+from cai.core.errors import UserError
+from cai.settings.configuration import load_settings, merge
+from cai.settings.origins import Layer, Origins
 
 LAYERS = Origins(
     [

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.project import Project
 
-from cai import paths
-from cai.errors import UserError
-from cai.settings import load_settings
+from cai.core.errors import UserError
+from cai.files import paths
+from cai.settings.configuration import load_settings
 
 ODD = 'my R&D [1] it\'s ü $(touch X) `touch Y` "a"; b|c = d, e'
 

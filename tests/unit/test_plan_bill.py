@@ -11,14 +11,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.amounts import Sizes
-from cai.dag import PlannedJob, Reasons
+from cai.checks.amounts import Sizes
+from cai.files.records import write_json
 from cai.plan.costs import Costs
 from cai.plan.disk import size
 from cai.plan.rehearsal import Count
 from cai.plan.units import amount, duration
-from cai.records import write_json
-from cai.settings import load_settings
+from cai.settings.configuration import load_settings
+from cai.workflow.dag import PlannedJob, Reasons
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--config", "datasets={limit: 160}", "supervised={validation_size: 128}"]

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from cai import preflight
-from cai.errors import UserError
-from cai.paper import plan
-from cai.settings import load_settings, merge, parse_settings
+from cai.checks import preflight
+from cai.core.errors import UserError
+from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.workflow import paper_runs
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
 
@@ -123,7 +123,7 @@ def test_a_classifier_is_not_run_to_be_checked(demo, tmp_path, code):
 
 def refused_figures(demo, change):
     with pytest.raises(UserError) as error:
-        plan.check(parse_settings(merge(demo, change)))
+        paper_runs.check(parse_settings(merge(demo, change)))
     return str(error.value)
 
 
@@ -131,13 +131,13 @@ def test_snapshots_at_steps_at_which_the_run_does_not_save(demo):
     during = {"paper": {"snapshots": {"during_run": True, "steps": [9, 12]}}}
     line = refused_figures(demo, during)
     assert "must be multiples of trainer.ppo.save_interval (9), found 12" in line
-    plan.check(parse_settings(demo))
+    paper_runs.check(parse_settings(demo))
 
 
 def test_snapshots_beyond_the_end_of_ppo_are_left_out(demo):
     short = {"nemo": {"overrides": {"actor": {"trainer.ppo.max_steps": 8}}}}
-    assert plan.steps(parse_settings(demo)) == [4, 8, 12]
-    assert plan.steps(parse_settings(merge(demo, short))) == [4]
+    assert paper_runs.steps(parse_settings(demo)) == [4, 8, 12]
+    assert paper_runs.steps(parse_settings(merge(demo, short))) == [4]
 
 
 def test_a_mistyped_override_of_the_figures_reward_models(demo):

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cai import orphans
-from cai.process import OWN_SECRETS, Program, free_port, inherited
+from cai.core import orphans
+from cai.running.process import OWN_SECRETS, Program, free_port, inherited
 
 ROOT = Path(__file__).parent.parent.parent
 # As NeMo does when it saves: a child that is forked and goes into a session of its own, listens and
@@ -151,8 +151,8 @@ JOB = """
 import os, sys, time
 sys.path.insert(0, {scripts!r})
 from pathlib import Path
-from cai.cli import run
-from cai.process import Program
+from cai.core.cli import run
+from cai.running.process import Program
 
 def main():
     with Program({command!r}, Path("program.log")):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cai import experiments, preflight
-from cai.errors import UserError
-from cai.settings import load_settings
+from cai.checks import preflight
+from cai.core.errors import UserError
+from cai.settings.configuration import load_settings
+from cai.workflow import experiments
 
 ROOT = Path(__file__).parents[2]
 PRINTING = """

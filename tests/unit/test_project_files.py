@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from cai import provenance
+from cai.provenance import software
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,16 +15,16 @@ ROOT = Path(__file__).parents[2]
 def test_citation_changelog_and_manifests_have_one_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     latest = re.search(r"^## \[(\S+)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert re.fullmatch(r"\d+\.\d+\.\d+", provenance.VERSION)
-    assert latest[1] == citation["version"] == provenance.VERSION
+    assert re.fullmatch(r"\d+\.\d+\.\d+", software.VERSION)
+    assert latest[1] == citation["version"] == software.VERSION
     assert latest[2] == str(citation["date-released"])
-    assert provenance.code()["version"] == provenance.VERSION
+    assert software.code()["version"] == software.VERSION
 
 
 def test_the_librarys_metadata_take_the_version_from_its_place():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     place = project["tool"]["setuptools"]["dynamic"]["version"]["file"]
-    assert (ROOT / place).read_text().strip() == provenance.VERSION
+    assert (ROOT / place).read_text().strip() == software.VERSION
 
 
 def test_only_the_page_about_results_can_be_committed():

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from cai.constitution import read_yaml
-from cai.evaluation import public_plan
-from cai.settings import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.constitution import read_yaml
+from cai.workflow import public_runs
 
 PREFERENCES = ['{"id": "a", "preference": "A?"}', '{"id": "b", "preference": "B?"}']
 
@@ -17,14 +17,14 @@ def settings(**changes):
 
 
 def judges(found):
-    principles = public_plan.hhh_principles(found, PREFERENCES)
-    return public_plan.judges(found, len(principles))
+    principles = public_runs.hhh_principles(found, PREFERENCES)
+    return public_runs.judges(found, len(principles))
 
 
 def test_a_served_judge_is_asked_under_all_principles_and_with_chain_of_thought():
     evaluations = {"principle": None, "reasoning": {}, "samples": 3}
     found = judges(settings(preferences={"judge": "logprob"}, evaluations=evaluations))
-    assert list(found) == list(public_plan.METHODS)
+    assert list(found) == list(public_runs.METHODS)
     assert found["judge"].principles_per_comparison == 2
     assert found["judge"].reasoning is None
     assert found["reasoning"].samples == 1
@@ -41,22 +41,22 @@ def test_the_chat_judge_is_asked_as_it_is_and_pairwise_for_its_reasoning():
 
 def test_one_question_stands_for_the_constitution_unless_it_is_null():
     found = settings()
-    (asked,) = public_plan.hhh_principles(found, PREFERENCES)
+    (asked,) = public_runs.hhh_principles(found, PREFERENCES)
     assert json.loads(asked)["preference"] == found.evaluations.principle
     own = settings(evaluations={"principle": None})
-    assert public_plan.hhh_principles(own, PREFERENCES) == PREFERENCES
+    assert public_runs.hhh_principles(own, PREFERENCES) == PREFERENCES
 
 
 def test_a_coin_and_what_is_not_set_are_told():
     coin = settings(preferences={"judge": "random"})
     assert judges(coin) == {}
-    told = json.loads(public_plan.missing(coin, "hhh_438"))
-    assert set(told) == set(public_plan.METHODS.values())
+    told = json.loads(public_runs.missing(coin, "hhh_438"))
+    assert set(told) == set(public_runs.METHODS.values())
     evaluations = {"hhh_438": None, "unsupported": {"hhh_438": "it is not ours"}}
     without = settings(evaluations=evaluations)
-    assert json.loads(public_plan.missing(without, "hhh_438"))["hhh_438"] == "it is not ours"
-    assert public_plan.judged_of(without, "hhh_438", ["judge"]) == []
-    assert public_plan.rewards_of(without, "hhh_221") == [
+    assert json.loads(public_runs.missing(without, "hhh_438"))["hhh_438"] == "it is not ours"
+    assert public_runs.judged_of(without, "hhh_438", ["judge"]) == []
+    assert public_runs.rewards_of(without, "hhh_221") == [
         "results/evaluation/comparisons/hhh_221.rewards.jsonl"
     ]
 
@@ -65,7 +65,7 @@ def test_a_coin_and_what_is_not_set_are_told():
 def test_every_set_of_the_shipped_configurations_has_a_row_in_the_documentation(name):
     found = load_settings(dict.fromkeys(["config/config.yaml", name]))
     listed = open("docs/data.md").read()
-    for each in public_plan.used(found, *public_plan.SETS):
+    for each in public_runs.used(found, *public_runs.SETS):
         source = getattr(found.evaluations, each)
         assert f"`evaluations.{each}`" in listed
         if source.revision:

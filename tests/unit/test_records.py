@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.errors import UserError
-from cai.records import (
+from cai.core.errors import UserError
+from cai.files.records import (
     Ledger,
     Unbalanced,
     held_out,

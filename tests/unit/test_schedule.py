@@ -4,36 +4,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai import hydra, nemo
-from cai.errors import UserError
-from cai.launch import Launch, Launcher
-from cai.schedule import scheduled, steps
-from cai.settings import load_settings, merge, parse_settings
-from cai.values import Values
+from cai.core.errors import UserError
+from cai.nemo import programs
+from cai.nemo.values import Values
+from cai.running.launch import Launch, Launcher
+from cai.settings import overrides
+from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.training.schedule import scheduled, steps
 
 CONFIG = load_settings(["config/config.yaml"]).model_dump(exclude_none=True)
-COMMANDS = {"sft": nemo.sft, "reward_model": nemo.reward_model}
+COMMANDS = {"sft": programs.sft, "reward_model": programs.reward_model}
 PART = {"sft": "trainer.sft", "reward_model": "trainer.rm"}
 
 
-def settings_with(program, overrides):
-    return parse_settings(merge(CONFIG, {"nemo": {"overrides": {program: overrides}}}))
+def settings_with(program, given):
+    return parse_settings(merge(CONFIG, {"nemo": {"overrides": {program: given}}}))
 
 
-def command(program, data, records, **overrides):
+def command(program, data, records, **given):
     """A training's command, with a file of so many records in a folder of an awkward name."""
     folder = data / "o'clock {a}, b"
     folder.mkdir(exist_ok=True)
     file = folder / "train.jsonl"
     file.write_text("{}\n" * records * (2 if program == "reward_model" else 1))
-    named = {key.replace("__", "."): value for key, value in overrides.items()}
+    named = {key.replace("__", "."): value for key, value in given.items()}
     known = {f"{PART[program]}.{key}" if "." not in key else key: v for key, v in named.items()}
     files = (
         {"model.data.train_ds.file_path": str(file)}
         if program == "sft"
         else {"model.data.data_prefix": {"train": [str(file)], "validation": [], "test": []}}
     )
-    return [*COMMANDS[program](settings_with(program, known)), *hydra.overrides(files)]
+    return [*COMMANDS[program](settings_with(program, known)), *overrides.overrides(files)]
 
 
 @pytest.fixture(scope="module")

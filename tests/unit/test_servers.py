@@ -2,12 +2,13 @@
 
 import pytest
 
-from cai import cluster, contract, preflight, servers
-from cai.errors import UserError
-from cai.kinds import RULES
-from cai.launch import Launch, Launcher, filled
-from cai.settings import load_settings, merge, parse_settings
-from cai.stages import sizings
+from cai.checks import cluster, contract, preflight
+from cai.checks.rule_kinds import RULES
+from cai.checks.stage_sizes import sizings
+from cai.core.errors import UserError
+from cai.running.launch import Launch, Launcher, filled
+from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.workflow import servers
 
 COMMAND = ["true", "serve", "MODEL", "--port", "FREE_PORT", "--tp", "DEVICES"]
 

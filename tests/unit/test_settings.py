@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from cai import preflight
-from cai.errors import UserError
-from cai.settings import load_settings, merge, parse_settings
+from cai.checks import preflight
+from cai.core.errors import UserError
+from cai.settings.configuration import load_settings, merge, parse_settings
 from tools import document_settings
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
@@ -69,7 +69,7 @@ def test_the_key_is_asked_for_only_when_the_judge_is(monkeypatch):
 
 def test_schema_and_documentation_are_up_to_date():
     """Run `make docs` when this fails."""
-    from cai.settings import Settings
+    from cai.settings.configuration import Settings
 
     assert json.loads(document_settings.SCHEMA.read_text()) == Settings.model_json_schema()
     assert document_settings.DOCUMENT.read_text() == document_settings.document()

@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from cai import dag
+from cai.workflow import dag
 
 
 @pytest.fixture(scope="module")

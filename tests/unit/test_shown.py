@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.shown import MARK, one_line, shown
+from cai.core.shown import MARK, one_line, shown
 
 
 def test_nothing_steers_the_terminal():

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cai import arithmetic, sizing, stages
-from cai.launch import launch_of, split
-from cai.settings import load_settings, merge, parse_settings
+from cai.checks import arithmetic, sizing, stage_sizes
+from cai.running.launch import launch_of, split
+from cai.settings.configuration import load_settings, merge, parse_settings
 
 MISTRAL = load_settings(["config/config.yaml"])
 DEMO = load_settings(["config/config.yaml", "config/demo.yaml"])
@@ -55,7 +55,7 @@ def test_the_mistral_configuration_fits_the_nodes_that_it_is_meant_for(nodes, cr
 
 
 def test_the_demo_on_one_process_without_gpus_passes_and_has_no_memory_to_check():
-    given = dict.fromkeys(stages.STAGES, launch_of({}))
+    given = dict.fromkeys(stage_sizes.STAGES, launch_of({}))
     assert sizing.problems(DEMO, given) == []
     assert sizing.warnings(DEMO, given) == []
     assert all(row.endswith("-") for row in sizing.table(DEMO, given).splitlines()[1:])
@@ -337,7 +337,7 @@ def test_a_shape_that_the_models_own_files_deny(tmp_path):
 
 
 def test_an_unknown_shape_is_a_warning_and_the_batches_are_checked_all_the_same(monkeypatch):
-    monkeypatch.setattr("cai.model_shape._cached", lambda model: None)
+    monkeypatch.setattr("cai.settings.found_shape._cached", lambda model: None)
     config = {**CONFIG, "models": {name: {**model} for name, model in CONFIG["models"].items()}}
     for model in config["models"].values():
         del model["shape"]

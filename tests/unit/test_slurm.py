@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai import slurm
-from cai.slurm import Ended, Request
+from cai.running import slurm
+from cai.running.slurm import Ended, Request
 
 SINFO = """\
 gpu*|7-00:00:00|2|gpu:h100:8|64|2000000

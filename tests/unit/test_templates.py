@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from cai.settings import load_settings
-from cai.templates import Template
+from cai.models.templates import Template
+from cai.settings.configuration import load_settings
 
 QUESTION = {"role": "user", "content": "q"}
 ANSWER = {"role": "assistant", "content": "a"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.records import record_id
-from cai.shown import shown
-from cai.texts import answer_text, csv_cell, encodable, identity, trimmed
+from cai.core.shown import shown
+from cai.core.texts import answer_text, csv_cell, encodable, identity, trimmed
+from cai.files.records import record_id
 
 INVISIBLE = "\u200b\ufeff\u2060\u00ad\u200e\u202e\ufe0f\x00\x1b\U000e0041"
 words = st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, categories=["L", "N", "P"]))

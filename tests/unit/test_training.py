@@ -196,11 +196,11 @@ def test_half_a_nemo_file_is_not_published(bench, kept):
 
 
 def test_a_program_that_fails_but_hangs_is_ended(bench, monkeypatch):
-    from cai import training
-    from cai.errors import UserError
+    from cai.core.errors import UserError
+    from cai.training import trainer
 
-    monkeypatch.setattr(training, "HANG_LIMIT", 0.5)
-    run = training.Training(
+    monkeypatch.setattr(trainer, "HANG_LIMIT", 0.5)
+    run = trainer.Training(
         what="tiny",
         work=bench.folder / "work",
         name="tiny",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.triton import LONGEST, SOCKET, home_of, tidied
+from cai.nemo.triton import LONGEST, SOCKET, home_of, tidied
 
 
 @given(st.text(alphabet="ab/é", min_size=1, max_size=200))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cai import hydra
-from cai.composition import read_value
-from cai.errors import UserError
-from cai.unpacking import check_room, opened, unpacked
+from cai.core.errors import UserError
+from cai.nemo.composition import read_value
+from cai.nemo.unpacking import check_room, opened, unpacked
+from cai.settings import overrides
 
 FILES = {"./model_config.yaml": b"a: 1\n", "./model_weights/__0_0.distcp": b"x" * 5000}
 
@@ -62,7 +62,7 @@ HOLDS = """
 import sys, time
 sys.path.insert(0, "scripts")
 from pathlib import Path
-from cai.unpacking import opened
+from cai.nemo.unpacking import opened
 with opened(Path(sys.argv[1]), Path(sys.argv[2])) as folder:
     print(folder, flush=True)
     time.sleep(float(sys.argv[3]))
@@ -167,7 +167,13 @@ def test_commands_name_the_folder_in_the_archives_place(tmp_path):
     folder = tmp_path / "o'clock {a}, b"
     folder.mkdir()
     plain, quoted = archive_of(tmp_path / "a.nemo"), archive_of(folder / "b.nemo")
-    command = ["python", "p.py", f"model={plain}", f"other={hydra.value(str(quoted))}", "a=x.nemo"]
+    command = [
+        "python",
+        "p.py",
+        f"model={plain}",
+        f"other={overrides.value(str(quoted))}",
+        "a=x.nemo",
+    ]
     with unpacked([command, [*command[:2], f"again={plain}"]], tmp_path) as (first, second):
         assert first[:2] == command[:2] and first[4] == "a=x.nemo"
         found = [Path(str(read_value(word.partition("=")[2]))) for word in (*first[2:4], second[2])]

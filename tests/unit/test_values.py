@@ -2,9 +2,9 @@
 
 import pytest
 
-from cai.launch import Launch
-from cai.settings import load_settings, merge, parse_settings
-from cai.values import Values
+from cai.nemo.values import Values
+from cai.running.launch import Launch
+from cai.settings.configuration import load_settings, merge, parse_settings
 
 CONFIG = load_settings(["config/config.yaml"]).model_dump(exclude_none=True)
 

@@ -11,8 +11,8 @@ import yaml
 from tests.project import Project
 from tests.unit.wrong_configurations import CASES, Wrong
 
-from cai import dag
-from cai.errors import UserError
+from cai.core.errors import UserError
+from cai.workflow import dag
 
 SLURM = "profiles/slurm/config.yaml"
 NOISE = ("Using profile", "Config file config/config.yaml is", "warning: ")

@@ -1,1 +1,4 @@
-"""Hugging Face folders to NeMo archives and back, one tensor at a time."""
+"""Checkpoints read and written, one tensor at a time: Hugging Face folders, ``.nemo``, trainings.
+
+Nothing is unpickled.
+"""

@@ -9,8 +9,8 @@ from typing import Any
 
 from sentencepiece import SentencePieceProcessor
 
-from cai.records import read_json, write_json
-from cai.templates import Template
+from cai.files.records import read_json, write_json
+from cai.models.templates import Template
 
 TOKENIZER_CONFIG, GENERATION_CONFIG = "tokenizer_config.json", "generation_config.json"
 TEMPLATE_FILE = "chat_template.jinja"  # read before the configuration, where it is there

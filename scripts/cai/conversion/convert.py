@@ -27,12 +27,12 @@ from cai.conversion.hf_folder import (
 )
 from cai.conversion.mistral_layout import LayerNames, Shape
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
-from cai.errors import fail_if
-from cai.hf_config import check_hf_config
-from cai.partials import partial
-from cai.progress import Progress
-from cai.records import atomic, write_json
-from cai.templates import Template
+from cai.core.errors import fail_if
+from cai.core.progress import Progress
+from cai.files.partials import partial
+from cai.files.records import atomic, write_json
+from cai.models.hf_config import check_hf_config
+from cai.models.templates import Template
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 PRECISIONS = {torch.bfloat16: "bf16", torch.float16: 16, torch.float32: 32}
@@ -47,8 +47,8 @@ def hf_to_nemo(source: Path | str, target: Path | str, dtype: str = "source") ->
 
     ``dtype`` is bf16, fp32 or source (unchanged: every weight keeps its bits). Memory holds one
     tensor at a time, the disk one copy. The archive appears when it is complete; the same input
-    gives the same bytes. Raises :class:`cai.errors.UserError` for a folder it cannot convert and
-    for too little space.
+    gives the same bytes. Raises :class:`cai.core.errors.UserError` for a folder it cannot convert
+    and for too little space.
     """
     folder, target = HfFolder(source), Path(target)
     where = str(folder.path / CONFIG)
@@ -179,7 +179,7 @@ def nemo_to_hf(
     ``template`` is a model folder that lends its config.json and tokenizer files (the model that
     training began with); without it the config is made from the archive. ``chat`` is the template
     in which the model was trained: with it, other programs chat as ours do. The folder appears when
-    it is complete. Raises :class:`cai.errors.UserError` for an archive it cannot convert, a
+    it is complete. Raises :class:`cai.core.errors.UserError` for an archive it cannot convert, a
     template that does not fit, a target that is not empty and too little space.
     """
     target = Path(target)

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from cai.errors import UserError, fail_if
-from cai.records import read_json, write_json
+from cai.core.errors import UserError, fail_if
+from cai.files.records import read_json, write_json
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.model"
@@ -54,7 +54,7 @@ class Entry:
 class HfFolder:
     """The config, the tokenizer and the safetensors weights of a folder.
 
-    Raises :class:`cai.errors.UserError` if a file is missing, damaged or of another kind.
+    Raises :class:`cai.core.errors.UserError` if a file is missing, damaged or of another kind.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -107,7 +107,7 @@ class HfFolder:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A config.json; anything but a JSON object is a :class:`cai.errors.UserError`."""
+    """A config.json; anything but a JSON object is a :class:`cai.core.errors.UserError`."""
     config = read_json(path)
     fail_if(not isinstance(config, dict), f"{path}: not a JSON object")
     return config

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from cai.errors import UserError, fail_if
-from cai.hf_config import check_hf_config
+from cai.core.errors import UserError, fail_if
+from cai.models.hf_config import check_hf_config
 
 MOST_LAYERS = 10_000
 LAYER_FIELDS = ("num_hidden_layers", "num_layers")
@@ -408,7 +408,7 @@ def hf_config(
     """The config.json for a NeMo config: the template's fields, the archive's sizes.
 
     Without a template the model is called Mistral, whose arithmetic is also Llama's. Raises
-    :class:`cai.errors.UserError` if the template (named by ``where``) has other sizes.
+    :class:`cai.core.errors.UserError` if the template (named by ``where``) has other sizes.
     """
     if template is not None:
         _check_template(template, shape, where)

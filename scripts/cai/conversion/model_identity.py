@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from cai.conversion.checkpoint_index import Place, Sizes
-from cai.conversion.members import CONFIG, Window
 from cai.conversion.pickles import BadPickle, read_pickle
 from cai.conversion.stored import StoredArchive
 from cai.conversion.torch_files import ITEM_BYTES, StoredTensor, stored_tensor
-from cai.digests import digest
-from cai.errors import UserError, fail_if
+from cai.core.digests import digest
+from cai.core.errors import UserError, fail_if
+from cai.files.members import CONFIG, Window
 
 RANDOM = re.compile(r"[0-9a-f]{32}_")  # NeMo puts it before the names of artifacts
 LENGTHS = struct.Struct("<26x2H")  # a zip's local header: lengths of the name and of what follows

@@ -31,11 +31,11 @@ from torch.distributed.checkpoint.metadata import (
 )
 
 from cai.conversion.checkpoint_index import Chunk, Sizes, Tensor
-from cai.conversion.members import CONFIG
 from cai.conversion.pickles import BadPickle
 from cai.conversion.stored import COPIED, WEIGHTS, Stored, StoredArchive, StoredFolder
 from cai.conversion.torch_files import stored_tensor
-from cai.errors import fail_if
+from cai.core.errors import fail_if
+from cai.files.members import CONFIG
 
 BACKEND = {
     "sharded_backend": "torch_dist",

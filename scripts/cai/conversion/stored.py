@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from cai.conversion.checkpoint_index import Index, Place, Sizes, Tensor, read_index
-from cai.conversion.members import Members, Window
 from cai.conversion.pickles import BadPickle
 from cai.conversion.torch_files import check_state, opened, stored_tensor
-from cai.errors import UserError, fail_if
+from cai.core.errors import UserError, fail_if
+from cai.files.members import Members, Window
 
 WEIGHTS = "model_weights"
 COPIED = 2**24  # bytes that are copied at a time
@@ -129,7 +129,7 @@ def _backend(path: Path, content: bytes) -> Any:
 class StoredFolder(Stored):
     """A checkpoint of a training run: a folder, in which the optimizer's state stands, too.
 
-    Raises :class:`cai.errors.UserError` if it is none.
+    Raises :class:`cai.core.errors.UserError` if it is none.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -147,8 +147,8 @@ class StoredFolder(Stored):
 class StoredArchive(Stored):
     """An uncompressed ``.nemo``, in place.
 
-    Use as a context manager. Raises :class:`cai.errors.UserError` if it is no such archive, and if
-    something in it would be run when it is loaded.
+    Use as a context manager. Raises :class:`cai.core.errors.UserError` if it is no such archive,
+    and if something in it would be run when it is loaded.
     """
 
     def __init__(self, path: Path | str) -> None:

@@ -1,1 +1,4 @@
-"""Datasets: read from hubs and files, split by prompt, blended, written in NeMo's forms."""
+"""Datasets in and out: sources, splits by prompt, blends, the forms that NeMo trains on.
+
+No model is asked here.
+"""

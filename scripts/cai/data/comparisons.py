@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 from itertools import zip_longest
 from pathlib import Path
 
+from cai.core.errors import fail_if
 from cai.data.splits import Part
-from cai.errors import fail_if
-from cai.records import Record, read_jsonl, write_jsonl
+from cai.files.records import Record, read_jsonl, write_jsonl
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from cai.records import Record, record_id
-from cai.templates import Message, Template
-from cai.texts import answer_text, trimmed
+from cai.core.texts import answer_text, trimmed
+from cai.files.records import Record, record_id
+from cai.models.templates import Message, Template
 
 ROLES = {
     "user": "user",

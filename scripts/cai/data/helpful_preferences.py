@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
+from cai.core.digests import digest
 from cai.data.comparisons import PreferenceFiles, write_comparisons
 from cai.data.dialogues import (
     Malformed,
@@ -11,13 +12,12 @@ from cai.data.dialogues import (
     refuse_marks,
     require_answer,
 )
-from cai.data.sources import Source, read_source
 from cai.data.splits import PARTS, Part, SplitOptions, Splitter
 from cai.data.spool import Spool
-from cai.digests import digest
-from cai.records import Ledger, Record, record_id, uniform, write_jsonl
-from cai.templates import Message, Template
-from cai.tokens import LengthLimit
+from cai.files.records import Ledger, Record, record_id, uniform, write_jsonl
+from cai.models.templates import Message, Template
+from cai.models.tokens import LengthLimit
+from cai.settings.sources import Source, read_source
 
 
 def prepare_helpful_preferences(

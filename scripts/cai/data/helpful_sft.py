@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cai.data.dialogues import Malformed, dialogue_id, parse_dialogue, require_answer
-from cai.data.sources import ReadOptions, Source, read_source
 from cai.data.spool import Spool
-from cai.records import Ledger, Record, uniform, write_jsonl
-from cai.templates import Message
+from cai.files.records import Ledger, Record, uniform, write_jsonl
+from cai.models.templates import Message
+from cai.settings.sources import ReadOptions, Source, read_source
 
 
 def prepare_helpful_sft(source: Source, output: Path, options: ReadOptions) -> Ledger:

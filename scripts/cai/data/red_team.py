@@ -4,12 +4,12 @@ from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from cai.data.dialogues import Malformed, first_prompt, refuse_marks
-from cai.data.sources import Source, read_source
 from cai.data.splits import Part, SplitOptions, Splitter
 from cai.data.spool import Spool
-from cai.records import Ledger, Record, record_id, uniform, write_jsonl
-from cai.templates import Template, single_turn
-from cai.tokens import LengthLimit
+from cai.files.records import Ledger, Record, record_id, uniform, write_jsonl
+from cai.models.templates import Template, single_turn
+from cai.models.tokens import LengthLimit
+from cai.settings.sources import Source, read_source
 
 
 def prepare_red_team(

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pydantic import Field
 
+from cai.core.digests import digest
+from cai.core.errors import fail_if
+from cai.core.fields import Section
 from cai.data.comparisons import PreferenceFiles, read_comparisons, write_comparisons
 from cai.data.dialogues import Malformed, parse_turns, refuse_marks
 from cai.data.splits import PARTS, Part
 from cai.data.spool import Blend
-from cai.digests import digest
-from cai.errors import fail_if
-from cai.fields import Section
-from cai.records import Ledger, Record, read_jsonl, read_jsonl_tolerant, uniform, write_jsonl
-from cai.templates import Message, Template, single_turn
-from cai.tokens import LengthLimit
+from cai.files.records import Ledger, Record, read_jsonl, read_jsonl_tolerant, uniform, write_jsonl
+from cai.models.templates import Message, Template, single_turn
+from cai.models.tokens import LengthLimit
 
 
 class RlOptions(Section):

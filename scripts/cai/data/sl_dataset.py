@@ -7,20 +7,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from cai.core.errors import fail_if
+from cai.core.fields import Section
 from cai.data.dialogues import Malformed, opening, parse_turns, refuse_marks, require_answer
 from cai.data.spool import Blend, Spool
-from cai.errors import fail_if
-from cai.fields import Section
-from cai.records import (
-    Ledger,
-    Record,
-    read_jsonl_tolerant,
-    record_id,
-    uniform,
-    write_jsonl,
-)
-from cai.templates import Message, Template
-from cai.tokens import LengthLimit
+from cai.files.records import Ledger, Record, read_jsonl_tolerant, record_id, uniform, write_jsonl
+from cai.models.templates import Message, Template
+from cai.models.tokens import LengthLimit
 
 
 class SlOptions(Section):

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from cai import cli
+from cai.core import cli
+from cai.core.errors import UserError, fail_if
 from cai.data.dialogues import Malformed, first_prompt, opening
-from cai.data.sources import ReadOptions, Source, read_source
-from cai.errors import UserError, fail_if
-from cai.records import Ledger, Record, held_out, read_jsonl, record_id
+from cai.files.records import Ledger, Record, held_out, read_jsonl, record_id
+from cai.settings.sources import ReadOptions, Source, read_source
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")

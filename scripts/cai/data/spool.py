@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
 
-from cai.records import Record, named_errors
+from cai.files.records import Record, named_errors
 
 
 class Spool:
@@ -36,7 +36,7 @@ class Spool:
         return len(self._index)
 
     def add(self, key: float, record: Record, group: str = "") -> None:
-        """Append a record; ``key`` (from :func:`cai.records.uniform`) is its place in the order."""
+        """Append a record; ``key`` (of :func:`cai.files.records.uniform`) is its place."""
         line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
         with named_errors(self._folder):
             self._file.write(line)

@@ -1,1 +1,4 @@
-"""What the models do on held-out prompts: measures, intervals, figures, the report."""
+"""What models do on held-out prompts and public sets: measures, intervals, warnings.
+
+Drawings are in ``figures``.
+"""

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from cai.evaluation import statistics
+from cai.files.records import Record
 from cai.judging.pairs import preferred
-from cai.records import Record
+from cai.statistics import intervals
 
 ALL = "all"
 SIGNIFICANT = 0.05  # p-value below which a difference is called one
@@ -29,7 +29,7 @@ def drawn_alone(rows: Sequence[Record]) -> list[Record]:
     """The verdicts under the principle that is drawn first, of a judge that was asked by several.
 
     They are those of a judge that draws one principle: see
-    :func:`cai.constitution.draw_principles`. Nothing, if it was asked by one at most.
+    :func:`cai.settings.constitution.draw_principles`. Nothing, if it was asked by one at most.
     """
     if not any("+" in (row["principle"] or "") for row in rows):
         return []
@@ -57,7 +57,7 @@ def accuracies(methods: Mapping[str, Outcomes], parts: Mapping[str, str]) -> lis
         for part in [ALL, *(names if len(names) > 1 else [])]:
             values = [v for key, v in outcomes.items() if part in (ALL, parts[key])]
             if values:
-                estimate = statistics.share_of(sum(values), len(values))
+                estimate = intervals.share_of(sum(values), len(values))
                 rows.append({"method": method, "set": part, **estimate._asdict()})
     return rows
 
@@ -74,8 +74,8 @@ def differences(methods: Mapping[str, Outcomes], first: str, seed: int) -> list[
         if method == first or not common:
             continue
         after, before = [outcomes[k] for k in common], [methods[first][k] for k in common]
-        change = statistics.mean_difference(after, before, seed)
-        p = statistics.sign_test(after, before)
+        change = intervals.mean_difference(after, before, seed)
+        p = intervals.sign_test(after, before)
         beyond = change.low > 0 or change.high < 0
         told = {"p": p, "differs": bool(beyond and p < SIGNIFICANT)}
         rows.append({"method": method, "against": first, **change._asdict(), **told})

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cai.errors import UserError, fail_if
-from cai.progress import Progress
-from cai.records import Ledger, Record, read_jsonl, write_jsonl
+from cai.core.errors import UserError, fail_if
+from cai.core.progress import Progress
+from cai.files.records import Ledger, Record, read_jsonl, write_jsonl
 
 Score = Callable[[str, str, bool], Record]
 FIELDS: dict[str, type] = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cai.evaluation.tables import label
-from cai.records import Record
+from cai.files.records import Record
 
 STAYS = 0.02  # a share whose values differ by less over all models stays where it is
 COURSES = {"harmless": "harmless", "helpful": "helpful"}  # metrics of a classifier, by name

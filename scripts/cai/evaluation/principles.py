@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
-from cai.evaluation import statistics
+from cai.files.records import Record, uniform
 from cai.judging.pairs import ROUNDING, preferred
-from cai.records import Record, uniform
+from cai.statistics import intervals
 
 OPINION = 0.1  # distance from one half from which on a probability is an opinion
 Scores = Mapping[tuple[str, int], float]  # reward by id and round; 0: the first response
@@ -71,7 +71,7 @@ def supervised(
         moved = [edit.reward for edit in rewards.get(name, ())]
         rows[name] = {
             **_supervised(edits_of, total, seed),
-            "reward": statistics.mean(moved, seed)._asdict() if moved else None,
+            "reward": intervals.mean(moved, seed)._asdict() if moved else None,
         }
     return rows
 
@@ -87,10 +87,10 @@ def _supervised(rows: Sequence[Edit], total: int, seed: int) -> Record:
     rounds = sorted({edit.round for edit in rows})
     return {
         "drawn": len(rows),
-        "share": statistics.share_of(len(rows), total)._asdict(),
+        "share": intervals.share_of(len(rows), total)._asdict(),
         "by_round": {str(n): sum(edit.round == n for edit in rows) for n in rounds},
-        "edit": statistics.mean([edit.distance for edit in rows], seed)._asdict(),
-        "unchanged": statistics.proportion([edit.distance == 0 for edit in rows])._asdict(),
+        "edit": intervals.mean([edit.distance for edit in rows], seed)._asdict(),
+        "unchanged": intervals.proportion([edit.distance == 0 for edit in rows])._asdict(),
     }
 
 
@@ -121,9 +121,9 @@ def _preference(found: Sequence[tuple[float, bool | None]], seed: int) -> Record
     decided = [decides for _, decides in found if decides is not None]
     return {
         "comparisons": len(found),
-        "opinion": statistics.proportion([opinion(p) for p, _ in found])._asdict(),
-        "confidence": statistics.mean(strength, seed)._asdict(),
-        "decides": statistics.proportion(decided)._asdict() if decided else None,
+        "opinion": intervals.proportion([opinion(p) for p, _ in found])._asdict(),
+        "confidence": intervals.mean(strength, seed)._asdict(),
+        "decides": intervals.proportion(decided)._asdict() if decided else None,
     }
 
 
@@ -143,7 +143,7 @@ def disagreements(rows: Iterable[Record], examples: int = 3) -> list[Record]:
     found = [
         {
             "principles": list(pair),
-            **statistics.proportion([apart for apart, _ in members])._asdict(),
+            **intervals.proportion([apart for apart, _ in members])._asdict(),
             "examples": sorted(
                 (name for apart, name in members if apart),
                 key=lambda name: uniform("disagreement", name),

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from cai.core.errors import fail_if
 from cai.data.dialogues import Malformed, first_prompt
-from cai.data.sources import Source, read_source
-from cai.errors import fail_if
-from cai.records import Ledger, Record, read_jsonl, record_id, uniform, write_jsonl
-from cai.templates import Template, single_turn
+from cai.files.records import Ledger, Record, read_jsonl, record_id, uniform, write_jsonl
+from cai.models.templates import Template, single_turn
+from cai.settings.sources import Source, read_source
 
 HARMFUL, HELPFUL = "harmful", "helpful"
 Located = tuple[str, Record]

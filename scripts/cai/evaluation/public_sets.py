@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
+from cai.core.texts import trimmed
 from cai.data.dialogues import (
     Malformed,
     dialogue_id,
@@ -20,11 +21,10 @@ from cai.data.dialogues import (
     parse_transcript,
     require_answer,
 )
-from cai.data.sources import Source, read_source
 from cai.evaluation.prompts import first_of
-from cai.records import Ledger, Record, record_id, write_jsonl
-from cai.templates import Message, single_turn
-from cai.texts import trimmed
+from cai.files.records import Ledger, Record, record_id, write_jsonl
+from cai.models.templates import Message, single_turn
+from cai.settings.sources import Source, read_source
 
 SAFE, UNSAFE = "safe", "unsafe"
 CONTRAST = "contrast_"  # how the types of XSTest's unsafe prompts begin

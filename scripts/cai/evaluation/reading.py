@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cai.errors import fail_if
+from cai.core.errors import fail_if
 from cai.evaluation import tables
-from cai.records import Record, read_jsonl, uniform
+from cai.files.records import Record, read_jsonl, uniform
 
 SETS = ("harmful", "helpful")
 

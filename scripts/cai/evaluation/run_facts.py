@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from cai.digests import digest
-from cai.manifest import SUFFIX, manifest_path
-from cai.records import Record, read_json
-from cai.settings import Model, Settings
+from cai.core.digests import digest
+from cai.files.records import Record, read_json
+from cai.provenance.manifest import SUFFIX, manifest_path
+from cai.settings.configuration import Model, Settings
 
 UNKNOWN = "not known"
 LEDGER = ".ledger.json"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cai.errors import UserError, fail_if
-from cai.evaluation import statistics
-from cai.evaluation.alerts import summary_warnings
+from cai.core.errors import UserError, fail_if
+from cai.evaluation.result_warnings import summary_warnings
 from cai.evaluation.tables import label
-from cai.records import Record, read_jsonl, uniform
+from cai.files.records import Record, read_jsonl, uniform
+from cai.statistics import intervals
 
 LOOP_WORDS = 4  # length of the word sequences that are counted to find loops
 LOOP_SHARE = 0.5  # an answer loops if less than this share of its word sequences are distinct
@@ -149,7 +149,7 @@ def summarise(models: Mapping[str, Rows], seed: int) -> Record:
     metrics = [METRICS[0], *category_metrics(models), *METRICS[1:]]
     measured = [measure(metric, models, seed) for metric in metrics]
     summary = {
-        "level": statistics.LEVEL,
+        "level": intervals.LEVEL,
         "seed": seed,
         "models": [
             {
@@ -208,7 +208,7 @@ def measure(metric: Metric, models: Mapping[str, Rows], seed: int) -> Record:
 
 def _estimate(kind: Kind, values: Mapping[str, float | bool], seed: int) -> Record:
     sample = list(values.values())
-    estimate = statistics.proportion(sample) if kind == "share" else statistics.mean(sample, seed)
+    estimate = intervals.proportion(sample) if kind == "share" else intervals.mean(sample, seed)
     return estimate._asdict()
 
 
@@ -216,9 +216,9 @@ def _difference(kind: Kind, late: Mapping[str, Any], early: Mapping[str, Any], s
     common = sorted(late.keys() & early.keys())
     after, before = [late[key] for key in common], [early[key] for key in common]
     if kind != "share":
-        return statistics.mean_difference(after, before, seed)._asdict()
-    change = statistics.share_difference(after, before)._asdict()
-    return change | {"p": statistics.mcnemar(after, before)}
+        return intervals.mean_difference(after, before, seed)._asdict()
+    change = intervals.share_difference(after, before)._asdict()
+    return change | {"p": intervals.mcnemar(after, before)}
 
 
 def _commonest(rows: Rows) -> Record:

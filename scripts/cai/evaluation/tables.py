@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cai.records import Record
+from cai.files.records import Record
 
 LABELS = {
     "helpful_only": "Helpful-only",

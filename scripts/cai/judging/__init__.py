@@ -1,1 +1,4 @@
-"""Which of two answers the constitution prefers: three kinds of judge."""
+"""Which of two answers the constitution prefers.
+
+Three kinds of judge and what can be reported of them.
+"""

@@ -4,16 +4,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cai.errors import fail_if
-from cai.generation.chat_api import ChatClient
-from cai.generation.program import read_principles
-from cai.generation.run import Run
-from cai.judging.asking import ChatAsker, ServedAsker
-from cai.judging.chat import judge_by_chat
+from cai.asking.chat_api import ChatClient
+from cai.asking.program import read_principles
+from cai.asking.run import Run
+from cai.core.errors import fail_if
+from cai.files.records import Ledger, Record
+from cai.judging.chat_judge import judge_by_chat
 from cai.judging.pairs import judge_randomly
 from cai.judging.pairwise import judge_pairs
-from cai.judging.settings import ChatJudge, LogprobJudge, judge_option
-from cai.records import Ledger, Record
+from cai.judging.served_judge import ChatAsker, ServedAsker
+from cai.settings.judges import ChatJudge, LogprobJudge, judge_option
 
 
 def add_judge_options(parser: argparse.ArgumentParser) -> None:

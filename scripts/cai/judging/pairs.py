@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cai.judging.settings import RandomJudge
-from cai.records import Ledger, Record, uniform
+from cai.files.records import Ledger, Record, uniform
+from cai.settings.judges import RandomJudge
 
 ROUNDING = 1e-12  # of a mean of probabilities
 

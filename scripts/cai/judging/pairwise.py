@@ -16,12 +16,12 @@ from itertools import product
 from statistics import fmean
 from typing import NamedTuple, Protocol
 
-from cai.constitution import draw_principles
-from cai.generation.final_words import Unreadable
+from cai.asking.verdicts.final_words import Unreadable
+from cai.files.records import Ledger, Record
 from cai.judging.pairs import Comparison, all_pairs
-from cai.judging.settings import Pairwise, Reasoning
-from cai.records import Ledger, Record
-from cai.templates import Message, single_turn
+from cai.models.templates import Message, single_turn
+from cai.settings.constitution import draw_principles
+from cai.settings.judges import Pairwise, Reasoning
 
 Conversation = list[Message]
 

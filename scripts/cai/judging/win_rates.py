@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import sqrt
 from statistics import fmean, pstdev
 
-from cai.records import Ledger, Record
+from cai.files.records import Ledger, Record
 
 
 def paired(first: Sequence[Record], second: Sequence[Record], ledger: Ledger) -> list[Record]:

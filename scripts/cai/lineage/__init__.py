@@ -1,1 +1,4 @@
-"""Where artefacts came from: read from their manifests, compared, and amended by adoption."""
+"""Where artefacts came from, for a reader.
+
+Manifests are read, compared, and amended by adoption; they are written by ``provenance``.
+"""

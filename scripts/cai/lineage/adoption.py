@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cai.dag import PlannedJob, dry_run, touch
-from cai.errors import fail_if
-from cai.manifest import SUFFIX, content_digest, identity, manifest_path
-from cai.records import read_json, write_json
+from cai.core.errors import fail_if
+from cai.files.records import read_json, write_json
+from cai.provenance.manifest import SUFFIX, content_digest, identity, manifest_path
+from cai.workflow.dag import PlannedJob, dry_run, touch
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cai.changes import NOTHING, Change, compare
+from cai.core.changes import NOTHING, Change, compare
 from cai.lineage.trace import Lineage, Node
 
 

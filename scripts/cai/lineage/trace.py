@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cai.changes import plain
-from cai.errors import fail_if
-from cai.manifest import ORIGIN, content_digest, identity, manifest_path
-from cai.records import read_json
+from cai.core.changes import plain
+from cai.core.errors import fail_if
+from cai.files.records import read_json
+from cai.provenance.manifest import ORIGIN, content_digest, identity, manifest_path
 
 EXPERIMENT = re.compile(r"^experiments/[^/]+/")  # an experiment's folder in the base run's results
 

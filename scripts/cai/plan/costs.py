@@ -14,18 +14,18 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
-from cai.amounts import Sizes
-from cai.attempts import read_entries
-from cai.dag import PlannedJob
-from cai.generation.journal import family
-from cai.generation.run import cost_path
-from cai.kinds import kind_of
-from cai.launch import launch_of
-from cai.manifest import manifest_path
+from cai.asking.journal.entries import family
+from cai.asking.run import cost_path
+from cai.checks.amounts import Sizes
+from cai.checks.rule_kinds import kind_of
+from cai.files.records import Record, read_json
+from cai.nemo.values import Program, Values
 from cai.plan.rehearsal import Count
-from cai.records import Record, read_json
-from cai.settings import Settings
-from cai.values import Program, Values
+from cai.provenance.manifest import manifest_path
+from cai.running.attempts import read_entries
+from cai.running.launch import launch_of
+from cai.settings.configuration import Settings
+from cai.workflow.dag import PlannedJob
 
 Source = Literal["measured", "estimated", "unknown"]
 RECOMPUTED = 4 / 3  # the forward pass a second time, with full activation checkpointing

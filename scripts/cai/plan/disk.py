@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cai.amounts import Sizes
-from cai.dag import PlannedJob
-from cai.kinds import kind_of
+from cai.checks.amounts import Sizes
+from cai.checks.rule_kinds import kind_of
+from cai.nemo.values import Values
 from cai.plan.rehearsal import Count
-from cai.settings import Settings
-from cai.values import Values
+from cai.settings.configuration import Settings
+from cai.workflow.dag import PlannedJob
 
 WEIGHT = 2  # bytes a parameter of a .nemo file
 CHECKPOINT = 14  # bytes a parameter: weights in 16 bits, master weights and two moments in 32

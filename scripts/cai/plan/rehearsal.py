@@ -18,19 +18,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from cai import cli, manifest
-from cai.evaluation.rewards import RewardModel
-from cai.generation.chat_api import ChatClient
-from cai.generation.chat_model import ChatModel
-from cai.generation.client import Client
-from cai.generation.journal import Journal, stage_of
-from cai.generation.program import parse
-from cai.generation.protocol import Question
-from cai.generation.run import Run
-from cai.judging.settings import ChatJudge
-from cai.numbered import unfolded
-from cai.records import Ledger, Record, read_jsonl, record_id, shard_of
-from cai.tokens import LengthLimit, Tokenizer
+from cai.asking.chat_api import ChatClient
+from cai.asking.chat_model import ChatModel
+from cai.asking.client import Client
+from cai.asking.journal.entries import Journal, stage_of
+from cai.asking.program import parse
+from cai.asking.protocol import Question
+from cai.asking.rewards import RewardModel
+from cai.asking.run import Run
+from cai.core import cli
+from cai.core.numbered import unfolded
+from cai.files.records import Ledger, Record, read_jsonl, record_id, shard_of
+from cai.models.tokens import LengthLimit, Tokenizer
+from cai.provenance import manifest
+from cai.settings.judges import ChatJudge
 
 PLACEHOLDER = "(planned {})"
 

@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cai import experiments
-from cai.amounts import Sizes
-from cai.dag import DryRun, PlannedJob
-from cai.errors import UserError
-from cai.kinds import kind_of
-from cai.launch import launch_of
+from cai.checks.amounts import Sizes
+from cai.checks.rule_kinds import kind_of
+from cai.core.errors import UserError
+from cai.core.progress import Progress
+from cai.files.records import Record
 from cai.plan.costs import Cost, Costs
 from cai.plan.disk import disk
 from cai.plan.rehearsal import Count, Rehearsal
-from cai.progress import Progress
-from cai.records import Record
-from cai.settings import Settings
+from cai.running.launch import launch_of
+from cai.settings.configuration import Settings
+from cai.workflow import experiments
+from cai.workflow.dag import DryRun, PlannedJob
 
 MANY = 100  # jobs, from which on a plan shows its progress
 

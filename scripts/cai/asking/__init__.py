@@ -1,0 +1,4 @@
+"""How models are asked: the protocols, servers and clients, and one flow control.
+
+Not what is asked.
+"""

@@ -1,0 +1,1 @@
+"""What is checked before a job starts: files, keys, arithmetic, memory, lengths, the cluster."""

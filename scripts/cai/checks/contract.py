@@ -1,0 +1,128 @@
+"""The contract with upstream: every override is of a key that NeMo's own configuration has.
+
+The keys are those of NeMo 2.1.0 and NeMo-Aligner 0.7.0 (``envs/nemo-cpu/list_keys.py`` lists them).
+One that is mistyped in ``nemo.overrides`` is told before anything starts, not by a job that has
+waited for its GPUs.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cai.core.project import ROOT
+from cai.nemo import programs
+from cai.nemo.composition import Problem, check, filled, nested
+from cai.settings.configuration import Overrides, Settings
+from cai.settings.overrides import value
+
+KEYS = ROOT / "envs/nemo-cpu/keys.json"
+CONFIGURATIONS: dict[programs.Program, str] = {
+    "server": "megatron_gpt_inference",
+    "reward_server": "inference_rm",
+    "sft": "gpt_sft",
+    "reward_model": "training_rm",
+    "critic": "gpt_ppo_critic",
+    "actor": "gpt_ppo_actor",
+}
+TIME_LIMIT = "++exp_manager.max_time_per_run=00:00:30:00"
+DATA = "model.data.data_prefix={train: [1.jsonl], validation: [2.jsonl], test: [2.jsonl]}"
+ADDED: dict[programs.Program, list[str]] = {  # by the rules and by train.py, with other values
+    "server": ["gpt_model_file=model.nemo"],
+    "reward_server": ["rm_model_file=model.nemo"],
+    "sft": [
+        "model.restore_from_path=model.nemo",
+        "model.data.train_ds.file_path=1.jsonl",
+        "model.data.validation_ds.file_path=2.jsonl",
+        TIME_LIMIT,
+    ],
+    "reward_model": ["pretrained_checkpoint.restore_from_path=model.nemo", DATA, TIME_LIMIT],
+    "critic": ["pretrained_checkpoint.restore_from_path=model.nemo"],
+    "actor": ["pretrained_checkpoint.restore_from_path=model.nemo", DATA, TIME_LIMIT],
+}
+
+
+class _Use(NamedTuple):
+    """One use of a program: how its command is made, and the sections of nemo.overrides in it."""
+
+    program: programs.Program
+    command: Callable[[Settings], list[str]]
+    sections: tuple[str, ...]
+
+
+USES = (
+    _Use("server", functools.partial(programs.server, model="chat"), ("server",)),
+    _Use(
+        "server",
+        functools.partial(programs.server, model="instruct"),
+        ("instruct_server", "server"),
+    ),
+    _Use("sft", programs.sft, ("sft",)),
+    _Use("reward_model", programs.reward_model, ("reward_model",)),
+    _Use("critic", programs.critic, ("critic",)),
+    _Use("actor", programs.actor, ("actor",)),
+    _Use("reward_server", programs.reward_server, ("reward_server",)),
+)
+
+
+def commands(settings: Settings) -> list[list[str]]:
+    """Every command of NeMo that a run gives, with all its overrides; for ``check_nemo.py``.
+
+    Paths are stand-ins, and words such as FREE_PORT are not filled in.
+    """
+    return [[*use.command(settings), *ADDED[use.program]] for use in _uses(settings)]
+
+
+def _uses(settings: Settings) -> list[_Use]:
+    """Those of a run: NeMo's server is none if another one serves."""
+    served = settings.server.kind == "nemo"
+    return [use for use in USES if served or use.program != "server"]
+
+
+def refused(program: programs.Program, overrides: Sequence[str]) -> list[Problem]:
+    """The overrides that upstream's configuration of a program would not take, and why."""
+    name = CONFIGURATIONS[program]
+    return check(nested(upstream()[name]), filled(overrides), f"{name}.yaml")
+
+
+def problems(settings: Settings) -> list[str]:
+    """What is wrong with the overrides of a configuration, a line each.
+
+    A line names ``nemo.overrides``, the program and the key.
+    """
+    unwritable = list(_unwritable(settings))
+    if unwritable:
+        return unwritable
+    lines = [
+        f"{_origin(settings, use, problem)}: {problem}"
+        for use, (_, _, *overrides) in zip(_uses(settings), commands(settings), strict=True)
+        for problem in refused(use.program, overrides)
+    ]
+    return list(dict.fromkeys(lines))
+
+
+@functools.cache
+def upstream() -> Mapping[str, Mapping[str, Any]]:
+    """``{configuration: {dotted key: default}}`` of NeMo 2.1.0 and NeMo-Aligner 0.7.0."""
+    return json.loads(KEYS.read_text("utf-8"))
+
+
+def _unwritable(settings: Settings) -> Iterator[str]:
+    for section, overrides in settings.nemo.overrides:
+        for key, item in overrides.items():
+            try:
+                value(item)
+            except TypeError as error:
+                yield f"nemo.overrides.{section}: {key}: {error}"
+            if isinstance(item, float) and not math.isfinite(item):
+                yield f"nemo.overrides.{section}: {key}: found {item}; accepted: a finite number"
+
+
+def _origin(settings: Settings, use: _Use, problem: Problem) -> str:
+    """The section of the configuration that has a key; the program, if it is none of a user's."""
+    for section in use.sections:
+        overrides: Overrides = getattr(settings.nemo.overrides, section)
+        if problem.key.lstrip("+~") in {key.lstrip("+~") for key in overrides}:
+            return f"nemo.overrides.{section}"
+    return programs.PROGRAMS[use.program].rpartition("/")[2]

@@ -1,1 +1,0 @@
-"""Asking models: servers, clients, the journal, and the steps that are made of answers."""

@@ -1,0 +1,130 @@
+"""The tutorial's judge: a chat model names the best and the worst of a prompt's candidates.
+
+It is shown the whole constitution, and the candidates in an order drawn by hash. What it answers is
+never guessed at: a comparison whose answer cannot be read is dropped, and the answer is kept.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from statistics import fmean
+from typing import NamedTuple
+
+from cai.asking.chat_api import ChatAnswer, ChatClient, ChatRequest
+from cai.asking.verdicts.choices import best_and_worst
+from cai.asking.verdicts.final_words import Unreadable
+from cai.core.errors import fail_if
+from cai.files.records import Ledger, Record
+from cai.judging.pairs import Comparison, candidate_texts, shuffled
+from cai.judging.pairwise import count_answers, numbered
+from cai.models.templates import Message
+from cai.settings.judges import ChatJudge
+
+EXPECTED = '{"best": "<letter>", "worst": "<letter>"} with letters of the answers shown'
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+INSTRUCTIONS = """\
+You compare answers of an AI assistant and hold them against a constitution.
+
+The constitution:
+{constitution}
+
+You are shown one request and several answers to it, each under a letter. Their order means \
+nothing. Weigh every answer against the constitution as a whole. Then name the answer that \
+follows it best and the answer that follows it worst; if they do not differ, name one letter \
+twice. Reason in a few sentences and end with one line of JSON in this form:
+{"best": "<letter>", "worst": "<letter>"}"""
+
+
+class Choice(NamedTuple):
+    """The texts that a judge named; equal ones mean that it sees no difference."""
+
+    best: str
+    worst: str
+
+    def points(self, text: str) -> int:
+        """1 for the best answer, -1 for the worst, 0 for the others and without a difference."""
+        return (self.best == text) - (self.worst == text)
+
+
+def judge_by_chat(
+    settings: ChatJudge,
+    records: Sequence[Record],
+    principles: dict[str, str],
+    seed: int,
+    client: ChatClient,
+    ledger: Ledger,
+) -> list[Record]:
+    """Hard labels: the best against the worst of each prompt's candidates.
+
+    ``principles`` maps ids to preference texts. With two orders, ``p_a`` is the mean of what each
+    order says; orders that contradict each other make a tie.
+    """
+    ledger.count_in(len(records))
+    system = INSTRUCTIONS.replace("{constitution}", numbered(principles.values()))
+    orders = [_orders(record, settings.orders, seed) for record in records]
+    conversations = [
+        _conversation(system, record["prompt"], order)
+        for record, shown in zip(records, orders, strict=True)
+        for order in shown
+    ]
+    reads = [partial(read_choice, order=order) for shown in orders for order in shown]
+    requests = [
+        ChatRequest(asked, read=read) for asked, read in zip(conversations, reads, strict=True)
+    ]
+    answers = iter(client.ask(requests, "judge", EXPECTED))
+    read = [[next(answers) for _ in shown] for shown in orders]
+    ledger.notes["answers"] = count_answers(choice for choices in read for choice in choices)
+    rows = []
+    for record, shown, choices in zip(records, orders, read, strict=True):
+        unreadable = next((choice for choice in choices if isinstance(choice, Unreadable)), None)
+        if unreadable is None:
+            rows.append(_label(record, shown[0], choices))
+        else:
+            ledger.drop(unreadable.reason, record={**record, "answer": unreadable.answer})
+    return rows
+
+
+def _orders(record: Record, count: int, seed: int) -> list[list[str]]:
+    """The order drawn for a record's candidates and, if two are wanted, its reverse."""
+    order = shuffled(record, candidate_texts(record), seed)
+    most = len(LETTERS)
+    fail_if(len(order) > most, f"the chat judge compares up to {most} answers, found {len(order)}")
+    return [order, order[::-1]][:count]
+
+
+def _conversation(system: str, prompt: str, order: Sequence[str]) -> list[Message]:
+    answers = "\n\n".join(f"({LETTERS[place]}) {text}" for place, text in enumerate(order))
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": f"The request:\n{prompt}\n\nThe answers:\n\n{answers}"},
+    ]
+
+
+def read_choice(answer: ChatAnswer, order: Sequence[str]) -> Choice | Unreadable:
+    """Read the letters of the best and the worst from a judge's answer to an order of candidates.
+
+    See :func:`cai.asking.verdicts.choices.best_and_worst`.
+    """
+    named = best_and_worst(answer.text, answer.finish, LETTERS[: len(order)])
+    if isinstance(named, Unreadable):
+        return named
+    shown = dict(zip(LETTERS, order, strict=False))
+    return Choice(shown[named.best], shown[named.worst])
+
+
+def _label(record: Record, order: Sequence[str], choices: Sequence[Choice]) -> Record:
+    """The candidate with the most points against the one with the fewest; ``a`` stood first."""
+    points = {text: sum(choice.points(text) for choice in choices) for text in order}
+    chosen = {max(points, key=points.__getitem__), min(points, key=points.__getitem__)}
+    if len(chosen) == 1:  # no difference, or the orders contradict each other: any two are a tie
+        chosen = set(order[:2])
+    a, b = sorted(chosen, key=order.index)
+    by_order = [_p_a(choice, a, b) for choice in choices]
+    judge = {"kind": "chat", "by_order": by_order}
+    return Comparison(record["id"], record["prompt"], a, b).row(None, fmean(by_order), judge)
+
+
+def _p_a(choice: Choice, a: str, b: str) -> float:
+    """1 if a choice puts ``a`` before ``b``, 0 if after, 0.5 if it does not tell them apart."""
+    lead = choice.points(a) - choice.points(b)
+    return 0.5 if lead == 0 else float(lead > 0)

@@ -1,0 +1,1 @@
+"""Pages for a reader: the report of a run, and the comparison of two."""

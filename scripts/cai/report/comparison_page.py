@@ -1,0 +1,116 @@
+"""A comparison as a page, as a figure, as a table for a terminal and as CSV."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cai.evaluation import tables, warning_list
+from cai.figures import drawing
+from cai.files.records import Record
+from cai.report import drawings, page
+
+
+def render(compared: Record, picture: Path | None) -> str:
+    """The comparison as HTML, with the figure that :func:`draw` has written, if any."""
+    caption = f"On the same {compared['prompts']} held-out prompts. Bars are 95% intervals."
+    figure = drawings.read_figure(picture) | {"caption": caption} if picture else None
+    return page.render(
+        "comparison.html.j2",
+        **compared | {"warnings": warning_list.grouped(compared["warnings"])},
+        figure=figure,
+        palette=drawings.palette([figure] if figure else []),
+        by_model=[
+            {"label": tables.label(model), "rows": _told(compared, model)}
+            for model in compared["models"]
+        ],
+        last=tables.label(compared["models"][-1]),
+        duels=[_told_duel(row) for row in compared["head_to_head"]],
+        sections=[
+            ("results", "Results"),
+            ("settings", "What was different"),
+            ("transcripts", "Answers side by side"),
+            ("cost", "Cost"),
+        ],
+    )
+
+
+def _told(compared: Record, model: str) -> list[Record]:
+    """The rows of one model's table, as texts."""
+    rows = [row for row in compared["metrics"] if row["model"] == model]
+    return [
+        {
+            "label": row["label"],
+            "category": row["category"],
+            "n": row["change"]["n"],
+            **{side: _parted(tables.estimate_text(row, row[side])) for side in ("a", "b")},
+            "change": _parted(tables.change_text(row, row["change"])),
+            "p": tables.p_text(row["change"]["adjusted_p"]),
+            "verdict": row["verdict"],
+        }
+        for row in rows
+    ]
+
+
+def _told_duel(row: Record) -> Record:
+    won = tables.estimate_text({"kind": "probability"}, row)
+    p = tables.p_text(row["change"]["adjusted_p"])
+    return {"set": row["set"], "n": row["n"], "won": won, "p": p, "verdict": row["verdict"]}
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """A value and its interval."""
+    value, bracket, interval = text.partition("[")
+    return value.strip(), bracket + interval
+
+
+def plain(compared: Record) -> str:
+    """The answer in one sentence, then the table of the last model, for a terminal."""
+    names = [run["name"] for run in compared["runs"]]
+    last = compared["models"][-1]
+    columns = ("label", "n", "a", "b", "change", "p", "verdict")
+    rows = [
+        [" ".join(cell) if isinstance(cell, tuple) else str(cell) for cell in map(row.get, columns)]
+        for row in _told(compared, last)
+    ]
+    table = tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
+    return f"{compared['headline']}\n\n{table}"
+
+
+def draw(compared: Record) -> drawing.Drawing | None:
+    """Harmlessness, helpfulness and over-refusal of the last model in both runs, with intervals.
+
+    None where neither was measured alike in both.
+    """
+    last = compared["models"][-1]
+    names = {"a": compared["runs"][0]["name"], "b": compared["runs"][1]["name"]}
+    metrics = [
+        {**row, "estimates": {name: row[side] for side, name in names.items()}}
+        for row in compared["metrics"]
+        if row["model"] == last
+    ]
+    if not any(drawing.is_drawn(metric) for metric in metrics):
+        return None
+    models = [{"name": name} for name in names.values()]
+    drawn = drawing.draw_evaluation({"models": models, "metrics": metrics})
+    drawn.title = f"{tables.label(last)}: {names['a']} and {names['b']}"
+    return drawn
+
+
+CSV_FIELDS = ("model", "metric", "set", "category", "n", "a", "a_low", "a_high", "b", "b_low")
+CSV_CHANGE = ("b_high", "change", "low", "high", "p", "adjusted_p", "verdict")
+
+
+def csv_rows(compared: Record) -> list[list[Any]]:
+    """Header and rows: a line for each model and measure."""
+
+    def row(metric: Mapping[str, Any]) -> list[Any]:
+        change = metric["change"]
+        return [
+            *(metric[name] for name in ("model", "name", "set", "category")),
+            change["n"],
+            *(metric[side][name] for side in ("a", "b") for name in ("value", "low", "high")),
+            *(change[name] for name in ("value", "low", "high", "p", "adjusted_p")),
+            metric["verdict"],
+        ]
+
+    return [[*CSV_FIELDS, *CSV_CHANGE], *map(row, compared["metrics"])]

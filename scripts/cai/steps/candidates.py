@@ -1,0 +1,98 @@
+"""Candidates: several answers to one prompt, for a judge to choose among."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from cai.asking.chat_model import ChatModel, derived_seed
+from cai.asking.client import Completion, Failed
+from cai.core.errors import fail_if
+from cai.files.records import Ledger, Record
+from cai.models.sampling import Sampling
+from cai.models.templates import single_turn
+
+EQUAL = "the candidates are equal"  # no failure: there is nothing to compare
+TOO_FEW = "fewer than two distinct candidates"
+
+
+def sample_candidates(
+    model: ChatModel,
+    records: Sequence[Record],
+    temperatures: Sequence[float],
+    sampling: Sampling,
+    seed: int,
+    ledger: Ledger,
+) -> Iterator[Record]:
+    """One answer for each temperature, each with its own seed; temperatures may be equal.
+
+    Failed, unfinished, empty and repeated answers are left out and counted in the ledger's notes.
+    A prompt with fewer than two different answers is dropped: there is nothing to compare. It has
+    not failed if all its answers are sound and equal.
+    """
+    fail_if(sampling.greedy, "candidates: greedy sampling gives equal answers; set greedy to false")
+    fail_if(
+        len(temperatures) < 2,
+        f"candidates: expected two or more temperatures, found {temperatures}",
+    )
+    ledger.count_in(len(records))
+    ledger.notes.update(answers=0, left_out={})
+    columns = [
+        _answers(model, records, index, temperatures, sampling, seed)
+        for index in range(len(temperatures))
+    ]
+    for record, *replies in zip(records, *columns, strict=True):
+        candidates = _different(temperatures, replies, ledger)
+        row = {"id": record["id"], "prompt": record["prompt"], "candidates": candidates}
+        if len(candidates) >= 2:
+            yield row
+        elif all(_is_usable(reply) for reply in replies):
+            ledger.drop(EQUAL, record=row, bad=False)
+        else:
+            ledger.drop(TOO_FEW, record=row)
+
+
+def _answers(
+    model: ChatModel,
+    records: Sequence[Record],
+    index: int,
+    temperatures: Sequence[float],
+    sampling: Sampling,
+    seed: int,
+) -> list[Completion | Failed]:
+    """The answers number ``index`` to all prompts."""
+    conversations = [single_turn(record["prompt"]) for record in records]
+    at_temperature = sampling.model_copy(update={"temperature": temperatures[index]})
+    what = f"candidate {index + 1} of {len(temperatures)}"
+    return model.replies(
+        conversations, at_temperature, derived_seed(seed, "candidate", index), what
+    )
+
+
+def _different(
+    temperatures: Sequence[float], replies: Sequence[Completion | Failed], ledger: Ledger
+) -> list[Record]:
+    """The usable answers to one prompt, each text once, with the temperature it came at first."""
+    found: dict[str, float] = {}
+    left_out: Counter[str] = Counter(ledger.notes["left_out"])
+    for temperature, reply in zip(temperatures, replies, strict=True):
+        reason = _unusable(reply, found)
+        if reason is None:
+            found[reply.text] = temperature
+        else:
+            left_out[reason] += 1
+    ledger.notes["answers"] += len(replies)
+    ledger.notes["left_out"] = dict(left_out)
+    return [{"temperature": temperature, "text": text} for text, temperature in found.items()]
+
+
+def _is_usable(reply: Completion | Failed) -> bool:
+    return _unusable(reply, {}) is None
+
+
+def _unusable(reply: Completion | Failed, found: dict[str, float]) -> str | None:
+    if isinstance(reply, Failed):
+        return reply.reason
+    if reply.finish == "length":
+        return "unfinished"
+    if not reply.text:
+        return "empty"
+    return "repeated" if reply.text in found else None

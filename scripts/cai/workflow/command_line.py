@@ -1,0 +1,142 @@
+"""What Snakemake reads of its command line before the workflow: configuration files, ``--config``.
+
+It tells a mistake in them without the file's name, or with a stack trace, so they are read first:
+by the profiles (profiles/check.py) and by every program that calls Snakemake.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from cai.core.errors import fail_if
+from cai.files.documents import read_yaml
+from cai.settings.origins import read_layer
+
+CONFIG = "config/config.yaml"  # of every run
+FILES, VALUES = ("--configfile", "--configfiles"), ("--config", "-C")
+PROFILES = ("--profile", "--workflow-profile")
+NAME = re.compile(r"[A-Za-z_][\w-]*\w=")  # of Snakemake's own: two letters or more
+DOCUMENTS = (".yaml", ".yml", ".json")
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Check the configuration files and the values that arguments of Snakemake name.
+
+    Raises:
+        UserError: file and line, or the value that is none.
+    """
+    for option, values in _given(arguments):
+        fail_if(not values, f"{option}: found nothing after it")
+        for value in values:
+            _check_file(option, value) if option in FILES else _check_value(option, value)
+
+
+def separated(arguments: Sequence[str]) -> list[str]:
+    """Arguments of Snakemake in which no configuration file's option takes a target for a file.
+
+    >>> separated(["--configfile", "x.yaml", "results/rl_cai.nemo", "-n"])
+    ['--configfile', 'x.yaml', '-n', '--', 'results/rl_cai.nemo']
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept: list[str] = []
+    targets: list[str] = []
+    option = ""
+    for argument in arguments[:end]:
+        option = argument if argument.startswith("-") else option
+        first = bool(kept) and kept[-1] == option
+        if argument == option or option not in FILES or first or argument.endswith(DOCUMENTS):
+            kept.append(argument)
+        else:
+            targets.append(argument)
+    targets += arguments[end + 1 :]
+    return [*kept, "--", *targets] if targets else kept
+
+
+def warnings(arguments: Sequence[str]) -> list[str]:
+    """A line for a profile's configuration files, if ``--configfile`` takes their place unsaid."""
+    files = [name for _, values in _given(arguments, FILES) for name in values]
+    found = []
+    for option, values in _given(arguments, PROFILES):
+        own = [name for profile in values for name in _configfiles(profile)]
+        if (
+            files
+            and own
+            and not set(map(os.path.normpath, own)) & set(map(os.path.normpath, files))
+        ):
+            both = " ".join([*own, *files])
+            found.append(
+                f"warning: --configfile {' '.join(files)} takes the place of {' '.join(own)} of "
+                f"{option} {values[0]}; with both: --configfile {both}"
+            )
+    return found
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Give a program Snakemake's two options that name a configuration."""
+    parser.add_argument(
+        "--configfile", nargs="+", default=[], metavar="FILE", help=f"files over {CONFIG}"
+    )
+    parser.add_argument(
+        "--profile", metavar="FOLDER", help="a profile, such as profiles/demo: its configuration"
+    )
+
+
+def configuration(options: argparse.Namespace) -> list[str]:
+    """The configuration files of :func:`add_configuration`, as Snakemake would take them.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    profile = options.profile
+    fail_if(
+        profile and not Path(profile, "config.yaml").is_file(),
+        f"--profile: {profile}: has no config.yaml; accepted: a folder such as profiles/demo",
+    )
+    own = _configfiles(profile) if profile and not options.configfile else []
+    return [CONFIG, *own, *options.configfile]
+
+
+def _configfiles(profile: str) -> list[str]:
+    """The configuration files that a profile of this folder names."""
+    path = Path(profile, "config.yaml")
+    fields = read_yaml(str(path)) if path.is_file() else None
+    if not isinstance(fields, dict):
+        return []
+    given = fields.get("configfile") or fields.get("configfiles") or []
+    return [str(name) for name in (given if isinstance(given, list) else [given])]
+
+
+def _check_file(option: str, value: str) -> None:
+    fail_if(
+        not value.endswith(DOCUMENTS),
+        f"{option}: found {value}; accepted: files that end in {', '.join(DOCUMENTS)} (what is to "
+        "be made stands after --)",
+    )
+    fail_if(not read_layer(value).fields, f"{value}: expected fields with values, found none")
+
+
+def _check_value(option: str, value: str) -> None:
+    fail_if(
+        not NAME.match(value),
+        f"{option}: found {value!r}; accepted: NAME=VALUE, with a field of the first level, such "
+        "as 'supervised={rounds: 2}' (what is to be made stands after --)",
+    )
+
+
+def _given(
+    arguments: Iterable[str], options: Sequence[str] = (*FILES, *VALUES)
+) -> Iterator[tuple[str, list[str]]]:
+    """Each of these options with its values, which end at the next option."""
+    option, values = "", []
+    for argument in [*arguments, "--"]:
+        if not argument.startswith("-"):
+            values.append(argument)
+            continue
+        if option in options:
+            yield option, values
+        option, equals, value = argument.partition("=")
+        values = [value] if equals else []
+        if argument == "--":
+            return

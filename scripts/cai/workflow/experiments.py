@@ -1,0 +1,233 @@
+"""Experiments: overlays over a base run, each with a results folder that shares what is equal.
+
+An experiment is ``config/experiments/NAME.yaml``, with any fields of the configuration. What it
+makes is in ``experiments/NAME`` of the base run's results. The workflow is a chain of parts; a part
+that comes out as in the base run is neither made again nor copied: its files are the base run's
+own, which the experiment's rules name, and make where they are missing.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cai.checks import preflight
+from cai.core.changes import differing, flat
+from cai.core.errors import fail_if
+from cai.settings.configuration import Settings, merge
+from cai.settings.origins import Layer, Origins, read_layer
+
+FOLDER = Path("config/experiments")
+BASE = "base"  # the name of the run that the overlays lie over
+NAME = r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*"
+COMMANDS = ("experiment", "against")  # given with --config, and no settings
+
+
+class Places(NamedTuple):
+    """The results folder in which each part of the workflow has its files, in their order.
+
+    Attributes:
+        pretrained: the models as they come, and as ``.nemo``.
+        source: data and first responses: what no principle has touched.
+        supervised: critiques, revisions, the SFT set and SL-CAI.
+        candidates: what SL-CAI answers, to be compared.
+        preference: comparisons and the reward model.
+        results: PPO, evaluation, figures, report.
+        base: no part: the results folder of the base run.
+    """
+
+    pretrained: str
+    source: str
+    supervised: str
+    candidates: str
+    preference: str
+    results: str
+    base: str
+
+
+PARTS = Places._fields[:-1]
+
+# The part that reads a setting first; what is not named here counts as read by the first part, so
+# that a setting forgotten here costs a run, and never shares what differs.
+FIRST_READ: dict[str, tuple[str, ...]] = {
+    "source": (
+        "seed",
+        "datasets",
+        "few_shot_of_responses",
+        "evaluation.helpful",  # no training set may hold what it asks
+        "lengths",
+        "shards",
+        "client",
+        "server",
+        "supervised",
+        "models.base.template",
+        "models.instruct.template",
+        "nemo.root",
+        "nemo.aligner_root",
+        "nemo.overrides",
+    ),
+    "supervised": (
+        "few_shot",
+        "principles.supervised",
+        "supervised.rounds",
+        "supervised.critique",
+        "supervised.revision",
+        "supervised.train_on",
+        "supervised.helpful_ratio",
+        "supervised.validation_size",
+        "lengths.sft",
+        "nemo.overrides.sft",
+    ),
+    "candidates": ("preferences.temperatures", "preferences.candidate"),
+    "preference": (
+        "principles.preference",
+        "preferences",
+        "rl_options",
+        "lengths.answer",
+        "nemo.overrides.reward_model",
+    ),
+    "results": (
+        "evaluation",
+        "estimates",  # determines nothing
+        "evaluations",
+        "paper",
+        "nemo.check",
+        "nemo.overrides.critic",
+        "nemo.overrides.actor",
+        "nemo.overrides.reward_server",
+    ),
+}
+
+
+class Checked(NamedTuple):
+    """What :func:`~cai.checks.preflight.check` gives: settings and the texts of a run."""
+
+    settings: Settings
+    principles: dict[str, list[str]]
+    few_shot: list[str]
+
+
+class Run(NamedTuple):
+    """A run that was checked, where its files are, and the base run that it lies over."""
+
+    settings: Settings
+    principles: dict[str, list[str]]
+    few_shot: list[str]
+    at: Places
+    base: Checked
+
+
+def check(config: Mapping[str, Any]) -> Run:
+    """Check the configuration, and the experiment that it names, see
+    :func:`cai.checks.preflight.check`.
+
+    Raises:
+        UserError: file and field of the first mistake.
+    """
+    common = {key: value for key, value in config.items() if key not in COMMANDS}
+    base = Checked(*preflight.check(common))
+    results = base.settings.results
+    name = str(config.get("experiment", BASE))
+    if (other := str(config.get("against", BASE))) != BASE:
+        overlay(other, "against")
+    if name == BASE:
+        return Run(*base, Places(*[results] * len(PARTS), base=results), base)
+    path = overlay(name)
+    place = folder(common.get("results", results), name)  # as it is written, to be filled in once
+    changed = merge(common, _read(path).fields) | {"results": place}
+    own = Checked(*preflight.check(changed, str(path)))
+    return Run(*own, _places(base, own), base)
+
+
+def check_compared(config: Mapping[str, Any], results: str) -> None:
+    """Check that there are two runs to compare, of which the other one is finished.
+
+    Args:
+        config: with the names ``experiment`` and ``against``.
+        results: the base run's folder.
+
+    Raises:
+        UserError: which run is missing, and what makes it.
+    """
+    name, other = (str(config.get(key, BASE)) for key in COMMANDS)
+    fail_if(
+        name == other,
+        f"compare: expected two different runs, found {name!r} and {other!r}; name one with "
+        f"--config experiment=NAME, and another than the base run with against=NAME",
+    )
+    if other != BASE:
+        overlay(other)
+    how = "" if other == BASE else f" --config experiment={other}"
+    there = Path(folder(results, other), "report.json").is_file()
+    fail_if(not there, f"compare: the run {other} is not finished; make it first: snakemake{how}")
+
+
+def names() -> list[str]:
+    """The experiments that there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if re.fullmatch(NAME, path.stem))
+
+
+def overlay(name: str, field: str = "experiment") -> Path:
+    """The file of an experiment; ``field`` of the command line names it.
+
+    Raises:
+        UserError: there is none of this name, or it is no name.
+    """
+    path, known = FOLDER / f"{name}.yaml", ", ".join(names()) or "none"
+    fail_if(
+        not re.fullmatch(NAME, name),
+        f"{field}: found {name!r}; accepted: letters, digits and _, with a single - or . between "
+        f"them; there are: {known}",
+    )
+    fail_if(not path.is_file(), f"{field}: found no {path}; there are: {known}")
+    return path
+
+
+def folder(results: str, name: str) -> str:
+    """Where a run's files are: those of the base run, or those of an experiment."""
+    return results if name == BASE else f"{results}/experiments/{name}"
+
+
+def origins(below: Origins, config: Mapping[str, Any]) -> Origins:
+    """Where the fields of a run come from: the base run's, and the experiment's that lies over."""
+    name = str(config.get("experiment", BASE))
+    return below if name == BASE else below.above(_read(overlay(name)))
+
+
+def _read(path: Path) -> Layer:
+    layer = read_layer(path)
+    fail_if(
+        "results" in layer.fields,
+        f"{path}: results: found {layer.fields.get('results')!r}; accepted: none, an experiment's "
+        f"are under experiments/{path.stem} of the base run's",
+    )
+    return layer
+
+
+def _places(base: Checked, own: Checked) -> Places:
+    """The base run's folder up to the first part that differs, the own one from there on."""
+    there, here = (dict(flat(_determining(*run))) for run in (base, own))
+    different = {first_read(name) for name in differing(there, here)} | {PARTS[-1]}
+    first = min(map(PARTS.index, different))
+    shared, mine = base.settings.results, own.settings.results
+    return Places(*[shared] * first, *[mine] * (len(PARTS) - first), base=shared)
+
+
+def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str, Any]:
+    """All that a run depends on: files by what is in them, whatever their names."""
+    fields = settings.model_dump(mode="json", exclude={"results", "constitution"})
+    texts = {"principles": principles, "few_shot": few_shot}
+    if settings.supervised.few_shot_first:
+        texts["few_shot_of_responses"] = few_shot
+    return fields | texts | {"rl_options": preflight.rl_options(settings)}
+
+
+def first_read(name: str) -> str:
+    """The part that reads a setting first; of names in :data:`FIRST_READ` the longest counts."""
+    matches = [
+        (len(prefix), part)
+        for part, prefixes in FIRST_READ.items()
+        for prefix in prefixes
+        if f"{name}.".startswith(f"{prefix}.")
+    ]
+    return max(matches)[1] if matches else PARTS[0]

@@ -1,0 +1,135 @@
+"""What the rules of the paper's figures need to know before anything runs."""
+
+import json
+from collections.abc import Sequence
+from math import gcd
+
+from cai.checks import contract
+from cai.checks.preflight import rl_options
+from cai.core.digests import canonical_json
+from cai.core.errors import fail_if
+from cai.files.records import uniform
+from cai.nemo import programs
+from cai.nemo.values import Values
+from cai.settings.configuration import Settings
+from cai.settings.sources import Source
+
+
+def check(settings: Settings) -> None:
+    """Check the section ``paper`` against the rest of the configuration, before anything runs.
+
+    Raises:
+        UserError: naming the field and what is accepted.
+    """
+    check_snapshots(settings)
+    own = settings.paper.reward_model
+    overrides = [*paper_reward_model(settings)[2:], *contract.ADDED["reward_model"]]
+    problems = contract.refused("reward_model", overrides) if own else []
+    mine = [problem for problem in problems if problem.key in own]
+    fail_if(mine, f"configuration: paper.reward_model: {mine and mine[0]}")
+
+
+def check_snapshots(settings: Settings) -> None:
+    """Check what would only be found out after PPO: whether it saves at each step.
+
+    Raises:
+        UserError: naming the field and what is accepted.
+    """
+    saved = Values(settings, "actor").whole("trainer.ppo.save_interval") or 1
+    between = [step for step in steps(settings) if step % saved]
+    fail_if(
+        settings.paper.snapshots.during_run and between,
+        "configuration: paper.snapshots.steps: with paper.snapshots.during_run they must be "
+        f"multiples of trainer.ppo.save_interval ({saved}), found {between and between[0]}",
+    )
+
+
+def steps(settings: Settings) -> list[int]:
+    """The steps of the snapshots: those before PPO's last, whose policy is RL-CAI."""
+    last = Values(settings, "actor").whole("trainer.ppo.max_steps")
+    return [step for step in settings.paper.snapshots.steps if last is None or step < last]
+
+
+def run_keeps_them(settings: Settings) -> bool:
+    """Whether the policies are those of the run's own PPO, not of a second one."""
+    return settings.paper.snapshots.during_run or not steps(settings)
+
+
+def keep_steps(settings: Settings) -> list[str]:
+    """The option that keeps PPO's checkpoints, for the run itself, if it is to keep them."""
+    kept = steps(settings) if settings.paper.snapshots.during_run else []
+    return ["--keep-steps", *map(str, kept)] if kept else []
+
+
+def snapshot_actor(settings: Settings) -> list[str]:
+    """PPO's actor as it runs for snapshots: it also saves, so must validate, at their steps."""
+    interval = gcd(*steps(settings))
+    names = ("trainer.ppo.val_check_interval", "trainer.ppo.save_interval")
+    return programs.actor(settings, dict.fromkeys(names, interval))
+
+
+def paper_reward_model(settings: Settings) -> list[str]:
+    """The training of a reward model of harmlessness or of helpfulness alone."""
+    return programs.reward_model(settings, settings.paper.reward_model)
+
+
+def harmless_options(settings: Settings) -> str:
+    """The RL stage's data without helpfulness, as JSON: what is no comparison is not used."""
+    alone = {"helpful_ratio": 0.0, "helpful_prompt_ratio": 0.0}
+    return rl_options(settings, alone | {"min_train_prompts": 1, "min_test_prompts": 1})
+
+
+def numbers(settings: Settings, available: int) -> list[int]:
+    """The numbers of principles of Fig. 6: those that the constitution has, and all of them."""
+    return sorted({n for n in settings.paper.revisions.principles if n < available} | {available})
+
+
+def chains(settings: Settings, available: int) -> dict[int, list[str]]:
+    """The chains of Fig. 6 by their number of principles; with all of them it is the main one."""
+    draws = range(settings.paper.revisions.draws)
+    named = {n: [f"principles-{n}-{draw}" for draw in draws] for n in numbers(settings, available)}
+    return named | {available: ["critiqued"]}
+
+
+def principles_of(chain: str, principles: Sequence[str], seed: int) -> list[str]:
+    """The principles (JSON texts) that a chain draws from.
+
+    Those of a number are the first in the order of a hash of their ids, so that of two numbers of
+    one draw the larger has the smaller's, too.
+    """
+    if not chain.startswith("principles-"):
+        return list(principles)
+    _, number, draw = chain.split("-")
+    ids = {text: json.loads(text)["id"] for text in principles}
+    order = sorted(principles, key=lambda text: uniform("principles", seed, draw, ids[text]))
+    return order[: int(number)]
+
+
+def ratings(settings: Settings) -> Source:
+    """Where the rated transcripts of Fig. 10 are."""
+    return settings.paper.harmfulness.ratings or settings.datasets.red_team
+
+
+def harmfulness_sampling(settings: Settings) -> list[str]:
+    """How the answers of Fig. 10 are sampled, and at which temperatures: at 1, and one greedy."""
+    ones = ["1"] * settings.paper.harmfulness.samples
+    return [settings.evaluation.answer.model_dump_json(), "--temperatures", *ones, "0"]
+
+
+def helpfulness(settings: Settings) -> list[str]:
+    """The judge's only principle in matches of helpfulness, as JSON."""
+    question = settings.paper.elo.question
+    return [canonical_json({"id": "helpfulness", "preference": question})]
+
+
+def figure_options(settings: Settings, section: str) -> str:
+    """What a figure is told of the run, as JSON: the seed, the section of its settings, PPO's."""
+    paper = settings.paper
+    return canonical_json(
+        {
+            "seed": settings.seed,
+            section: getattr(paper, section).model_dump(mode="json"),
+            "snapshots": steps(settings),
+            "during_run": run_keeps_them(settings),
+        }
+    )
