@@ -38,8 +38,9 @@ lint: controller ## ruff, snakefmt and snakemake --lint
 format: controller ## format Python and rules
 	@$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile rules
 
-docs: controller ## config/schema.json and docs/configuration.md, from the models in scripts/cai
+docs: controller ## config/schema.json, docs/configuration.md and the picture of the architecture
 	@$(RUN) python scripts/tools/document_settings.py
+	@$(RUN) python scripts/tools/draw_architecture.py
 
 chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and RL-CAI models side by side
 	@$(RUN) python demo/introduction.py

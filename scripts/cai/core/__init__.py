@@ -1,4 +1,4 @@
-"""What all modules stand on: errors, texts, digests, command lines, progress.
+"""What all modules build on: errors, texts, digests, command lines, progress.
 
 Nothing of models or files of a run.
 """

@@ -1,4 +1,4 @@
-"""What a language model is to us: its sizes, its tokenizer, its chat template, how it samples.
+"""What is known of a language model: its sizes, tokenizer, chat template and sampling.
 
 Not its weights.
 """
