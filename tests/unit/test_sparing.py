@@ -125,6 +125,14 @@ def test_what_is_edited_behind_a_spared_training_waits_for_it(small):
     assert "judge(train(data(s)!))?" in (small.folder / "report").read_text()
 
 
+def test_a_training_of_which_the_command_alone_changed_keeps_nobody_waiting(small):
+    path = small.folder / "Snakefile"
+    path.write_text(path.read_text().replace("training/train.py ", "training/train.py  "))
+    small.module("judge", "END = '?'\n")
+    assert small.planned() == {"judge", "report"}
+    assert small.run() == ["judge", "report"]
+
+
 def test_an_edit_behind_a_training_leaves_it_alone(small):
     small.module("judge", "END = '?'\n")
     assert small.run() == ["judge", "report"]

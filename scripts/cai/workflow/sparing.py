@@ -39,11 +39,20 @@ async def update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:
     for job in dag.spared:
         dag.reason(job).clear()
     dag._needrun -= dag.spared
-    unsettled = dag._needrun | dag.spared
+    unsettled = dag._needrun | _waiting(dag)
     for job in dag._needrun:
         dag._n_until_ready[job] = sum(before in unsettled for before in dag._dependencies[job])
     dag._len = len(dag._finished | dag._needrun)
     _tell(dag)
+
+
+def _waiting(dag: Any) -> set[Any]:
+    """The spared jobs that are looked at again: those with a job before them that is to run."""
+    waiting: set[Any] = set()
+    for job in (job for level in dag.toposorted() for job in level if job in dag.spared):
+        if any(before in dag._needrun or before in waiting for before in dag._dependencies[job]):
+            waiting.add(job)
+    return waiting
 
 
 async def finish(dag: Any, job: Any, *arguments: Any, **options: Any) -> bool:
