@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.core.errors import UserError, fail_if
-from cai.nemo.composition import check, filled, flat
+from cai.nemo.composition import check, filled, flat, register_resolvers
 
 PACKAGES = {  # distribution: (folder of package_info.py in a checkout, the version that is meant)
     "nemo_toolkit": ("nemo", "2.1.0"),
@@ -36,13 +36,6 @@ PACKAGES = {  # distribution: (folder of package_info.py in a checkout, the vers
     "torch": ("torch", None),
 }
 VERSION = re.compile(r"^(?:MAJOR|MINOR|PATCH|PRE_RELEASE)\s*=\s*['\"]?(\w*)", re.MULTILINE)
-RESOLVERS = (
-    "multiply",
-    "int_div",
-    "subtract",
-    "sum",
-    "gpu_name",
-)  # NeMo and its programs have them
 RUNNERS = ("hydra_runner", "entry_point")  # decorators that name a program's configuration
 IMPORTED = ("nemo", "nemo_aligner", "megatron", "pytriton")  # packages that write, or need much
 PATIENCE = 900.0  # seconds for all imports; a container on a busy file system takes its time
@@ -110,11 +103,8 @@ def configuration(program: Path) -> Path | None:
 def compose(path: Path, overrides: Sequence[str]) -> Any:
     """What Hydra makes of a configuration, as NeMo's programs call it."""
     import hydra
-    from omegaconf import OmegaConf
 
-    for name in RESOLVERS:
-        if not OmegaConf.has_resolver(name):
-            OmegaConf.register_new_resolver(name, lambda *_: 1)
+    register_resolvers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with hydra.initialize_config_dir(str(path.parent.resolve()), version_base="1.1"):
@@ -135,8 +125,9 @@ def problems(program: Path, overrides: Sequence[str]) -> Iterator[str]:
         yield f"{program}: found no configuration {path.name if path else 'that it names'}"
         return
     try:
-        defaults = OmegaConf.to_container(compose(path, []))
-        refused = check(defaults, overrides, path.name)
+        composed = OmegaConf.to_container(compose(path, []))
+        groups = OmegaConf.load(path).get("defaults", [])
+        refused = check({**composed, "defaults": groups}, overrides, path.name)
         yield from (f"{program.name}: {problem}" for problem in refused)
         if not refused:
             composed = OmegaConf.to_container(compose(path, overrides))

@@ -83,6 +83,18 @@ def test_the_configuration_beside_the_program_is_the_one_that_counts(told, tmp_p
     assert line.startswith("error: train_gpt_sft.py: ") and "nowhere" in line
 
 
+def test_a_group_of_configurations_is_chosen_as_hydra_chooses(told, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text('@hydra_runner(config_path="conf", config_name="main")\ndef main(): ...')
+    (tmp_path / "conf/size").mkdir(parents=True)
+    (tmp_path / "conf/main.yaml").write_text("defaults: [{size: small}, _self_]\na: 1\n")
+    for name in ("small", "large"):
+        (tmp_path / f"conf/size/{name}.yaml").write_text("layers: 2\n")
+    assert told(["python", str(program), "size=large"])[0] == 0
+    code, (line,), _ = told(["python", str(program), "size=huge"])
+    assert code == 2 and "size/huge" in line and "large" in line
+
+
 def test_a_program_without_a_configuration_is_told(told, tmp_path):
     program = tmp_path / "program.py"
     program.write_text("print()\n")

@@ -1,15 +1,22 @@
-"""What Hydra makes of overrides, worked out without Hydra: which of them a configuration refuses.
+"""Which overrides a configuration of NeMo refuses: Hydra itself, with one line for each mistake.
 
-Needs nothing but Python: it runs on a host without Hydra, and inside NeMo's container, where the
-project's other libraries are missing. Source: Hydra 1.3 ("Basic override syntax") and OmegaConf
-2.3; the tests hold it against both.
+Runs in the controller and inside NeMo's container, so it needs nothing but Hydra and OmegaConf.
+Both are imported when they are first needed: most commands never need them. Source: Hydra 1.3
+("Basic override syntax") and OmegaConf 2.3.
 """
 
-import copy
 import difflib
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cai.core.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
 
 PLAUSIBLE = {  # for the words that are filled in when a program starts
     "LOG_DIR": "/results",
@@ -21,15 +28,8 @@ PLAUSIBLE = {  # for the words that are filled in when a program starts
     "STEPS": "100",
 }
 WORD = re.compile(rf"\b({'|'.join(PLAUSIBLE)})\b")
-ARGUMENT = re.compile(
-    r"(?P<prefix>\+\+|\+|~|)(?P<key>[A-Za-z_][\w.$/@-]*)(?:=(?P<value>.*))?", re.S
-)
-OWN = re.compile(r"hydra[./]")  # keys of Hydra's own configuration
-REFERENCE = re.compile(r"\$\{(\w[\w.]*)\}")
-TOKEN = re.compile(
-    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\$\{[^{}]*\}|[{}\[\],:]|[^{}\[\],:'"]+""", re.S
-)
-ESCAPED = re.compile(r"""(\\+)(['"])""")
+ARGUMENT = re.compile(r"(~[^=\s+~-]|(\+\+?)?[^=\s+~-][^=\s]*=)")  # how an override begins
+RESOLVERS = ("multiply", "int_div", "subtract", "sum", "gpu_name")  # of NeMo and its programs
 MIXED = ("precision",)  # keys that take numbers and texts: 16, bf16-mixed
 CLOSE = 0.85  # likeness of two whole keys, above which one may be meant with the other
 
@@ -53,35 +53,6 @@ def filled(command: Sequence[str]) -> list[str]:
     return [WORD.sub(lambda word: PLAUSIBLE[word[0]], argument) for argument in command]
 
 
-def check(defaults: Mapping[str, Any], arguments: Sequence[str], name: str) -> list[Problem]:
-    """Apply overrides one after the other, as Hydra does, and tell which it refuses.
-
-    Stricter than Hydra in two things: a key may be given once only, and a number, a truth value or
-    a section may not be replaced by something of another kind.
-
-    Args:
-        defaults: the configuration, nested; interpolations as they are written.
-        arguments: the overrides of a command line.
-        name: of the configuration, for messages.
-    """
-    tree = _Tree(defaults, name)
-    problems, seen = [], set()
-    for argument in arguments:
-        match = ARGUMENT.fullmatch(argument)
-        written = argument.partition("=")[0] if match is None else match["prefix"] + match["key"]
-        try:
-            if match is None or (match["value"] is None and match["prefix"] != "~"):
-                raise _Refused("expected KEY=VALUE, with +, ++ or ~ before a key")
-            if match["key"] in seen:
-                raise _Refused("given twice")
-            seen.add(match["key"])
-            value = None if match["value"] is None else read_value(match["value"])
-            tree.apply(match["prefix"], match["key"], value)
-        except _Refused as error:
-            problems.append(Problem(written, str(error)))
-    return problems
-
-
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The dotted keys of a nested mapping and their values, those of its sections among them."""
     for key, value in tree.items():
@@ -102,105 +73,149 @@ def nested(keys: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-class _Tree:
-    """A configuration to which overrides are applied."""
+def register_resolvers() -> None:
+    """Give OmegaConf stand-ins for the resolvers that NeMo registers; each returns 1."""
+    from omegaconf import OmegaConf
+
+    for name in RESOLVERS:
+        if not OmegaConf.has_resolver(name):
+            OmegaConf.register_new_resolver(name, lambda *_: 1)
+
+
+def read_value(text: str) -> Any:
+    """Read a value in Hydra's grammar; interpolations stay texts.
+
+    Raises:
+        UserError: Hydra cannot read it.
+
+    >>> read_value("{train: [a.jsonl, 2], x:'y'}")
+    {'train': ['a.jsonl', 2], 'x': 'y'}
+    """
+    try:
+        return _parsed(f"key={text}").value()
+    except _Refused as error:
+        raise UserError(f"{text}: {error}") from None
+
+
+def check(defaults: Mapping[str, Any], arguments: Sequence[str], name: str) -> list[Problem]:
+    """Apply overrides one after the other, as Hydra does, and report those that it refuses.
+
+    Stricter than Hydra in two things: a key may be given only once, and a number, a truth value or
+    a section may not be replaced by something of another kind. Overrides of Hydra's own settings
+    and of configuration groups are left to the program.
+
+    Args:
+        defaults: the configuration, nested; interpolations as they are written.
+        arguments: the overrides of a command line.
+        name: of the configuration, for messages.
+    """
+    configuration = _Configuration(defaults, name)
+    problems, seen = [], set()
+    for argument in arguments:
+        key = argument.partition("=")[0]
+        try:
+            override = _parsed(argument)
+            key = override.get_key_element()
+            bare = key.lstrip("+~")
+            if bare in seen:
+                raise _Refused("given twice")
+            seen.add(bare)
+            configuration.apply(override)
+        except _Refused as error:
+            problems.append(Problem(key, str(error)))
+    return problems
+
+
+@functools.cache
+def _parser() -> "OverridesParser":
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create()
+
+
+def _parsed(argument: str) -> "Override":
+    from hydra.errors import HydraException
+
+    if not ARGUMENT.match(argument):
+        raise _Refused("expected KEY=VALUE, with +, ++ or ~ before a key")
+    try:
+        override = _parser().parse_override(argument)
+    except HydraException as error:
+        found = _line(error).partition(" expecting ")[0]
+        raise _Refused(f"Hydra cannot read the value: {found}; accepted: a quoted text") from None
+    if override.is_sweep_override():
+        raise _Refused("found several values (a sweep); accepted: one; a text with commas quoted")
+    return override
+
+
+def _line(error: BaseException) -> str:
+    """The first line of what Hydra or OmegaConf says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+class _Configuration:
+    """A configuration to which Hydra applies overrides."""
 
     def __init__(self, defaults: Mapping[str, Any], name: str) -> None:
-        self.root, self.name = copy.deepcopy(dict(defaults)), name
-        self.groups = _groups(self.root.pop("defaults", []))
-        self.keys = [key for key, _ in flat(self.root)]
-        self.followed: list[str] = []  # the interpolations that are being followed
+        from omegaconf import OmegaConf
 
-    def apply(self, prefix: str, key: str, value: Any) -> None:
+        register_resolvers()
+        tree = dict(defaults)
+        self.name, self.groups = name, _groups(tree.pop("defaults", []))
+        self.keys = [key for key, _ in flat(tree)]
+        self.config: DictConfig = OmegaConf.create(tree)
+        OmegaConf.set_struct(self.config, True)
+
+    def apply(self, override: "Override") -> None:
         """Apply one override.
 
         Raises:
-            _Refused: Hydra would not take it, or it is of another kind than the default.
+            _Refused: Hydra does not take it, or its value is of another kind than the default.
         """
-        if OWN.match(key) or key in self.groups:
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+        key = override.get_key_element()
+        if override.is_hydra_override() or key.lstrip("+~") in self.groups:
             return
-        parts = key.split(".")
-        current = self._get(parts)
-        if prefix == "~":
-            self._delete(key, current, value)
-        elif prefix == "+" and current is not None and not isinstance(value, dict | list):
-            raise _Refused(f"a key of {self.name} already, so it is set without + (or with ++)")
-        else:
-            self._set(key, value, adds=bool(prefix))
+        value = override.value()
+        replaces = not override.is_add() or isinstance(value, dict | list)
+        if replaces and not override.is_delete():
+            _check_kind(override.key_or_group, self._default(override.key_or_group), value)
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config([override], self.config)
+        except Exception as error:  # a ValueError, too, for an index that is a word
+            raise self._refusal(override, error) from None
 
-    def _get(self, parts: Sequence[str]) -> Any:
-        """The value at a key; None where there is none, or it is null or has to be given."""
-        node: Any = self.root
-        for part in parts:
-            node = self._child(node, part)
-        return None if node == "???" else node
+    def _default(self, key: str) -> Any:
+        """The value at a key; None where there is none, or it is still to be worked out."""
+        from omegaconf import OmegaConf
 
-    def _child(self, node: Any, part: str) -> Any:
-        if isinstance(node, list):
-            inside = part.isdecimal() and int(part) < len(node)
-            return node[int(part)] if inside else None
-        value = node.get(part) if isinstance(node, dict) else None
-        target = self._referred(value) if isinstance(value, str) else None
-        return target if isinstance(target, dict | list) else value
-
-    def _referred(self, value: str) -> Any:
-        """What an interpolation of a single key refers to; None where it leads to itself."""
-        reference = REFERENCE.fullmatch(value)
-        if reference is None or value in self.followed:
+        section, _, last = key.rpartition(".")
+        try:
+            found = OmegaConf.select(self.config, key)
+            parent = OmegaConf.select(self.config, section) if section else self.config
+            if OmegaConf.is_config(found):
+                return OmegaConf.to_container(found)
+            return None if OmegaConf.is_interpolation(parent, last) else found
+        except Exception:  # there is no such key, or its interpolation leads nowhere
             return None
-        self.followed.append(value)
-        target = self._get(reference[1].split("."))
-        self.followed.pop()
-        return target
 
-    def _delete(self, key: str, current: Any, expected: Any) -> None:
-        if current is None:
-            raise _Refused(f"no key of {self.name} that could be deleted{self._meant(key)}")
-        if expected is not None and expected != current:
-            raise _Refused(f"its value is {current!r}, not {expected!r}, so it is not deleted")
-        *sections, last = key.split(".")
-        section = self._section(key, sections, adds=False)
-        if isinstance(section, list):
-            raise _Refused("an item of a list cannot be deleted; give the whole list")
-        del section[last]
+    def _refusal(self, override: "Override", error: Exception) -> _Refused:
+        """Hydra's refusal in the words of this project."""
+        from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-    def _section(self, key: str, sections: Sequence[str], adds: bool) -> Any:
-        node: Any = self.root
-        for section in sections:
-            child = self._child(node, section)
-            if not isinstance(child, dict | list):
-                if not adds:
-                    raise self._unknown(key)
-                child = node[section] = {}
-            node = child
-        return node
-
-    def _set(self, key: str, value: Any, adds: bool) -> None:
-        *sections, last = key.split(".")
-        node = self._section(key, sections, adds)
-        if isinstance(node, list):
-            if not last.isdecimal() or int(last) >= len(node):
-                raise self._unknown(key)
-            node[int(last)] = value
-            return
-        if last not in node and not adds:
-            raise self._unknown(key)
-        default = self._child(node, last)
-        _check_kind(key, default, value)
-        if isinstance(default, dict) and isinstance(value, dict):
-            self._set_each(key, value, adds)
-        else:
-            node[last] = value
-
-    def _set_each(self, key: str, items: Mapping[str, Any], adds: bool) -> None:
-        for name, item in items.items():
-            try:
-                self._set(f"{key}.{name}", item, adds)
-            except _Refused as error:
-                raise _Refused(f"{name}: {error}") from None
-
-    def _unknown(self, key: str) -> _Refused:
-        return _Refused(f"no key of {self.name} (++ adds one){self._meant(key)}")
+        key, cause = override.key_or_group, error.__cause__ or error
+        if override.is_delete() and key not in self.keys:
+            return _Refused(f"no key of {self.name} that could be deleted{self._meant(key)}")
+        if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+            full = str(cause.full_key or key)
+            inside = full.removeprefix(f"{key}.") if full.startswith(f"{key}.") else ""
+            where = "".join(f"{part}: " for part in inside.split(".") if part)
+            missing = full if inside else key
+            return _Refused(f"{where}no key of {self.name} (++ adds one){self._meant(missing)}")
+        if override.is_add() and cause is error:
+            return _Refused(f"a key of {self.name} already, so it is set without + (or with ++)")
+        return _Refused(_line(cause))
 
     def _meant(self, key: str) -> str:
         """The key that was probably meant: a neighbour, one of this name elsewhere, or alike."""
@@ -226,9 +241,22 @@ def _groups(defaults: Sequence[Any]) -> set[str]:
 
 
 def _check_kind(key: str, default: Any, value: Any) -> None:
-    """Refuse what is of another kind than a default that has a plain one."""
-    if value is None or _is_open(default) or _is_open(value) or key.endswith(MIXED):
-        return
+    """Refuse what is of another kind than a default that has a plain one.
+
+    Raises:
+        _Refused: with the names of the sections inside the value that lead to it.
+    """
+    if isinstance(default, dict) and isinstance(value, dict):
+        for name in default.keys() & value.keys():
+            try:
+                _check_kind(f"{key}.{name}", default[name], value[name])
+            except _Refused as error:
+                raise _Refused(f"{name}: {error}") from None
+    elif not (value is None or _is_open(default) or _is_open(value) or key.endswith(MIXED)):
+        _check_one(default, value)
+
+
+def _check_one(default: Any, value: Any) -> None:
     kinds: list[tuple[Any, Any, str]] = [  # what may stand in the place of what
         (bool, bool | int, "true or false"),
         (int | float, int | float, "a number"),
@@ -248,69 +276,3 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
 def _is_open(value: Any) -> bool:
     """Whether a value is still to be worked out or given."""
     return isinstance(value, str) and ("${" in value or value == "???")
-
-
-def read_value(text: str) -> Any:
-    """A value in Hydra's grammar; interpolations stay texts.
-
-    >>> read_value("{train: [a.jsonl, 2], x:'y'}")
-    {'train': ['a.jsonl', 2], 'x': 'y'}
-    """
-    text = text.strip()
-    if not text.startswith(("{", "[")):
-        return _primitive(text)
-    tokens = TOKEN.findall(text)[::-1]
-    try:
-        value = _structure(tokens)
-    except IndexError:
-        raise _Refused(f"a bracket is open in {text}") from None
-    if tokens:
-        raise _Refused(f"something follows the last bracket in {text}")
-    return value
-
-
-def _structure(tokens: list[str]) -> Any:
-    """The value at the end of reversed tokens, which are taken off."""
-    opening = tokens.pop()
-    result: Any = {} if opening == "{" else []
-    closing = "}" if opening == "{" else "]"
-    while _skip_space(tokens) != closing:
-        if isinstance(result, dict):
-            key = _primitive(tokens.pop().strip())
-            _skip_space(tokens)
-            tokens.pop()  # the colon
-            result[key] = _item(tokens)
-        else:
-            result.append(_item(tokens))
-        if _skip_space(tokens) == ",":
-            tokens.pop()
-    tokens.pop()
-    return result
-
-
-def _skip_space(tokens: list[str]) -> str:
-    while tokens[-1].isspace():
-        tokens.pop()
-    return tokens[-1]
-
-
-def _item(tokens: list[str]) -> Any:
-    if _skip_space(tokens) in "{[":
-        return _structure(tokens)
-    text = ""
-    while tokens[-1] not in ",}]":
-        text += tokens.pop()
-    return _primitive(text.strip())
-
-
-def _primitive(text: str) -> Any:
-    if text[:1] in ("'", '"'):  # before a quote, a backslash and the quote itself have one more
-        return ESCAPED.sub(lambda found: "\\" * (len(found[1]) // 2) + found[2], text[1:-1])
-    if text.lower() in ("null", "true", "false"):
-        return {"null": None, "true": True, "false": False}[text.lower()]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            pass
-    return text
