@@ -28,7 +28,7 @@ from cai.files.records import read_jsonl, write_json  # noqa: E402
 from cai.models.sampling import Sampling  # noqa: E402
 from cai.models.templates import Template, single_turn  # noqa: E402
 from cai.models.tokens import Tokenizer  # noqa: E402
-from cai.running.launch import filled  # noqa: E402
+from cai.running.launcher import filled  # noqa: E402
 from cai.settings.configuration import load_settings  # noqa: E402
 from cai.workflow import servers  # noqa: E402
 

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai.asking.chat_api import ChatClient  # noqa: E402
+from cai.asking.chat.chat_client import ChatClient  # noqa: E402
 from cai.asking.journal.entries import Journal  # noqa: E402
 from cai.core import cli  # noqa: E402
 from cai.files.records import write_json  # noqa: E402

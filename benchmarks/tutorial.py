@@ -37,7 +37,7 @@ from cai.models.sampling import Sampling  # noqa: E402
 from cai.models.templates import Template, single_turn  # noqa: E402
 from cai.models.tokens import Tokenizer  # noqa: E402
 from cai.nemo import programs  # noqa: E402
-from cai.running.launch import Launcher, filled  # noqa: E402
+from cai.running.launcher import Launcher, filled  # noqa: E402
 from cai.settings.configuration import Settings, load_settings  # noqa: E402
 from cai.settings.constitution import draw_principle, for_stage, load_constitution  # noqa: E402
 from cai.settings.model_servers import ClientSettings, Serving  # noqa: E402

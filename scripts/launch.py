@@ -13,7 +13,8 @@ import sys
 
 from cai.core.cli import json_option, run, split_commands
 from cai.core.errors import UserError, fail_if
-from cai.running.launch import Launch, Launcher
+from cai.running.launch import Launch
+from cai.running.launcher import Launcher
 from cai.running.process import with_variables
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cai.core import cli
-from cai.evaluation import stage_warnings
-from cai.evaluation.stage_warnings import Check, Texts
 from cai.evaluation.tables import label
+from cai.evaluation.warnings import stage_warnings
+from cai.evaluation.warnings.stage_warnings import Check, Texts
 from cai.files.records import read_json, read_jsonl, uniform, write_json
 
 CHAINS = 10000  # so many are checked, drawn by hash

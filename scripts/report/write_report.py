@@ -5,9 +5,10 @@ import argparse
 from pathlib import Path
 
 from cai.core import cli
-from cai.evaluation import tables, warning_list
+from cai.evaluation import tables
+from cai.evaluation.warnings import warning_list
 from cai.files.records import read_json, write_json, write_text
-from cai.report import report
+from cai.report import run_report
 from cai.settings.configuration import Settings
 from cai.settings.constitution import load_constitution
 
@@ -58,15 +59,15 @@ def main() -> None:
     options = parser.parse_args()
     summary = read_json(options.summary)
     files = {name: getattr(options, name) for name in FILES}
-    sources = report.Sources(
+    sources = run_report.Sources(
         **files,
         calibration=options.calibration,
         checks=options.checks,
         command=options.command,
     )
     principles = load_constitution(options.constitution)
-    content = report.collect(summary, principles, options.settings, sources)
-    write_text(options.output, report.render(content, options.settings, sources))
+    content = run_report.collect(summary, principles, options.settings, sources)
+    write_text(options.output, run_report.render(content, options.settings, sources))
     write_json(options.output.with_suffix(".json"), content)
     for warning in content["warnings"]:
         print(f"Warning: {warning_list.sentence(warning)}")

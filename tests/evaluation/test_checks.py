@@ -6,7 +6,8 @@ import random
 import pytest
 from running import run_program
 
-from cai.evaluation import principles, refusals, stage_warnings
+from cai.evaluation import principles, refusals
+from cai.evaluation.warnings import stage_warnings
 from cai.files.records import read_json, write_jsonl
 
 TOPICS = ("soup", "bread", "tea", "stamps", "kites", "chess", "moss", "birds")

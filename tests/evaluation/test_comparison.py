@@ -5,7 +5,7 @@ import pytest
 import synthetic
 from running import complaint, run_program
 
-from cai.evaluation import warning_list
+from cai.evaluation.warnings import warning_list
 from cai.files.records import read_json, read_jsonl, write_json
 from cai.report import changed_settings, comparison
 

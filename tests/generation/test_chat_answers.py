@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.loopback import Answer, Call
 
-from cai.asking.chat_answer import read
-from cai.asking.chat_api import CHOICE, GARBLED_TRIES, ChatAnswer, ChatClient, ChatRequest
+from cai.asking.chat.chat_answer import read
+from cai.asking.chat.chat_client import CHOICE, GARBLED_TRIES, ChatAnswer, ChatClient, ChatRequest
 from cai.asking.client import Failed
 from cai.asking.journal.entries import Journal
 from cai.asking.journal.upkeep import forget, of_no_use
-from cai.asking.transport.checks import Unfit
 from cai.asking.transport.http import Refused, Transient
+from cai.asking.transport.received import Unfit
 from cai.asking.verdicts.choices import vote
 from cai.core.errors import UserError
 from cai.settings.chat_service import ChatSettings

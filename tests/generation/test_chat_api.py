@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from tests.loopback import Answer, Call
 
-from cai.asking.chat_api import ChatClient
+from cai.asking.chat.chat_client import ChatClient
 from cai.asking.client import Failed
 from cai.asking.journal.entries import Journal
 from cai.asking.serving import ServerFailed

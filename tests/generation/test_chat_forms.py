@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from tests.loopback import Answer, Call
 
-from cai.asking.chat_api import ChatClient, completions_url
+from cai.asking.chat.chat_client import ChatClient, completions_url
 from cai.asking.client import Failed
 from cai.asking.journal.entries import Journal
 from cai.settings.chat_service import ChatSettings

@@ -14,7 +14,7 @@ from cai.asking.journal.entries import Journal
 from cai.asking.openai_protocol import OpenAiProtocol
 from cai.asking.rewards import RewardModel
 from cai.asking.serving import Served
-from cai.asking.transport import checks
+from cai.asking.transport import received
 from cai.asking.transport.http import OutOfService, Refused, Transient
 from cai.core.errors import UserError
 from cai.models.sampling import Sampling
@@ -73,15 +73,15 @@ def _no_waiting(monkeypatch):
 @given(JSON)
 @settings(deadline=None, max_examples=100)
 def test_a_check_returns_what_it_promises_or_raises_what_is_known(value):
-    known = (checks.Unfit, Refused, Transient)
+    known = (received.Unfit, Refused, Transient)
     for check, kind in (
-        (checks.text_of, str),
-        (checks.texts_of, list),
-        (lambda x: checks.number_of(x, "number"), float),
-        (checks.logprob_of, float),
-        (checks.probability_of, float),
-        (checks.end_of, str),
-        (checks.tokens_of, dict),
+        (received.text_of, str),
+        (received.texts_of, list),
+        (lambda x: received.number_of(x, "number"), float),
+        (received.logprob_of, float),
+        (received.probability_of, float),
+        (received.end_of, str),
+        (received.tokens_of, dict),
     ):
         try:
             found = check(value)
@@ -96,7 +96,7 @@ def test_a_check_returns_what_it_promises_or_raises_what_is_known(value):
 @settings(deadline=None)
 def test_decoding_raises_what_is_known(text):
     try:
-        checks.decoded(text, "http://x")
+        received.decoded(text, "http://x")
     except (Refused, Transient, OutOfService):
         pass
 
@@ -106,7 +106,7 @@ def test_decoding_raises_what_is_known(text):
     [(0.0, 1.0), (math.log(0.5), 0.5), (0.004, 1.0), (-9999.0, 0.0), (-3, math.exp(-3))],
 )
 def test_a_log_probability(logprob, probability):
-    assert checks.probability_of(logprob) == pytest.approx(probability)
+    assert received.probability_of(logprob) == pytest.approx(probability)
 
 
 WRONG = [None, "x", math.nan, math.inf, 1000, 5000.0, 0.5, True, [-0.5], {"a": 1}, 10**400]
@@ -114,8 +114,8 @@ WRONG = [None, "x", math.nan, math.inf, 1000, 5000.0, 0.5, True, [-0.5], {"a": 1
 
 @pytest.mark.parametrize("logprob", WRONG)
 def test_what_is_none(logprob):
-    with pytest.raises(checks.Unfit, match="log-probability"):
-        checks.logprob_of(logprob)
+    with pytest.raises(received.Unfit, match="log-probability"):
+        received.logprob_of(logprob)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_is_none(logprob):
     ],
 )
 def test_half_a_surrogate_pair(said, text):
-    assert checks.text_of(said) == text
+    assert received.text_of(said) == text
 
 
 # ---------------------------------------------------------------- through the clients

@@ -6,7 +6,7 @@ import time
 import pytest
 from tests.loopback import Answer, Call
 
-from cai.asking.chat_api import ChatClient
+from cai.asking.chat.chat_client import ChatClient
 from cai.asking.journal.entries import Journal
 from cai.asking.transport.http import Busy, Flow, Refused, TimedOut, Transient
 from cai.settings.chat_service import ChatSettings

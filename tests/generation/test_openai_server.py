@@ -26,7 +26,7 @@ from cai.models.sampling import Sampling
 from cai.models.templates import Template, single_turn
 from cai.models.tokens import Tokenizer
 from cai.nemo import programs
-from cai.running.launch import Launcher
+from cai.running.launcher import Launcher
 from cai.settings.configuration import load_settings
 from cai.settings.model_servers import ClientSettings, Serving
 

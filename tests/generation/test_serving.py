@@ -15,7 +15,7 @@ from cai.core.errors import UserError
 from cai.running import launch
 from cai.running.ports import owner
 from cai.running.process import MARK, Program
-from cai.training.trainer import wait_for_critic
+from cai.training.critic import wait_for_critic
 
 HTTP_SERVER = [sys.executable, "-m", "http.server", "FREE_PORT", "--bind", "127.0.0.1"]
 
@@ -190,7 +190,7 @@ def test_the_critic_is_ours_too(tmp_path, loopback):
         pytest.MonkeyPatch.context() as patch,
         pytest.raises(UserError, match=f"port {port}, the critic's, was taken by another program"),
     ):
-        patch.setattr("cai.training.trainer.critic_answers", lambda port: True)
+        patch.setattr("cai.training.critic.critic_answers", lambda port: True)
         wait_for_critic(critic, port)
 
 

@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.asking.verdicts.choices import (
-    CONTRADICTS,
-    NOT_SHOWN,
-    TAKEN_BACK,
-    BestWorst,
-    best_and_worst,
-    probability_of_a,
-    vote,
-)
+from cai.asking.verdicts.choices import best_and_worst, vote
+from cai.asking.verdicts.conclusions import CONTRADICTS, NOT_SHOWN, TAKEN_BACK, BestWorst
 from cai.asking.verdicts.final_words import (
     LONGEST,
     ONLY_REASONING,
@@ -26,6 +19,7 @@ from cai.asking.verdicts.final_words import (
     UNENDED,
     Unreadable,
 )
+from cai.asking.verdicts.letters import probability_of_a
 
 FORMS = [  # of a conclusion, X being the letter
     "(X)",

@@ -150,7 +150,8 @@ def test_a_stopped_program_leaves_nothing_on_the_nodes_and_has_time_to_clean_up(
     code = f"""
 import time
 from pathlib import Path
-from cai.running.launch import Launch, Launcher
+from cai.running.launch import Launch
+from cai.running.launcher import Launcher
 folder = Path({str(tmp_path)!r})
 launcher = Launcher(Launch(launcher="srun", nodes=2))
 with launcher.start(["bash", "-c", {script!r}], {{}}, folder / "log", "server"):
@@ -166,7 +167,8 @@ with launcher.start(["bash", "-c", {script!r}], {{}}, folder / "log", "server"):
 SERVE = """
 import sys
 from cai.asking.serving import Served
-from cai.running.launch import Launch, Launcher
+from cai.running.launch import Launch
+from cai.running.launcher import Launcher
 from cai.running.ports import owner
 server = [sys.executable, "-m", "http.server", "FREE_PORT", "--bind", "127.0.0.1"]
 launcher = Launcher(Launch(launcher="srun", one_task=True))

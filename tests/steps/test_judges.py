@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from step_programs import candidates, preferences, principle_options
 
-from cai.asking.chat_api import ChatAnswer
+from cai.asking.chat.chat_client import ChatAnswer
 from cai.asking.verdicts.final_words import Unreadable
 from cai.judging.chat_judge import Choice, read_choice
 from cai.settings.judges import judge_option

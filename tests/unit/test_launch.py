@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.core.errors import UserError
-from cai.running.launch import Launch, Launcher, launch_of, split
+from cai.running.launch import Launch, launch_of, split
+from cai.running.launcher import Launcher
 from cai.running.process import with_variables
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from cai.core.errors import UserError
 from cai.nemo import programs
 from cai.nemo.values import Values
-from cai.running.launch import Launch, Launcher
+from cai.running.launch import Launch
+from cai.running.launcher import Launcher
 from cai.settings import overrides
 from cai.settings.configuration import load_settings, merge, parse_settings
 from cai.training.schedule import scheduled, steps

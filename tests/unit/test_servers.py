@@ -6,7 +6,8 @@ from cai.checks import cluster, contract, preflight
 from cai.checks.rule_kinds import RULES
 from cai.checks.stage_sizes import sizings
 from cai.core.errors import UserError
-from cai.running.launch import Launch, Launcher, filled
+from cai.running.launch import Launch
+from cai.running.launcher import Launcher, filled
 from cai.settings.configuration import load_settings, merge, parse_settings
 from cai.workflow import servers
 

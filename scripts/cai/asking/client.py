@@ -15,9 +15,10 @@ from cai.asking.journal.entries import Journal
 from cai.asking.nemo_protocol import NemoProtocol
 from cai.asking.protocol import END_OF_TEXT, Batch, Failed, Protocol, Question, Reply
 from cai.asking.serving import Served
-from cai.asking.transport import checks
+from cai.asking.transport import received
 from cai.asking.usage import Usage
-from cai.asking.verdicts.choices import TIE, conclusion
+from cai.asking.verdicts.choices import conclusion
+from cai.asking.verdicts.conclusions import TIE
 from cai.asking.verdicts.final_words import UNREADABLE_TRIES, Unreadable
 from cai.core.digests import canonical_json, digest
 from cai.core.errors import UserError, fail_if
@@ -166,7 +167,7 @@ class Client:
             if told <= count:
                 return Failed(f"the server took {told} tokens, expected over {count}")
             return math.fsum(
-                checks.logprob_of(token.logprob) for token in reply.tokens[: count - 1]
+                received.logprob_of(token.logprob) for token in reply.tokens[: count - 1]
             )
 
         return self._answers(questions, read, what)
@@ -266,12 +267,12 @@ class Client:
         letters = [token for token in reply.tokens if token.text.strip("\u2581 ()") == named.letter]
         if not letters:
             return Failed("the letter of the answer is not a token")
-        probability = checks.probability_of(letters[-1].logprob)
+        probability = received.probability_of(letters[-1].logprob)
         return probability if named.letter == "A" else 1.0 - probability
 
 
 def _outcome(question: Question, reply: Reply | Failed, read: _Reader) -> Any:
     try:
         return reply if isinstance(reply, Failed) else read(question, reply)
-    except checks.Unfit as error:
+    except received.Unfit as error:
         return Failed(str(error))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from cai.asking.journal.entries import Journal
 from cai.asking.protocol import END_OF_TEXT, Batch, Failed, Question, Replies, Reply, Token
 from cai.asking.serving import Served
-from cai.asking.transport import checks
+from cai.asking.transport import received
 from cai.asking.transport.http import (
     ANSWER_BYTES,
     Flow,
@@ -203,7 +203,7 @@ def _rows(text: str, body: dict[str, Any], address: str) -> list[_Row | Failed]:
         Refused: it is a text that says which parameter is wrong (with HTTP status 200).
         Transient: it is anything else.
     """
-    answer = checks.decoded(text, address)
+    answer = received.decoded(text, address)
     if isinstance(answer, str):
         raise Refused(one_line(answer))
     count = len(body["sentences"])
@@ -211,9 +211,9 @@ def _rows(text: str, body: dict[str, Any], address: str) -> list[_Row | Failed]:
     try:
         columns = [answer[name] for name in names]
     except (LookupError, TypeError):
-        raise checks.garbled(text) from None
+        raise received.garbled(text) from None
     if not all(isinstance(column, list) for column in columns):
-        raise checks.garbled(text)
+        raise received.garbled(text)
     if any(len(column) != count for column in columns):
         raise Garbled(f"{len(columns[0])} answers for {count} prompts")
     return [_row(*values) for values in zip(*columns, strict=True)]
@@ -221,8 +221,8 @@ def _rows(text: str, body: dict[str, Any], address: str) -> list[_Row | Failed]:
 
 def _row(sentence: Any, tokens: Any, logprob: Any = ()) -> _Row | Failed:
     try:
-        row = _Row(checks.text_of(sentence), checks.texts_of(tokens), logprob)
-    except checks.Unfit as error:
+        row = _Row(received.text_of(sentence), received.texts_of(tokens), logprob)
+    except received.Unfit as error:
         return Failed(str(error))
     if logprob == () or (isinstance(logprob, list) and len(logprob) >= len(row.tokens) - 1):
         return row  # the first token has none

@@ -15,7 +15,7 @@ from typing import Any
 from cai.asking.journal.entries import Journal
 from cai.asking.protocol import END_OF_TEXT, Batch, Failed, Question, Replies, Reply, Token
 from cai.asking.serving import MODELS, Served, listed_models
-from cai.asking.transport import checks
+from cai.asking.transport import received
 from cai.asking.transport.http import (
     Flow,
     Refused,
@@ -112,7 +112,7 @@ class OpenAiProtocol:
                 lambda: self._send(question, self._client.retries),
                 self._stop,
             )
-        except checks.Unfit as error:
+        except received.Unfit as error:
             return [Failed(str(error))]
         if isinstance(reply, Refused):
             return [Failed.refused(reply.fault)]
@@ -150,14 +150,14 @@ class OpenAiProtocol:
             self._served.check()
             raise
         self._served.check()  # an answer is its server's only while that lives
-        answer = checks.decoded(text, address_of(url))
+        answer = received.decoded(text, address_of(url))
         try:
             choice = answer["choices"][0]
             said, end = choice["text"], choice["finish_reason"]
         except (LookupError, TypeError):
-            raise checks.garbled(text) from None
-        known = {"text": checks.text_of(said), "end": checks.end_of(end)}
-        return known | {"logprobs": choice.get("logprobs")}, checks.tokens_of(answer.get("usage"))
+            raise received.garbled(text) from None
+        known = {"text": received.text_of(said), "end": received.end_of(end)}
+        return known | {"logprobs": choice.get("logprobs")}, received.tokens_of(answer.get("usage"))
 
     def _reply(
         self, choice: dict[str, Any], used: dict[str, int], parameters: dict[str, Any]
@@ -178,9 +178,9 @@ class OpenAiProtocol:
             f"{self._served.url}: the server gives no log-probabilities, which the judge reads; "
             "accepted: one that does, or another judge (preferences.judge)",
         )
-        texts = checks.texts_of(told["tokens"])
+        texts = received.texts_of(told["tokens"])
         if not isinstance(values, list) or len(values) != len(texts):
-            raise checks.Unfit(f"not one log-probability for each of {len(texts)} tokens")
+            raise received.Unfit(f"not one log-probability for each of {len(texts)} tokens")
         tokens: list[Token] = []
         length = 0
         for token, logprob in zip(texts, values, strict=True):

@@ -13,7 +13,7 @@ from itertools import islice
 from cai.asking.journal.entries import Journal
 from cai.asking.program import add_server_options
 from cai.asking.serving import Served
-from cai.asking.transport import checks
+from cai.asking.transport import received
 from cai.asking.transport.http import (
     OutOfService,
     Refused,
@@ -198,18 +198,18 @@ def _packed(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def _read_rewards(text: str, count: int, address: str) -> list[float]:
-    answer = checks.decoded(text, address)
+    answer = received.decoded(text, address)
     try:
         [output] = [out for out in answer["outputs"] if out["name"] == "rewards"]
         shape, data = output["shape"], list(output["data"])
     except (ValueError, LookupError, TypeError):
-        raise checks.garbled(text) from None
+        raise received.garbled(text) from None
     if shape != [count, 1] or len(data) != count:
         raise UserError(
             f"the reward model server answered rewards of shape {one_line(str(shape))} for {count} "
             f"texts; expected [{count}, 1] (one reward a text: a binary ranking reward model)"
         )
     try:
-        return [checks.number_of(value, "reward") for value in data]
-    except checks.Unfit as error:
+        return [received.number_of(value, "reward") for value in data]
+    except received.Unfit as error:
         raise UserError(f"the reward model gave a reward that is no number: {error}") from None

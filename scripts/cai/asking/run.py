@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from cai.asking.chat_api import ChatClient
+from cai.asking.chat.chat_client import ChatClient
 from cai.asking.chat_model import ChatModel
 from cai.asking.client import Client
 from cai.asking.journal.entries import Journal
@@ -29,7 +29,8 @@ from cai.files.records import (
 from cai.models.tokens import LengthLimit, Tokenizer
 from cai.provenance.manifest import identity, record
 from cai.running.attempts import Attempts
-from cai.running.launch import Launch, Launcher, filled
+from cai.running.launch import Launch
+from cai.running.launcher import Launcher, filled
 from cai.settings import overrides
 from cai.settings.judges import ChatJudge
 from cai.settings.model_servers import MODEL, ClientSettings, Serving

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from cai.asking.transport import checks
+from cai.asking.transport import received
 from cai.asking.transport.http import (
     OutOfService,
     Refused,
@@ -18,7 +18,7 @@ from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
 from cai.nemo.triton import tidied
 from cai.nemo.unpacking import unpacked
-from cai.running.launch import Launcher
+from cai.running.launcher import Launcher
 from cai.running.ports import owner
 from cai.running.process import Program
 from cai.settings.model_servers import FREE_PORT, names
@@ -185,10 +185,10 @@ def listed_models(url: str) -> list[str]:
     with direct_session() as session:
         text = exchange(session, "GET", url + MODELS, timeout=LISTED)
     try:
-        listed = checks.decoded(text, url)["data"]
-        return [checks.text_of(model["id"]) for model in [listed[0], *listed[1:]]]
-    except (checks.Unfit, LookupError, TypeError):
-        raise checks.garbled(text) from None
+        listed = received.decoded(text, url)["data"]
+        return [received.text_of(model["id"]) for model in [listed[0], *listed[1:]]]
+    except (received.Unfit, LookupError, TypeError):
+        raise received.garbled(text) from None
 
 
 def _named(url: str) -> set[str]:

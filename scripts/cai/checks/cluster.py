@@ -17,7 +17,8 @@ from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
 from cai.files.records import read_json, write_json
 from cai.running import slurm
-from cai.running.launch import RESOURCES, Launch, Launcher, launch_of, outside, split
+from cai.running.launch import RESOURCES, Launch, launch_of, outside, split
+from cai.running.launcher import Launcher
 from cai.running.process import with_variables
 from cai.settings.configuration import Model, Settings
 

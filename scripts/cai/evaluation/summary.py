@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cai.core.errors import UserError, fail_if
-from cai.evaluation.result_warnings import summary_warnings
 from cai.evaluation.tables import label
+from cai.evaluation.warnings.result_warnings import summary_warnings
 from cai.files.records import Record, read_jsonl, uniform
 from cai.statistics import intervals
-
-LOOP_WORDS = 4  # length of the word sequences that are counted to find loops
-LOOP_SHARE = 0.5  # an answer loops if less than this share of its word sequences are distinct
+from cai.statistics.diversity import is_looping
 
 Kind = Literal["share", "probability", "mean"]
 Rows = Mapping[str, Record]
@@ -95,13 +93,6 @@ METRICS = (
         "words", "Words per answer", "mean", None, lambda row: float(len(row["answer"].split()))
     ),
 )
-
-
-def is_looping(answer: str) -> bool:
-    """Whether an answer repeats itself: most of its four-word sequences occur more than once."""
-    words = answer.split()
-    runs = [tuple(words[i : i + LOOP_WORDS]) for i in range(len(words) - LOOP_WORDS + 1)]
-    return len(set(runs)) < LOOP_SHARE * len(runs)
 
 
 def read_model(answers: Path, sources: Mapping[str, Path | None]) -> dict[str, Record]:

@@ -9,7 +9,7 @@ from functools import partial
 from statistics import fmean
 from typing import NamedTuple
 
-from cai.asking.chat_api import ChatAnswer, ChatClient, ChatRequest
+from cai.asking.chat.chat_client import ChatAnswer, ChatClient, ChatRequest
 from cai.asking.verdicts.choices import best_and_worst
 from cai.asking.verdicts.final_words import Unreadable
 from cai.core.errors import fail_if

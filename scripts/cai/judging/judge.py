@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cai.asking.chat_api import ChatClient
+from cai.asking.chat.chat_client import ChatClient
 from cai.asking.program import read_principles
 from cai.asking.run import Run
 from cai.core.errors import fail_if

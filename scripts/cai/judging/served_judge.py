@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from cai.asking.chat_api import CHOICE, ChatAnswer, ChatClient, ChatRequest
+from cai.asking.chat.chat_client import CHOICE, ChatAnswer, ChatClient, ChatRequest
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
-from cai.asking.verdicts.choices import probability, vote
+from cai.asking.verdicts.choices import vote
 from cai.asking.verdicts.final_words import ONLY_REASONING, UNENDED, Unreadable, answer_start
+from cai.asking.verdicts.letters import probability
 from cai.judging.pairwise import Conversation
 from cai.models.sampling import Sampling
 from cai.settings.judges import LogprobJudge, PairwiseChat, Reasoning

@@ -16,7 +16,8 @@ import yaml
 
 from cai.core.project import ROOT
 from cai.nemo import programs
-from cai.running.launch import Launch, Launcher
+from cai.running.launch import Launch
+from cai.running.launcher import Launcher
 from cai.settings.configuration import Settings
 from cai.settings.overrides import typed
 

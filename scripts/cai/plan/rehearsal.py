@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from cai.asking.chat_api import ChatClient
+from cai.asking.chat.chat_client import ChatClient
 from cai.asking.chat_model import ChatModel
 from cai.asking.client import Client
 from cai.asking.journal.entries import Journal, stage_of

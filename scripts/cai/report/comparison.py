@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from cai.core.errors import fail_if
-from cai.evaluation import tables, warning_list
+from cai.evaluation import tables
 from cai.evaluation.summary import JOINED, METRICS, category_metrics, measure, read_model
+from cai.evaluation.warnings import warning_list
 from cai.files.records import Record, read_json, read_jsonl, uniform
 from cai.provenance.manifest import content_digest
 from cai.report.changed_settings import principles_differences, settings_differences
-from cai.report.report import cost
+from cai.report.run_report import cost
 from cai.settings.constitution import STAGE_TEXTS
 from cai.statistics import intervals
 
@@ -33,7 +34,7 @@ class Run:
 
     Attributes:
         name: how it is called.
-        told: the report's data, see :func:`cai.report.report.collect`.
+        told: the report's data, see :func:`cai.report.run_report.collect`.
         models: by model, the joined records by id, see :func:`cai.evaluation.summary.read_model`.
     """
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cai.evaluation import tables, warning_list
+from cai.evaluation import tables
+from cai.evaluation.warnings import warning_list
 from cai.figures import drawing
 from cai.files.records import Record
 from cai.report import drawings, page

@@ -13,6 +13,8 @@ import numpy
 
 from cai.statistics.intervals import LEVEL, Estimate
 
+LOOP_WORDS = 4  # length of the word sequences that are counted to find loops
+LOOP_SHARE = 0.5  # an answer loops if less than this share of its word sequences are distinct
 RESAMPLES = 500
 
 
@@ -62,3 +64,10 @@ def _jaccard(texts: Sequence[str]) -> numpy.ndarray:
     sizes = held.sum(1)
     union = sizes[:, None] + sizes[None, :] - shared
     return numpy.divide(shared, union, out=numpy.ones_like(shared), where=union > 0)
+
+
+def is_looping(answer: str) -> bool:
+    """Whether an answer repeats itself: most of its four-word sequences occur more than once."""
+    words = answer.split()
+    runs = [tuple(words[i : i + LOOP_WORDS]) for i in range(len(words) - LOOP_WORDS + 1)]
+    return len(set(runs)) < LOOP_SHARE * len(runs)

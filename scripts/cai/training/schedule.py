@@ -15,7 +15,7 @@ from cai.core.errors import UserError, fail_if
 from cai.nemo.composition import read_value
 from cai.nemo.programs import PROGRAMS, STEPS, Program
 from cai.nemo.values import Values
-from cai.running.launch import filled
+from cai.running.launcher import filled
 
 
 class _Data(NamedTuple):

@@ -8,7 +8,6 @@ and GPUs is no setting: a run goes on with others.
 """
 
 import fcntl
-import re
 import shlex
 import shutil
 import time
@@ -19,9 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import requests
-
-from cai.asking.transport.http import OutOfService, Refused, Transient, direct_session, exchange
 from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
 from cai.core.project import SCRIPTS
@@ -31,17 +27,16 @@ from cai.nemo.unpacking import ARCHIVE, check_room, unpacked
 from cai.provenance import software
 from cai.provenance.manifest import identity, write_manifest
 from cai.running.attempts import Attempts
-from cai.running.launch import LOOPBACK, Launch, Launcher
-from cai.running.ports import owner
-from cai.running.process import Program, end_of
+from cai.running.launch import Launch
+from cai.running.launcher import LOOPBACK, Launcher
+from cai.running.process import Program
 from cai.settings import overrides
 from cai.training.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
+from cai.training.critic import critic_answers, wait_for_critic
 from cai.training.metrics import export_metrics
 from cai.training.schedule import scheduled
+from cai.training.watching import POLL, HangWatch, StepProgress, failure
 
-POLL = 0.5  # seconds
-HANG_LIMIT = 30.0  # seconds that a program may take to end after it has said that it failed
-FAILED = "Error executing job with overrides"  # Hydra, of an exception in a program
 TERMINATED = (-15, 143)  # exit codes of a program that was told to end
 PACKED = (  # of TMPDIR
     ", for a .nemo as large is packed there at the end: name another TMPDIR, or mount a disk on it "
@@ -50,12 +45,7 @@ PACKED = (  # of TMPDIR
 IMPORTS = 60.0  # seconds that a program takes to load a model of no size
 SLOWEST_DISK = 5e7  # bytes a second that a model is loaded with, at the least
 SHORTEST = 60  # seconds: with less until the time limit, a start is not worth it
-FULL = 2**20  # bytes; a disk with less is full
-LINE_EVERY = 10.0  # seconds between two progress lines
-CRITIC_START_LIMIT = 3600.0  # seconds; a large model takes long to load
-BAR = re.compile(r"(\d+)/(\d+) \[([\d:?]+)<([\d:?]+)")
 LOG_DIR = "LOG_DIR"  # in a command, the run's own folder
-CRITIC_MODELS = ("critic_infer", "critic_train", "critic_save")
 FINISH = SCRIPTS / "training/finish_training.py"
 
 
@@ -270,7 +260,7 @@ class Training:
                 if server.poll() is not None:
                     raise self._critic_died(server)
             if hang.failed():
-                raise _failure(f"{self.what}: the program failed", trainer)
+                raise failure(f"{self.what}: the program failed", trainer)
             progress.look(trainer, entry)
             progress.show()
             self.kept.look()
@@ -285,10 +275,10 @@ class Training:
         if trainer.poll() != 0 and not is_whole(self.trained):
             if not answers():
                 raise self._critic_died(servers[0])
-            raise _failure(f"{self.what}: the program ended with code {trainer.poll()}", trainer)
+            raise failure(f"{self.what}: the program ended with code {trainer.poll()}", trainer)
 
     def _critic_died(self, server: Program) -> UserError:
-        return _failure(f"{self.what}: the critic server died", server)
+        return failure(f"{self.what}: the critic server died", server)
 
     def _publish(self) -> None:
         runs = {"": self.folder / "train", "critic/": self.folder / "critic"}
@@ -348,89 +338,10 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-class HangWatch:
-    """Notices a program that has failed but does not end.
-
-    NeMo-Aligner's actor waits for ever for its client threads after an exception.
-    """
-
-    def __init__(self, log: Path) -> None:
-        self.log, self._begins = log, log.stat().st_size if log.exists() else 0
-        self._since: float | None = None
-
-    def failed(self) -> bool:
-        """Whether the log has named a failure for longer than the limit."""
-        if self._since is None and FAILED in end_of(self.log, 65536, self._begins):
-            self._since = time.monotonic()
-        return self._since is not None and time.monotonic() - self._since > HANG_LIMIT
-
-
-class StepProgress:
-    """Shows the state of a program's own progress bar, read from its log."""
-
-    def __init__(self, what: str, log: Path) -> None:
-        self.what, self.log = what, log
-        self._shown, self._last = "", time.monotonic()
-        self._begins = log.stat().st_size if log.exists() else 0
-
-    def look(self, program: Program, entry: dict[str, Any]) -> None:
-        """Note in an attempt's entry how long its program has loaded, once its bar is there."""
-        if "loading" not in entry and BAR.search(end_of(self.log, 65536, self._begins)):
-            entry["loading"] = round(time.time() - program.started, 1)
-
-    def show(self, last: bool = False) -> None:
-        """Print a line if the bar has moved and the last line is some time ago."""
-        if not last and time.monotonic() - self._last < LINE_EVERY:
-            return
-        self._last = time.monotonic()
-        bars = BAR.findall(end_of(self.log, 4096))
-        if not bars:
-            return
-        done, total, _, left = bars[-1]
-        line = f"{self.what}: step {done}/{total}, {left} left"
-        if line != self._shown:
-            print(line, flush=True)
-            self._shown = line
-
-
-def wait_for_critic(critic: Program, port: int) -> None:
-    """Wait until the critic server's models answer.
-
-    Raises:
-        UserError: when it dies or takes too long, with the end of its log.
-    """
-    deadline = time.monotonic() + CRITIC_START_LIMIT
-    while not critic_answers(port):
-        if critic.poll() is not None:
-            raise _failure("the critic server died", critic)
-        if time.monotonic() > deadline:
-            raise _failure(f"the critic server was not up after {CRITIC_START_LIMIT:g} s", critic)
-        time.sleep(POLL)
-    whose = owner(port, critic)
-    fail_if(
-        whose in ("other", "unknown"),
-        f"port {port}, the critic's, was taken by another program; run the command again",
-    )
-
-
 def publish(source: Path, target: Path) -> None:
     """Put ``source`` at ``target`` in one step, keeping ``source`` (a hard link where possible)."""
     with partial(target) as path:
         link(source, path)
-
-
-def critic_answers(port: int) -> bool:
-    """Whether all models of the critic server on this port of this machine are ready."""
-    with direct_session() as session:
-        return all(_is_ready(session, port, model) for model in CRITIC_MODELS)
-
-
-def _is_ready(session: requests.Session, port: int, model: str) -> bool:
-    try:
-        exchange(session, "GET", f"http://127.0.0.1:{port}/v2/models/{model}/ready", timeout=5)
-    except (Transient, Refused, OutOfService):
-        return False
-    return True
 
 
 def _fill(argument: str, fills: Mapping[str, str]) -> str:
@@ -455,9 +366,3 @@ def _clock(seconds: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours // 24:02}:{hours % 24:02}:{minutes:02}:{seconds:02}"
-
-
-def _failure(reason: str, program: Program) -> UserError:
-    if shutil.disk_usage(program.log.parent).free < FULL:  # then the log may not tell it
-        reason += "; the disk is full: free some space and run the same command again"
-    return UserError(f"{reason}; log: {program.log}, which ends:\n{program.tail()}")

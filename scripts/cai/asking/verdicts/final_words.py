@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from cai.asking.transport.checks import CUT, STOPPED
+from cai.asking.transport.received import CUT, STOPPED
 
 LONGEST, BRACES = 50_000, 300  # after the reasoning; who says more has come to no conclusion
 UNREADABLE_TRIES = 12  # answers of which none can be read: the judge or the question is at fault

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cai.asking.transport.checks import (
+from cai.asking.transport.http import Garbled
+from cai.asking.transport.received import (
     Unfit,
     decoded,
     end_of,
@@ -12,8 +13,7 @@ from cai.asking.transport.checks import (
     text_of,
     tokens_of,
 )
-from cai.asking.transport.http import Garbled
-from cai.asking.verdicts.choices import probability_of_a
+from cai.asking.verdicts.letters import probability_of_a
 from cai.core.errors import UserError
 from cai.files.records import Record
 

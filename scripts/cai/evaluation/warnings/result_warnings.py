@@ -61,7 +61,7 @@ def summary_warnings(summary: Record) -> list[ReadersWarning]:
 def _collapse(model: Record, measured: Mapping[str, Record]) -> list[ReadersWarning]:
     """Answers that do not end, or that are all one.
 
-    :mod:`cai.evaluation.stage_warnings` has the other signs.
+    :mod:`cai.evaluation.warnings.stage_warnings` has the other signs.
     """
     found = []
     unfinished = measured["unfinished"]["estimates"][model["name"]]["value"]

@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass
 import numpy
 
 from cai.evaluation.accuracy import SIGNIFICANT
-from cai.evaluation.result_warnings import WEIGHTS, Weight
-from cai.evaluation.summary import is_looping
 from cai.evaluation.tables import label
+from cai.evaluation.warnings.result_warnings import WEIGHTS, Weight
 from cai.files.records import Record
 from cai.settings.evaluations import WarningKind
 from cai.statistics import intervals
-from cai.statistics.diversity import distinct
+from cai.statistics.diversity import distinct, is_looping
 
 PHRASE = 5  # words
 SAMPLE = 1000  # texts of which diversity and phrases are counted, alike for both sides
@@ -48,7 +47,7 @@ class Check:
         what: what was checked.
         raised: whether it is a warning.
         weight: how much that may change, see
-        :class:`cai.evaluation.result_warnings.ReadersWarning`.
+        :class:`cai.evaluation.warnings.result_warnings.ReadersWarning`.
         numbers: what was found, and the limit.
         told: one sentence about it.
         advice: what to do about a warning.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from cai.evaluation.result_warnings import WEIGHTS, ReadersWarning
+from cai.evaluation.warnings.result_warnings import WEIGHTS, ReadersWarning
 from cai.files.records import Record
 from cai.settings.evaluations import ExpectedWarning
 
@@ -23,8 +23,8 @@ def listed(warnings: Iterable[ReadersWarning], expected: Sequence[ExpectedWarnin
         expected: what the configuration explains.
 
     Returns:
-        the fields of :class:`cai.evaluation.result_warnings.ReadersWarning`, and ``expected``: why
-        this one is, or None.
+        the fields of :class:`cai.evaluation.warnings.result_warnings.ReadersWarning`, and
+        ``expected``: why this one is, or None.
     """
     found = [
         {**warning.as_record(), "expected": _why(warning, expected)}

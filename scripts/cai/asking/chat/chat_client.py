@@ -8,8 +8,7 @@ import json
 import os
 import sys
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -19,15 +18,14 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from requests.auth import AuthBase
 
-from cai.asking import chat_answer
-from cai.asking.chat_form import Form, first_form, learned
+from cai.asking.chat import chat_answer
+from cai.asking.chat.chat_form import Form, first_form, learned
+from cai.asking.chat.gate import Gate
 from cai.asking.journal.entries import UNREADABLE, Journal
 from cai.asking.journal.forget import forgetting
 from cai.asking.protocol import Failed
 from cai.asking.serving import ServerFailed
-from cai.asking.transport.checks import Unfit
 from cai.asking.transport.http import (
-    LOOK,
     Flow,
     Garbled,
     OutOfService,
@@ -39,9 +37,10 @@ from cai.asking.transport.http import (
     persist,
 )
 from cai.asking.transport.proof import HELLO, Proof
+from cai.asking.transport.received import Unfit
 from cai.asking.transport.session import open_session
 from cai.asking.usage import Usage
-from cai.asking.verdicts.final_words import UNREADABLE_TRIES, Unreadable
+from cai.asking.verdicts.final_words import Unreadable
 from cai.core.digests import canonical_json, digest
 from cai.core.errors import UserError, fail_if
 from cai.core.progress import Progress
@@ -177,7 +176,7 @@ class ChatClient:
             for key in (key for key in bodies if key not in missing):
                 outcomes[key] = self._kept(key, asked[key], corrections)
             self._journal.correct(corrections)
-            gate = _Gate(expected, outcomes.values(), expected in self._understood)
+            gate = Gate(expected, outcomes.values(), expected in self._understood)
             for key, answer in self._ask_all(left, bodies, gate):
                 outcomes[key] = self._taken(key, answer, asked[key], bodies[key])
                 self._heard(gate, outcomes[key])
@@ -214,7 +213,7 @@ class ChatClient:
             corrections[key] = plain | mark
         return outcome
 
-    def _heard(self, gate: "_Gate", *outcomes: Any) -> None:
+    def _heard(self, gate: "Gate", *outcomes: Any) -> None:
         """Open the gate, or end the job where the first answers cannot be read."""
         for outcome in outcomes:
             gate.hear(outcome)
@@ -231,7 +230,7 @@ class ChatClient:
         )
 
     def _ask_all(
-        self, keys: list[str], bodies: dict[str, dict], gate: "_Gate"
+        self, keys: list[str], bodies: dict[str, dict], gate: "Gate"
     ) -> Iterator[tuple[str, dict[str, Any] | Failed]]:
         """Yield ``(key, answer)`` as they come; give up when nothing succeeds any more."""
         if not keys:
@@ -324,7 +323,7 @@ class ChatClient:
         return self._proven
 
     def _post(self, body: dict[str, Any], secret: str | None) -> dict[str, Any]:
-        """What is kept of the answer, see :func:`cai.asking.chat_answer.read`.
+        """What is kept of the answer, see :func:`cai.asking.chat.chat_answer.read`.
 
         Raises:
             Transient: no answer, or one that is in no known form.
@@ -373,55 +372,6 @@ class ChatClient:
             self._local.session = open_session()
             self._local.session.auth = _Bearer(secret)
         return self._local.session
-
-
-class _Gate:
-    """Lets few requests through until an answer can be read; counts those that cannot be.
-
-    Args:
-        expected: how answers should look like; empty: everything is let through.
-        known: what was read of the journal's answers.
-        is_open: whether an answer of this kind was read before.
-    """
-
-    def __init__(self, expected: str, known: Iterable[Any], is_open: bool) -> None:
-        self.expected = expected
-        self.is_open = is_open or not expected
-        self.unread: Counter[str] = Counter()
-        self.example = ""
-        self._entered = self._new = 0
-        self._most = UNREADABLE_TRIES
-        self._changed = threading.Condition()
-        for outcome in known:
-            self.hear(outcome)
-        self._most = max(UNREADABLE_TRIES - self.unread.total(), 1)
-        self._entered = self._new = 0
-
-    def enter(self, stop: threading.Event) -> None:
-        """Wait until a request may be sent."""
-        with self._changed:
-            while not self.is_open and self._entered >= self._most and not stop.is_set():
-                self._changed.wait(LOOK)
-            self._entered += 1
-
-    def hear(self, outcome: Any) -> None:
-        """Learn from what was read."""
-        with self._changed:
-            if not isinstance(outcome, Unreadable):
-                self.is_open = True
-            elif outcome.answer is None:  # there was no answer
-                self._entered -= 1
-            else:
-                self._new += 1
-                self.unread[outcome.reason] += 1
-                self.example = self.example or outcome.answer
-            self._changed.notify_all()
-
-    def is_shut(self, *, at_end: bool) -> bool:
-        """Whether enough was asked to know that nothing can be read."""
-        if self.is_open:
-            return False
-        return self.unread.total() >= UNREADABLE_TRIES and (at_end or self._new >= self._most)
 
 
 def completions_url(url: str) -> str:

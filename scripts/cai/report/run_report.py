@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cai.core.errors import fail_if
-from cai.evaluation import reading, run_facts, tables, warning_list
+from cai.evaluation import reading, run_facts, tables
 from cai.evaluation.headline import headline
 from cai.evaluation.reading import Sample
-from cai.evaluation.result_warnings import (
+from cai.evaluation.warnings import warning_list
+from cai.evaluation.warnings.result_warnings import (
     ReadersWarning,
     judge_warnings,
     step_warnings,

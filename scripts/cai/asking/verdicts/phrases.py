@@ -1,0 +1,122 @@
+"""The forms in which judges name an answer, take it back or hedge, as regular expressions."""
+
+import re
+
+_WORDS = "answer|option|response|candidate|choice|assistant|reply|output|completion|model|letter"
+_WORD = rf"(?i:{_WORDS})"
+_CONNECT = (
+    r"(?:(?i:so|therefore|thus|hence|overall|ultimately|finally|accordingly|consequently"
+    r"|in (?:conclusion|summary|short|the end|sum)|to (?:conclude|sum up)|all in all|on balance"
+    r"|as a result|(?:between|of) the two(?: answers| responses)?|for (?:this|these|that) reasons?)"
+    r"[\s,:\u2014-]+)"
+)
+_ADVERB = (
+    r"(?:(?i:clearly|definitely|certainly|therefore|thus|hence|then|slightly|much|far|somewhat"
+    r"|overall|significantly|obviously|simply|strongly|a bit)[\s,]+)*"
+)
+_TERM = (  # a letter, with or without a word before it and brackets around it
+    rf"(?:(?i:the)\s+)?(?:{_WORD}\b(?:[^\w?:=]|_){{1,4}})?[^\w?:=]*_*"
+    r"(?:(?P<letter>[A-HJ-Z])(?![^\W_]|['\u2019])|(?<=[(\[])(?P<small>[a-z])(?=[)\]]))_*"
+)
+_OTHER = _TERM.replace("P<", "P<than_")
+_THAN = rf"(?:[^\w?]*?\s+(?i:than|over)\s+(?:(?i:the other(?:\s+(?:one|{_WORDS}))?)|{_OTHER}))?"
+_TAIL = r"(?:[^\w?]*|[^\w?]+(?P<tail>(?i:since|because|as it|as they|for it|which|due to)\b[^?]*))$"
+_NOUN = (
+    r"(?:answer|verdict|choice|decision|conclusion|winner|preference|judge?ment|selection|pick"
+    r"|vote|result|ruling|option|response)"
+)
+_QUALITY = r"(?:final|overall|better|best|preferred|correct|chosen|right|own|superior|preferable)"
+_LABEL = (
+    rf"(?i:(?:(?:the|my|our)\s+)?(?:(?:{_QUALITY}\s+)*{_NOUN}"
+    rf"|(?:{_QUALITY}\s+)+(?:one|{_WORDS})|(?:better|best|preferred)(?:\s+of the two)?)"
+    r"|\u7b54\u6848|\u7b54\u3048|\u56de\u7b54|\u7ed3\u8bba|\u7d50\u8ad6|antwort"
+    r"|r\u00e9ponse|respuesta|risposta)"
+)
+_IS = r"(?:\s+(?i:is|goes to|=)(?=[\W_])|[^\w?\n]*?[:=\u2192\u2013\u2014-])[^\w?(\[]*"
+_BETTER = (
+    r"(?i:(?:the\s+)?(?:better|best|preferable|preferred|superior|stronger|winner)"
+    rf"(?:\s+(?:one|of the two|{_WORDS}))*)"
+)
+_MINE = r"(?i:(?:my|the)\s+(?:choice|answer|pick|winner))"
+_CHOOSE = (
+    rf"I(?:['\u2019]d|\s+would|\s+will|\s+do)?\s+{_ADVERB}"
+    r"(?i:choose|chose|pick|select|prefer|favou?r|recommend|vote for|go with|opt for)"
+)
+_A_TIE = r"(?i:(?:a\s+)?(?:tie|draw|toss-up|tied|equal(?:ly good)?))"
+BARE = re.compile(rf"^{_TERM}[^\w?]*$")
+STATEMENTS = tuple(
+    re.compile(rf"^(?:(?i:and|but)\s+)?{_CONNECT}{{0,2}}{form}{_TAIL}")
+    for form in (
+        rf"{_LABEL}{_IS}{_ADVERB}{_TERM}{_THAN}",
+        rf"(?:{_LABEL}[^\w?\n]*?:[^\w?(\[]*)?{_TERM}[^\w?]*?\s+"
+        rf"(?:(?i:wins)|(?i:is)\s+{_ADVERB}(?:{_BETTER}|{_MINE})){_THAN}",
+        rf"{_CHOOSE}\s+{_TERM}{_THAN}",
+        rf"{_TERM}(?=[^\w?]+(?:because|since)\b)",
+    )
+)
+SMALL = re.compile(  # a line that names a small letter and nothing else
+    rf"^(?:{_LABEL}{_IS}|{_CHOOSE}\s+)?[^\w?]*(?:(?i:the)\s+)?(?:{_WORD}[^\w?]{{1,4}})?"
+    r"(?<![^\W_])([a-h])[^\w?]*$"
+)
+CONNECTED = re.compile(rf"^{_CONNECT}{{1,2}}{_TERM}{_TAIL}")
+TIES = tuple(
+    re.compile(rf"^{_CONNECT}{{0,2}}{form}{_TAIL}")
+    for form in (
+        rf"{_LABEL}{_IS}{_A_TIE}",
+        rf"(?i:it is|it's|this is|they are|we have)\s+{_A_TIE}",
+        r"(?i:tie|draw)",
+        r"(?i:(?:both|the two|they)(?:\s+(?:answers|responses|options|of them))?\s+are\s+"
+        r"(?:equally good|equal|equivalent|tied))",
+    )
+)
+LABEL = re.compile(rf"^{_CONNECT}{{0,2}}{_LABEL}(?:\s+(?i:is))?[^\w?]*$")
+CHOOSING = re.compile(rf"^{_CONNECT}{{0,2}}I\s+{_ADVERB}(?i:choose|pick|select|prefer)[^\w?]*$")
+MARKS = re.compile(
+    r"\[\[(?P<mark>[^\[\]\n]{1,40})\]\]|\\boxed\s*\{+(?P<boxed>[^{}\n]{1,40}(?:\{[^{}\n]{1,40}\})?)\}"
+    r"|<(?P<tag>(?:final_?)?(?:answer|verdict|choice|decision))>(?P<tagged>[^<>]{1,60})</(?P=tag)>",
+    re.I,
+)
+RANKED = re.compile(r"\s*([A-Z])\s*(>{1,2}|<{1,2}|=)\s*([A-Z])\s*")  # [[A>>B]]
+VALUE = re.compile(
+    rf"[\W_]*(?:\\?(?:text|textbf|mathrm|mathbf)\W+)?(?:(?i:the)\s+)?(?:{_WORD}[\W_]+)?"
+    r"(?:(?i:is)\s+)?([A-Za-z])[\W_]*"
+)
+A_TIE = re.compile(r"[\W_]*(?:a\s+)?(?:tie|draw|equal|both equal)[\W_]*", re.I)
+KEYS = re.compile(
+    rf"(?:(?:{_QUALITY}) )*(?:{_NOUN}|option|response|one|assistant|better|best|preferred|chosen"
+    r"|preferred (?:option|response))|selected|final"
+)
+HEDGES = re.compile(
+    r"\b(?:if|unless|but|although|though|however|except|might|could|would|perhaps|maybe)\b",
+    re.I,
+)
+BACK = re.compile(
+    r"\b(?:wait|hold on|on (?:reflection|second thoughts?|a closer look)|on closer \w+|correction"
+    r"|scratch that|withdraw\w*|withdrew|retract\w*|take (?:that|it|this) back|was wrong|mistaken"
+    r"|made a mistake|chang\w* my mind|misread|reconsider\w*|let me (?:re\w*|check|think|look)"
+    r"|instead|however|hmm|(?:that|this|it|which|answer|draft) (?:is|was|would be) (?:\w+ )?"
+    r"(?:wrong|incorrect|not right|false|a mistake|an error)|that's wrong|not final|no longer)\b"
+    r"|(?:^|[.!?\n]\s*)(?:but|no|actually|yet|still|only joking)\b|\?"
+    r"|\b(?:p\.\s?s|edit|sorry|oops|meant|kidding|joking|my mistake|apolog\w*)\b",
+    re.I,
+)
+RELATIVE = re.compile(
+    r"\b(?:other|another|first|second|former|latter|neither|opposite|alternative)\b", re.I
+)
+BLAMED = re.compile(r"\b(?:this (?:one|is|answer|response)|worse|worst|bad|reject\w*)\b", re.I)
+CROSSED = re.compile("[\u274c\u274e\u2717\u2718\u2716\u26d4\U0001f6ab\U0001f44e]")  # signs of a no
+CHOICE_WORDS = re.compile(
+    r"\b(?:choos\w*|chose|prefer\w*|better|best|winner|wins|go with|correct|final|right one)\b",
+    re.I,
+)
+COMPARED = re.compile(
+    r"\b(?i:than|unlike|over)\s+(?:(?i:the (?:other|first|second)(?: \w+)?)"
+    rf"|[^\w\n]*(?:{_WORD}\W+)?[A-Z]\b)"
+    r"|\b(?i:which|that)\s+[^\w\n]*[A-Z]\W+(?i:does not|doesn't|lacks)\b"
+)
+ASIDE = re.compile(
+    r"\b(?:draft|form|format|example|options?|worse|worst|rejected|less|first impression)\b", re.I
+)
+BECAUSE = re.compile(
+    r"[\W_]*(?:because|since|reason\w*|explanation|rationale|justification|why)\b", re.I
+)

@@ -1,0 +1,232 @@
+"""Verdicts in words: lines, sentences and marks that name an answer."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from cai.asking.verdicts.conclusions import PAIR, TIE, Named
+from cai.asking.verdicts.phrases import (
+    A_TIE,
+    ASIDE,
+    BACK,
+    BARE,
+    BECAUSE,
+    BLAMED,
+    CHOICE_WORDS,
+    CHOOSING,
+    COMPARED,
+    CONNECTED,
+    CROSSED,
+    HEDGES,
+    LABEL,
+    MARKS,
+    RANKED,
+    RELATIVE,
+    SMALL,
+    STATEMENTS,
+    TIES,
+    VALUE,
+)
+
+
+def in_marks(words: str) -> Iterator[Named]:
+    """The conclusions in marks that are made for them: ``[[B]]``, ``[[A>>B]]``, ``\\boxed{B}``."""
+    for match in MARKS.finditer(words):
+        group = next(name for name in ("mark", "boxed", "tagged") if match[name] is not None)
+        inner = match[group]
+        if ranked := RANKED.fullmatch(inner):
+            first, sign, second = ranked.groups()
+            letter = TIE if sign == "=" else first if sign[0] == ">" else second
+        elif group == "mark" and inner.strip() == "C":  # MT-Bench's mark of a tie
+            letter = TIE
+        else:
+            letter = letter_of(inner)
+        if letter is not None:
+            place = VALUE.fullmatch(inner)
+            start = match.start(group) + (place.start(1) if place else 0)
+            yield Named(letter, start, match.end())
+
+
+class _Line(NamedTuple):
+    """A line with something in it: without marks of headings and lists, and with its place."""
+
+    text: str
+    start: int
+    heading: bool
+    quote: bool
+    gap: bool  # whether an empty line follows, or none
+
+    @property
+    def introduces(self) -> bool:
+        return re.search(r":[^\w?]*$", self.text) is not None
+
+
+def _lines(words: str) -> list[_Line]:
+    found: list[_Line] = []
+    raw = list(re.finditer(r"[^\n]+", words))
+    for match in raw:
+        if not match[0].strip():
+            continue
+        lead = re.match(r"[\s>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?[\s*_`]*", match[0])
+        marks = lead[0]
+        after = words[match.end() : match.end() + 200]
+        gap = not after.strip() or re.match(r"\n[^\S\n]*(\n|$)", after) is not None
+        text, start = _capital(match[0][lead.end() :]), match.start() + lead.end()
+        found.append(_Line(text, start, "#" in marks, ">" in marks, gap))
+    return found
+
+
+def _capital(line: str) -> str:
+    """The line with a capital, if it names a small letter and nothing else."""
+    small = SMALL.match(line)
+    return line if small is None else line[: small.start(1)] + line[small.start(1) :].upper()
+
+
+def in_speech(words: str, found: list[Named]) -> set[str]:
+    """Add the conclusions of a text's lines and sentences; returns the letters that stand alone.
+
+    A letter that is a line of its own is a conclusion after a label (``Verdict:``), as the last
+    line, or as the first before a paragraph that explains it. Elsewhere it is a title.
+    """
+    lines = _lines(words)
+    alone: list[tuple[int, Named, str]] = []
+    before = ""  # what the line before is to this one, see _introduction
+    for number, line in enumerate(lines):
+        if (line.quote and len(lines) > 1) or CROSSED.search(line.text):
+            continue
+        bare = None if line.introduces else BARE.match(line.text)
+        if bare is None:
+            concluded = list(_statements(line))
+            found += concluded
+            before = "" if concluded else _introduction(line)
+            continue
+        one = _named(bare, line.start)
+        if before == "label":
+            found.append(one)
+        else:
+            alone.append((number, one, before))
+        before = before if before != "label" and not line.gap else ""  # a list is introduced once
+    plain = [(number, one, how) for number, one, how in alone if not lines[number].heading]
+    if found:  # what is a paragraph of its own counts beside other conclusions
+        return {one.letter for number, one, how in plain if lines[number].gap and how != "aside"}
+    own = [one for number, one, how in alone if not how and _concludes(number, lines)]
+    letters = {one.letter for _, one, _ in plain} or {one.letter for one in own}
+    last = bool(alone) and alone[-1][0] == len(lines) - 1
+    if not own or (len(letters) == 1 and not last and _is_unclear(words[own[-1].end :], own[-1])):
+        return set()
+    found += own
+    return letters
+
+
+def _concludes(number: int, lines: Sequence[_Line]) -> bool:
+    """Whether a letter that is a line of its own concludes by its place."""
+    line = lines[number]
+    if line.heading and len(lines) > 1:
+        return False
+    if number == len(lines) - 1:
+        return True
+    explained = BECAUSE.match(lines[number + 1].text) is not None
+    return number == 0 and (line.gap or explained)
+
+
+def _introduction(line: _Line) -> str:
+    """What a line is to the next one: the ``label`` of a conclusion, an ``aside`` (as a draft's),
+    another introduction (``other``, which may be a mere title), or nothing.
+    """
+    *_, (text, _) = _sentences(line)
+    if LABEL.match(text) or CHOOSING.match(text):
+        return "label"
+    ended = re.search(r"(?:[.!?\u3002]|\b[A-Z]\b)[^\w:]*$", line.text)
+    if ended and not line.introduces:
+        return ""
+    return "aside" if ASIDE.search(text) else "other"
+
+
+def _sentences(line: _Line) -> Iterator[tuple[str, int]]:
+    """The sentences of a line, with their places."""
+    start = 0
+    for end in [m.end() for m in re.finditer(r"[.!?\u3002][\"')\]*_`\u201d]*\s+", line.text)]:
+        yield from _sentence(line, start, end)
+        start = end
+    yield from _sentence(line, start, len(line.text))
+
+
+def _sentence(line: _Line, start: int, end: int) -> Iterator[tuple[str, int]]:
+    text = line.text[start:end]
+    lead = re.match(r"[\s*_`]*", text).end()
+    yield text[lead:], line.start + start + lead
+
+
+def _statements(line: _Line) -> Iterator[Named]:
+    """The conclusions among the sentences of a line."""
+    for text, start in _sentences(line):
+        if re.search(r":[^\w]*$", text):
+            continue
+        for form in (*STATEMENTS, CONNECTED):
+            match = form.match(text)
+            if match is None or HEDGES.search(match["tail"] or ""):
+                continue
+            named = _named(match, start)
+            groups = match.groupdict()
+            other = groups.get("than_letter") or (groups.get("than_small") or "").upper()
+            if other != named.letter:
+                yield named._replace(end=start + len(text))
+                break
+        else:
+            if any(form.match(text) for form in TIES):
+                yield Named(TIE, start, start + len(text))
+
+
+def _named(match: re.Match[str], start: int) -> Named:
+    group = "letter" if match["letter"] else "small"
+    return Named(match[group].upper(), start + match.start(group), start + match.end())
+
+
+def is_taken_back(rest: str, letter: str, shown: str) -> bool:
+    """Whether what follows a conclusion takes it back, or speaks for another answer."""
+    letters = set(shown) - {letter}
+    others = _mention(letters)
+    plain = "\n".join(line for line in rest.split("\n") if not ASIDE.search(line))
+    if BACK.search(rest) or _at_end(letters).search(plain):
+        return True
+    return any(
+        CHOICE_WORDS.search(said) and (others.search(said) or RELATIVE.search(said))
+        for said in map(_without_comparison, re.split(r"[.!?\n]", rest))
+    )
+
+
+def _is_unclear(rest: str, named: Named) -> bool:
+    """Whether what follows a letter at the top could be about both answers, the letter a title."""
+    rest = _without_comparison(rest)
+    about = RELATIVE.search(rest) or BLAMED.search(rest)
+    return bool(about or _mention(set(PAIR) - {named.letter}).search(rest))
+
+
+def _at_end(letters: set[str]) -> re.Pattern[str]:
+    """Matches a line that is one of these letters, or ends in it after a colon or the like."""
+    return re.compile(rf"(?:^|[\n.:,!])[^\w\n]*[{''.join(sorted(letters))}][^\w\n]*(?:$|\n)")
+
+
+def _mention(letters: set[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w'])[{''.join(sorted(letters))}](?![\w'\u2019])")
+
+
+def _without_comparison(text: str) -> str:
+    """The text without what an answer is only held against, such as ``than (B)``."""
+    return COMPARED.sub(" ", text)
+
+
+def letter_of(value: object) -> str | None:
+    """The letter that a JSON value or a mark names, or :data:`TIE`; None if it names none."""
+    if isinstance(value, list) and len(value) == 1:
+        [value] = value
+    if not isinstance(value, str):
+        return None
+    if match := VALUE.fullmatch(value):
+        return match[1].upper()
+    if A_TIE.fullmatch(value):
+        return TIE
+    found: list[Named] = []
+    in_speech(value, found)
+    letters = {one.letter for one in found}
+    return letters.pop() if len(letters) == 1 else None
