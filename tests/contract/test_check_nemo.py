@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from tests.contract.conftest import ROOT, STAND_INS
+from tests.messages import says
 
 from cai.checks.contract import commands
 from cai.nemo import programs
@@ -50,21 +51,17 @@ def test_all_problems_are_told_once_each_and_no_report_is_left(told):
     critic = ["python", "/opt/Aligner/serve_ppo_critic.py"]
     code, lines, report = told(mistyped, mistyped, critic)
     assert (code, report) == (2, None)
-    assert lines == [
-        "error: train_gpt_sft.py: model.optim.lrr: no key of gpt_sft.yaml (++ adds one); did you "
-        "mean model.optim.lr?",
-        "error: train_gpt_sft.py: ~model.optim.bucket_cap_mb: no key of gpt_sft.yaml that could be "
-        "deleted",
-        "error: /opt/Aligner/serve_ppo_critic.py: no such file here",
-    ]
+    mistyped, deleted, missing = lines
+    assert says(mistyped, "train_gpt_sft.py: model.optim.lrr: … gpt_sft.yaml … model.optim.lr?")
+    assert says(deleted, "train_gpt_sft.py: ~model.optim.bucket_cap_mb: … gpt_sft.yaml")
+    assert says(missing, "/opt/Aligner/serve_ppo_critic.py: no such file")
 
 
 def test_what_has_to_be_given_is_missed(told):
     code, lines, _ = told(["python", SFT, *DATA[:2]])
     assert code == 2
-    assert lines == [
-        "error: train_gpt_sft.py: model.data.validation_ds.file_path: must be given, is not"
-    ]
+    (line,) = lines
+    assert says(line, "train_gpt_sft.py: model.data.validation_ds.file_path: … must be")
 
 
 def test_the_configuration_beside_the_program_is_the_one_that_counts(told, tmp_path):
@@ -73,10 +70,9 @@ def test_the_configuration_beside_the_program_is_the_one_that_counts(told, tmp_p
     program.write_text('@hydra_runner(config_path="conf", config_name="other")\ndef main(): ...')
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/other.yaml").write_text("trainer: {devices: 1}\n")
-    _, lines, _ = told(["python", str(program), "trainer.devices=DEVICES", "trainer.num_nodes=1"])
-    assert lines == [
-        "error: train_gpt_sft.py: trainer.num_nodes: no key of other.yaml (++ adds one)"
-    ]
+    command = ["python", str(program), "trainer.devices=DEVICES", "trainer.num_nodes=1"]
+    _, (line,), _ = told(command)
+    assert says(line, "train_gpt_sft.py: trainer.num_nodes: … other.yaml")
     (tmp_path / "conf/other.yaml").write_text("defaults: [nowhere]\n")
     code, (line,), _ = told(["python", str(program)])
     assert code == 2
@@ -99,7 +95,8 @@ def test_a_program_without_a_configuration_is_told(told, tmp_path):
     program = tmp_path / "program.py"
     program.write_text("print()\n")
     code, (line,), _ = told(["python", str(program)])
-    assert (code, line) == (2, f"error: {program}: found no configuration that it names")
+    assert code == 2
+    assert says(line, f"error: {program}: … configuration")
 
 
 @pytest.mark.parametrize("given", ["[1]", '[["python"]]', "nowhere.json", "[["])
@@ -118,10 +115,10 @@ def test_another_version_is_a_warning(check_nemo, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     output = tmp_path / "report.json"
     done = check_nemo("--commands", json.dumps([["python", SFT, *DATA]]), "--output", output)
-    warning = "nemo_toolkit: this project is written for 2.1.0, found 2.2.0"
     assert done.returncode == 0
+    (warning,) = json.loads(output.read_text())["warnings"]
+    assert says(warning, "nemo_toolkit: … 2.1.0 … found 2.2.0")
     assert done.stderr == f"warning: {warning}\n"
-    assert json.loads(output.read_text())["warnings"] == [warning]
 
 
 def test_what_the_programs_import_is_imported_and_what_they_cannot_write_is_told(tmp_path):
@@ -144,4 +141,4 @@ def test_what_the_programs_import_is_imported_and_what_they_cannot_write_is_told
     assert said["read-only"].returncode == 2 and not (tmp_path / "read-only").exists()
     first, *_, last = said["read-only"].stderr.splitlines()
     assert first.startswith("error: nemo_aligner.") and "NotADirectoryError" in first
-    assert last.startswith(f"error: HOME: {homes['read-only']}: NeMo's programs write there: ")
+    assert last.startswith(f"error: HOME: {homes['read-only']}: ")

@@ -105,7 +105,7 @@ def test_a_value_that_hydra_cannot_read_is_refused(hydra, text):
 def test_what_is_no_override_is_refused(hydra, text):
     assert "refused" in hydra("sft", [text])
     (problem,) = check({}, [text], "x")
-    assert problem.reason == "expected KEY=VALUE, with +, ++ or ~ before a key"
+    assert "KEY=VALUE" in problem.reason
 
 
 def test_the_words_of_the_launcher_become_values():

@@ -4,6 +4,7 @@ import datetime
 import json
 
 import pytest
+from tests.messages import says
 
 from cai.checks.contract import ADDED, CONFIGURATIONS, TIME_LIMIT, commands, problems, refused
 from cai.nemo import programs
@@ -12,7 +13,7 @@ from cai.settings.configuration import Settings, load_settings
 from cai.training.trainer import Training
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
-UNKNOWN, MEANT = "no key of {}.yaml (++ adds one)", "; did you mean {}?"
+UNKNOWN, MEANT = "{}.yaml", " … did you mean {}?"
 TRAINED = ("sft", "reward_model", "actor")
 
 
@@ -96,17 +97,17 @@ def test_the_configurations_that_are_shipped_have_no_problem(files):
         ("sft", "optim.lr", 1, UNKNOWN.format("gpt_sft") + MEANT.format("model.optim.lr")),
         ("critic", "model.activations_checkpoint_granularity", "full",
          UNKNOWN.format("gpt_ppo_critic")),
-        ("server", "~greedy", True, "no key of megatron_gpt_inference.yaml that could be deleted"
+        ("server", "~greedy", True, "megatron_gpt_inference.yaml"
          + MEANT.format("inference.greedy")),
         ("critic", "+model.micro_batch_size", 2, "given twice"),
         ("actor", "+model.ppo.num_val_samples", 2,
-         "a key of gpt_ppo_actor.yaml already, so it is set without + (or with ++)"),
+         "gpt_ppo_actor.yaml … already … +"),
         ("actor", "++pretrained_checkpoint.restore_from_path", "my.nemo", "given twice"),
-        ("actor", "model.optim", {"sched": {"min": 0}}, "sched: min: "
+        ("actor", "model.optim", {"sched": {"min": 0}}, "sched: min: … "
          + UNKNOWN.format("gpt_ppo_actor") + MEANT.format("model.optim.sched.min_lr")),
-        ("sft", "model.data.chat", "yes", "must be true or false (by default False), found 'yes'"),
-        ("sft", "model.optim.lr", "small", "must be a number (by default 3e-05), found 'small'"),
-        ("sft", "model.data.train_ds", "a.jsonl", "must be a mapping, found 'a.jsonl'"),
+        ("sft", "model.data.chat", "yes", "true or false … False … found 'yes'"),
+        ("sft", "model.optim.lr", "small", "number … 3e-05 … found 'small'"),
+        ("sft", "model.data.train_ds", "a.jsonl", "mapping … found 'a.jsonl'"),
         ("reward_server", "trainer", {}, None),
         ("sft", "++model.new.section", 1, None),
         ("sft", "model.seed", "${model.seed}", None),
@@ -119,10 +120,10 @@ def test_a_users_override_is_told_in_one_line(section, key, value, told):
         assert found == []
     else:
         assert f"nemo.overrides.{section}: " in found[-1]
-        assert found[-1].endswith(told)
+        assert says(found[-1], told)
         assert len(found) == 1
 
 
 def test_what_no_override_can_hold_is_told():
     (line,) = problems(own("sft", **{"model.seed": datetime.date(2024, 1, 1)}))
-    assert line == "nemo.overrides.sft: model.seed: a Hydra override cannot hold a date"
+    assert says(line, "nemo.overrides.sft: model.seed: … date")

@@ -30,7 +30,7 @@ def test_the_weights_are_those_of_the_checkpoint_and_the_rest_is_lent(
 
 
 def test_a_checkpoint_of_another_model_is_refused(call, archive, checkpoint, tmp_path):
-    with pytest.raises(Refused, match="not a checkpoint of the model in"):
+    with pytest.raises(Refused, match=r"checkpoint.* model"):
         call("checkpoint_to_nemo", checkpoint(padding=8), archive, tmp_path / "snapshot.nemo")
     assert not (tmp_path / "snapshot.nemo").exists()
 
@@ -38,7 +38,7 @@ def test_a_checkpoint_of_another_model_is_refused(call, archive, checkpoint, tmp
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / ".metadata").unlink(), "the checkpoint has no file .metadata"),
+        (lambda folder: (folder / ".metadata").unlink(), r"\.metadata"),
         (lambda folder: (folder / "__1_0.distcp").write_bytes(b""), r"__1_0.distcp: .*: damaged"),
     ],
 )

@@ -148,7 +148,7 @@ def test_an_unpaired_line_is_told_with_its_place(tmp_path):
         {"id": "b", "opening": "b", "text": ""}
     ]
     path = write_lines(tmp_path / "c.jsonl", lines)
-    with pytest.raises(UserError, match=r"c.jsonl:3: a chosen text without its rejected one"):
+    with pytest.raises(UserError, match=r"c.jsonl:3: .*rejected"):
         list(read_comparisons(path))
     path = write_lines(tmp_path / "c.jsonl", lines[1:])
     with pytest.raises(UserError, match=r"c.jsonl:1: the ids"):

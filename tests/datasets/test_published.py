@@ -4,6 +4,7 @@ import json
 
 import pytest
 from tests.datasets.samples import error_line, program
+from tests.messages import says
 
 from cai.files.documents import read_yaml
 from cai.settings.constitution import load_constitution, load_few_shot
@@ -83,16 +84,16 @@ def test_few_shot_dialogues_may_be_plain_transcripts(tmp_path, form):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (["Once upon a time"], "samples[1]: expected a transcript that begins with 'Human:'"),
-        (["\n\nHuman: a\n\nAssistant: b"], "samples[1]: expected 6 turns"),
+        (["Once upon a time"], "samples[1]: … 'Human:'"),
+        (["\n\nHuman: a\n\nAssistant: b"], "samples[1]: … 6 turns"),
         ({"samples": 1}, "found int"),
-        ([3], "samples[1]: expected 6 turns"),
+        ([3], "samples[1]: … 6 turns"),
     ],
 )
 def test_few_shot_dialogues_of_another_form_are_refused(tmp_path, content, complaint):
     path = written(tmp_path, "few.json", content)
     result = program("import_constitution", "--samples", path, "--few-shot", tmp_path / "f.yaml")
-    assert complaint in error_line(result)
+    assert says(error_line(result), complaint)
 
 
 def test_a_name_twice_in_a_published_file_is_refused(tmp_path):
@@ -109,20 +110,20 @@ def test_a_name_twice_in_a_published_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("option", "content", "complaint"),
     [
-        ("--critiques", ["text"], "expected an object of instructions, found list"),
-        ("--critiques", {"harmful0": {"prompt": ["x"]}}, "harmful0: expected the fields"),
-        ("--critiques", {"a": {"prompt": [""], "edit_request": "x"}}, "a: critique: must not be"),
-        ("--critiques", {"a": {"prompt": [1], "edit_request": "x"}}, "a.prompt: expected a text"),
-        ("--comparisons", {"a": "text"}, "expected a list of texts, found dict"),
+        ("--critiques", ["text"], "object … found list"),
+        ("--critiques", {"harmful0": {"prompt": ["x"]}}, "harmful0: … field"),
+        ("--critiques", {"a": {"prompt": [""], "edit_request": "x"}}, "a: critique: … empty"),
+        ("--critiques", {"a": {"prompt": [1], "edit_request": "x"}}, "a.prompt: … text"),
+        ("--comparisons", {"a": "text"}, "list … found dict"),
         ("--comparisons", [1], "[0]: preference"),
-        ("--comparisons", [""], "[0]: preference: must not be empty"),
+        ("--comparisons", [""], "[0]: preference: … empty"),
     ],
 )
 def test_another_form_is_refused_with_its_place(tmp_path, option, content, complaint):
     path = written(tmp_path, "in.json", content)
     output = tmp_path / "c.yaml"
     line = error_line(program("import_constitution", option, path, "--constitution", output))
-    assert str(path) in line and complaint in line
+    assert str(path) in line and says(line, complaint)
     assert not output.exists()
 
 
@@ -131,7 +132,7 @@ def test_placeholders_are_not_taken_for_dialogues(tmp_path):
     samples["samples"][0][3]["content"] = "critique response"
     path = written(tmp_path, "few.json", samples)
     result = program("import_constitution", "--samples", path, "--few-shot", tmp_path / "f.yaml")
-    assert "samples[1][4].content: expected real text" in error_line(result)
+    assert says(error_line(result), "samples[1][4].content: … real text")
 
 
 def test_what_we_ship_is_whole():

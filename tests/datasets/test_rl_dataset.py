@@ -229,16 +229,14 @@ def test_prompts_that_ppo_would_skip_are_dropped(tmp_path, helpful, tokenizer):
 
 
 def test_a_part_that_is_too_small_is_refused(tmp_path, helpful):
-    with pytest.raises(
-        UserError, match=r"train comparisons: \d+ are left, one batch needs 400 \(model\.global_b"
-    ):
+    with pytest.raises(UserError, match=r"train comparisons: .*\d+ .*400 .*model\.global_b"):
         build(tmp_path, helpful, PREFERENCES[:3], min_comparisons=400, test_fraction=0.0001)
     assert not list(tmp_path.glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_prompts_that_do_not_fill_a_step_of_ppo_are_refused(tmp_path, helpful, part):
-    with pytest.raises(UserError, match=rf"{part} prompts: \d+ are left, one batch needs 9000 \("):
+    with pytest.raises(UserError, match=rf"{part} prompts: .*\d+ .*9000 "):
         build(tmp_path, helpful, PREFERENCES[:30], **{f"min_{part}_prompts": 9000})
 
 

@@ -167,7 +167,7 @@ def test_a_file_that_is_broken_is_told_in_a_line(tmp_path, name, content, compla
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(UserError, match="a folder; name its files"):
+    with pytest.raises(UserError, match="folder"):
         read(tmp_path)
 
 

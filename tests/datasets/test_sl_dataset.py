@@ -159,11 +159,9 @@ def test_the_limit_is_that_of_the_rendered_dialogue(tmp_path, tokenizer):
 
 
 def test_a_set_without_training_data_is_refused(tmp_path):
-    with pytest.raises(
-        UserError, match=r"validation_size: 500 of 200 dialogues.*leaves 0 to train"
-    ):
+    with pytest.raises(UserError, match=r"validation_size: .*500 .*200 .*\b0\b"):
         build(tmp_path, validation_size=500)
-    with pytest.raises(UserError, match=r"leaves 1\d\d to train on; one batch needs 190 \("):
+    with pytest.raises(UserError, match=r"\b1\d\d .*190 "):
         build(tmp_path, validation_size=20, min_train=190)
     assert not (tmp_path / "train.jsonl").exists()
     with pytest.raises(UserError, match="no usable record is left"):

@@ -146,5 +146,5 @@ def test_splits_are_told_by_the_names_of_files(tmp_path, monkeypatch):
     assert names(data_dir="set", split="test") == ["set/test"]
     assert len(names(data_dir="set", split="train+test")) == 3
     assert names(data_dir="training") == ["training/x"]
-    with pytest.raises(UserError, match="no files of split validation; it has test, train"):
+    with pytest.raises(UserError, match=r"split validation.* test, train"):
         names(data_dir="set", split="validation")

@@ -1,6 +1,7 @@
 import pytest
 from demo import world
 from running import complaint, run_program
+from tests.messages import says
 
 from cai.files.records import read_json, read_jsonl, write_jsonl
 
@@ -77,14 +78,14 @@ def score(prompt, answer, finished):
     [
         ("def score(", "does not load: SyntaxError"),
         ("import no_such_module_at_all", "does not load: ModuleNotFoundError"),
-        ("points = 1", "has no function score(prompt, answer, finished)"),
+        ("points = 1", "score(prompt, answer, finished)"),
         ("def score(p, a, f): return 1 / 0", "score() of the answer to 1: ZeroDivisionError"),
         ("def score(p, a, f): return True", "expected a dict, found True"),
         ("def score(p, a, f): return {}", "set: expected str, found None"),
         (f"def score(p, a, f): return {VERDICT | {'exact': 1}}", "exact: expected bool, found 1"),
         (
             f"def score(p, a, f): return {VERDICT | {'set': 'helpful'}}",
-            "set: the prompt is in the harmful set, found 'helpful'",
+            "set: … harmful … found 'helpful'",
         ),
     ],
 )
@@ -94,7 +95,7 @@ def test_a_bad_classifier_is_told_in_one_line(answers, tmp_path, code, told):
     arguments = ("--answers", answers, "--classifier", mine, "--output", output)
     error = complaint("classify", *arguments)
     assert error.startswith(f"{mine}: ")
-    assert told in error
+    assert says(error, told)
     assert not output.exists()
 
 

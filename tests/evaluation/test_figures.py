@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from running import MODELS, complaint, run_program
+from tests.messages import says
 
 from cai.figures.drawing import running_mean
 from cai.files.records import read_json, write_json
@@ -175,13 +176,13 @@ def drop(tag):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (drop("train_rollouts/init_policy_kl"), "no metric train_rollouts/init_policy_kl"),
+        (drop("train_rollouts/init_policy_kl"), "train_rollouts/init_policy_kl"),
         (lambda text: text.splitlines()[0], "holds no metrics"),
-        (lambda text: "", "expected columns tag, step and value, found none"),
-        (lambda text: text.replace(",3,", ",x,"), "expected numbers, found "),
+        (lambda text: "", "tag, step and value … found none"),
+        (lambda text: text.replace(",3,", ",x,"), "number … found "),
         (
             lambda text: text.replace("tag,step", "name,step"),
-            "expected columns tag, step and value",
+            "tag, step and value",
         ),
     ],
 )
@@ -189,11 +190,11 @@ def test_bad_metrics_are_told_in_one_line(metrics, spoil, told):
     metrics.write_text(spoil(metrics.read_text()))
     output = metrics.with_name("x.svg")
     error = complaint("plot_training", "--ppo", metrics, "--output", output)
-    assert error.startswith(f"{metrics}:") and told in error
+    assert error.startswith(f"{metrics}:") and says(error, told)
     assert not output.exists()
 
 
 def test_a_figure_must_be_svg_and_of_something(metrics):
     arguments = ("--ppo", metrics, "--output", metrics.with_suffix(".pdf"))
-    assert "ends in .svg, found '.pdf'" in complaint("plot_training", *arguments)
-    assert "at least one metrics file" in complaint("plot_training", "--output", "x.svg")
+    assert says(complaint("plot_training", *arguments), ".svg … found '.pdf'")
+    assert says(complaint("plot_training", "--output", "x.svg"), "at least one")

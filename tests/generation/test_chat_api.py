@@ -182,10 +182,10 @@ def test_a_conversation_that_fails_leaves_the_others_alone(loopback, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (Answer("no", 401), f"refuses the key in {VARIABLE}.* HTTP 401: no"),
+        (Answer("no", 401), f"key .*{VARIABLE}.*HTTP 401: no"),
         (Answer("no", 403), VARIABLE),
-        (Answer("no", 404), r"no such service, or no such model there: HTTP 404: no"),
-        (Answer("pay", 402), r"the account is exhausted: HTTP 402: pay"),
+        (Answer("no", 404), r"HTTP 404: no"),
+        (Answer("pay", 402), r"exhausted: HTTP 402: pay"),
         (Answer({"error": {"code": "insufficient_quota"}}, 429), "exhausted.*insufficient_quota"),
         (Answer("", 307, {"Location": "http://x"}), "moved.* to http://x"),
     ],
@@ -205,7 +205,7 @@ def test_a_service_that_fails_again_and_again_is_given_up(loopback):
         return well(call) if len(server.calls) <= 10 else Answer("boom", 500)
 
     server, journal = loopback(stops), Journal(None)
-    with pytest.raises(ServerFailed, match=r"answers nothing: HTTP 500: boom"):
+    with pytest.raises(ServerFailed, match=r"HTTP 500: boom"):
         client_of(server, journal, in_flight=1).answers([ask(str(n)) for n in range(500)], "judge")
     assert len(journal) == 10
 
@@ -229,7 +229,7 @@ def test_a_service_that_filters_most_is_not_given_up_and_is_not_asked_again(loop
 
 def test_a_service_that_refuses_every_request_is_the_users_mistake(loopback):
     server, journal = loopback(lambda call: Answer("temperature must be 1", 400)), Journal(None)
-    with pytest.raises(UserError, match="refuses all requests: HTTP 400: temperature must be 1"):
+    with pytest.raises(UserError, match=r"refuses .*HTTP 400: temperature must be 1"):
         client_of(server, journal, in_flight=1).answers([ask(str(n)) for n in range(50)], "judge")
     assert (len(server.calls), len(journal)) == (2, 0)
 

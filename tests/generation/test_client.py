@@ -296,7 +296,7 @@ def test_cut_in_spite_of_white_space(prompt, completion):
 
 def test_a_refusal_of_the_parameters_is_the_users_mistake(loopback):
     server = loopback(lambda call: Answer('"repetition_penalty must be at least 1.0"'))
-    with pytest.raises(UserError, match=r"refuses the request: repetition_penalty must"):
+    with pytest.raises(UserError, match=r"refuses .*repetition_penalty must"):
         client_of(server).complete([request("a"), request("b")], "x")
     assert len(server.calls) == 2  # the batch, and one trivial prompt
 
@@ -348,7 +348,7 @@ def test_what_may_pass_is_tried_again(loopback, bad):
 def test_a_server_that_answers_nothing_right_is_not_the_prompts_fault(loopback):
     """A CUDA error breaks a server for good: every prompt would count as failed."""
     server = loopback(lambda call: Answer("CUDA error", 500))
-    with pytest.raises(ServerFailed, match="the model server is broken: HTTP 500: CUDA error"):
+    with pytest.raises(ServerFailed, match="HTTP 500: CUDA error"):
         client_of(server).complete([request("a"), request("b")], "x")
 
 
@@ -362,7 +362,7 @@ def test_a_server_that_hangs(loopback):
 
     server, journal = loopback(hangs), Journal(None)
     client = client_of(server, journal, batch_size=1, timeout=0.2)
-    with pytest.raises(ServerFailed, match=r"no answer within 0\.4 s \(client\.timeout\)"):
+    with pytest.raises(ServerFailed, match=r"0\.4 s .*client\.timeout"):
         client.complete([request("a longer one"), request("hang")], "x")
     release.set()
     assert len(journal) == 1
@@ -394,7 +394,7 @@ def test_a_server_that_dies_in_the_middle(tmp_path, loopback):
     requests = [request("x" * n) for n in range(1, 11)]
     options = ClientSettings(batch_size=2, in_flight=1)
     with Journal(tmp_path / "j") as journal, Served(command, None, log) as served:
-        with pytest.raises(ServerFailed, match=r"(?s)ended with exit code 7; .*CUDA out of memory"):
+        with pytest.raises(ServerFailed, match=r"(?s)code 7.*CUDA out of memory"):
             Client(served, journal, "model", options).complete(requests, "x")
         assert len(journal) == 4
     rest = loopback(well)

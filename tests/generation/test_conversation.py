@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.loopback import Answer, Call
+from tests.messages import says
 
 from cai.asking.chat_model import ChatModel
 from cai.asking.client import Client, ClientSettings
@@ -74,7 +75,7 @@ def test_a_question_without_an_answer_is_forgotten(loopback):
 def test_a_system_text_needs_a_place(loopback):
     bare = TEMPLATE.model_copy(update={"system": ""})
     client = Client(Served(None, "http://x", "unused"), Journal(None), "m", ClientSettings())
-    with pytest.raises(UserError, match="the template of tiny has no system turn"):
+    with pytest.raises(UserError, match=r"template of tiny .*system"):
         Speaker("tiny", ChatModel(client, bare), "Be kind.")
 
 
@@ -166,17 +167,17 @@ def test_the_program_asks_nemos_server(tiny_model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: name a model (MODEL.nemo), or give --compare"),
-        (["x.nemo", "hi"], "error: x.nemo: no such file; has the workflow made it yet?"),
-        (["x.nemo", "two", "words"], "error: expected one question, in quotes, found"),
+        ([], "error: … MODEL.nemo … --compare"),
+        (["x.nemo", "hi"], "error: x.nemo: no such file"),
+        (["x.nemo", "two", "words"], "error: … one question … found"),
         (["MODEL", "--temperature", "-1"], "error: option --temperature: "),
         (["MODEL", "--max-tokens", "0"], "error: option --max-tokens: "),
         (["MODEL", "--template", "{}"], "error: option template: "),
-        (["MODEL", "--system", "x"], "error: option --system: the template of instruct has no"),
+        (["MODEL", "--system", "x"], "error: option --system: … template of instruct"),
     ],
 )
 def test_mistakes_of_the_user_are_told_in_one_line(tiny_model, arguments, message):
     run = chat(*(tiny_model if a == "MODEL" else a for a in arguments))
     assert run.returncode == 2
-    assert run.stderr.startswith(message)
+    assert says(run.stderr, message)
     assert run.stderr.count("\n") == 1

@@ -91,10 +91,10 @@ BOTH = pytest.mark.parametrize("make", [nemo, openai])
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        (Answer("pay", 402), "the account is exhausted: HTTP 402: pay"),
-        (EMPTY, "the account is exhausted: HTTP 429: .*insufficient_quota"),
-        (Answer("no", 401), "refuses the key, or what it may do: HTTP 401: no"),
-        (Answer("gone", 404), "no such service, or no such model there: HTTP 404: gone"),
+        (Answer("pay", 402), "exhausted: HTTP 402: pay"),
+        (EMPTY, "exhausted: HTTP 429: .*insufficient_quota"),
+        (Answer("no", 401), "key.*HTTP 401: no"),
+        (Answer("gone", 404), "HTTP 404: gone"),
         (Answer("", 308, {"Location": "http://else"}), "moved.*HTTP 308: to http://else"),
     ],
 )
@@ -140,7 +140,7 @@ def test_an_empty_account_is_noticed_at_once(loopback, make):
 @BOTH
 def test_a_service_that_answers_nothing_is_proven_so_by_few_requests(loopback, make):
     server = loopback(lambda call: Answer("boom", 500))
-    with pytest.raises(ServerFailed, match="is broken: HTTP 500: boom"):
+    with pytest.raises(ServerFailed, match="HTTP 500: boom"):
         make(server.url, Journal(None), in_flight=64).complete(requests(800), "x")
     assert 6 <= len(server.calls) <= 8  # three attempts, and three with a trivial prompt
 
@@ -242,7 +242,7 @@ def test_a_service_that_refuses_every_prompt_of_a_form_is_at_fault(loopback, mak
     """The prompts are not: nothing is kept as refused for a wrong setting."""
     server = loopback(lambda call: Answer("top_p must be less than 1", 400))
     journal = Journal(None)
-    with pytest.raises(UserError, match="refuses the request: HTTP 400: top_p must be less"):
+    with pytest.raises(UserError, match=r"refuses .*HTTP 400: top_p must be less"):
         make(server.url, journal).complete(requests(30), "x")
     assert len(journal) == 0
 
@@ -264,7 +264,7 @@ def test_answers_that_are_always_late_end_the_job(loopback):
     """However many retries there are: each costs a whole time-out."""
     server = loopback(lambda call: time.sleep(0.4) or well(call))
     started = time.monotonic()
-    with pytest.raises(ServerFailed, match=r"no answer within 0\.2 s \(client\.timeout\)"):
+    with pytest.raises(ServerFailed, match=r"0\.2 s .*client\.timeout"):
         openai(server.url, Journal(None), retries=100, timeout=0.2).complete(requests(9), "x")
     assert time.monotonic() - started < 5
 

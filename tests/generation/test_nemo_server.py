@@ -106,7 +106,7 @@ def test_a_prompt_that_the_server_cannot_take_fails_alone(nemo_server, template,
 
 def test_a_bad_parameter_is_told_in_nemos_words(nemo_server, template, questions):
     requests = requests_of(template, questions[:3], Sampling(repetition_penalty=0.5))
-    with pytest.raises(UserError, match="refuses the request: repetition_penalty must be"):
+    with pytest.raises(UserError, match=r"refuses .*repetition_penalty must be"):
         client_of(nemo_server).complete(requests, "bad")
 
 

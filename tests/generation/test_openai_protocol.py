@@ -121,7 +121,7 @@ def test_a_server_of_openais_parameters_only(serve):
     del body["seed"]
     expected = {"model": "tiny", "prompt": "Hi", "max_tokens": 8, "temperature": 1.0, "top_p": 1.0}
     assert body == expected
-    with pytest.raises(UserError, match=r"takes no top_k \(server.extensions: false\)"):
+    with pytest.raises(UserError, match=r"top_k .*server.extensions: false"):
         plain.complete([request("Hi", top_k=3)], "x")
 
 
@@ -168,7 +168,7 @@ def test_a_choice_is_read_from_the_log_probabilities(serve, tokens, expected):
 
 def test_a_server_without_log_probabilities_cannot_judge(serve):
     server = serve(lambda call: choice("(A)"))
-    with pytest.raises(UserError, match=r"gives no log-probabilities.*preferences\.judge"):
+    with pytest.raises(UserError, match=r"log-probabilities.*preferences\.judge"):
         client_of(server).probability_of_a(["Answer:"], "x", add_bos=True)
 
 
@@ -204,7 +204,7 @@ def test_one_prompt_that_is_refused_fails_alone(serve):
 
 def test_a_refusal_of_the_parameters_is_the_users_mistake(serve):
     server = serve(lambda call: Answer("min_tokens: unexpected field", 422))
-    with pytest.raises(UserError, match="refuses the request: HTTP 422: min_tokens: unexpected"):
+    with pytest.raises(UserError, match=r"refuses .*HTTP 422: min_tokens: unexpected"):
         client_of(server).complete([request("a"), request("b")], "x")
 
 
@@ -225,7 +225,7 @@ def test_what_may_pass_is_tried_again(serve, bad):
 
 def test_a_server_that_answers_nothing_right_is_not_the_prompts_fault(serve):
     server = serve(lambda call: Answer("CUDA error", 500))
-    with pytest.raises(ServerFailed, match="the model server is broken: HTTP 500: CUDA error"):
+    with pytest.raises(ServerFailed, match="HTTP 500: CUDA error"):
         client_of(server, retries=1).complete([request("a"), request("b")], "x")
 
 

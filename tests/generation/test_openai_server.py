@@ -100,7 +100,7 @@ def test_a_prompt_that_is_read_otherwise_than_by_nemo_fails(hf_server, model):
 
 
 def test_a_judge_needs_log_probabilities(hf_server, model):
-    with pytest.raises(UserError, match="the server gives no log-probabilities"):
+    with pytest.raises(UserError, match="log-probabilities"):
         client = asked_of(hf_server, model)
         client.probability_of_a(["[INST] Choose (A) or (B). [/INST] Answer:"], "x", add_bos=True)
 
@@ -137,5 +137,5 @@ def test_a_server_that_is_killed_is_told(exported, serve_cpu, model, template, q
     with served_by(SERVING, command, None, log) as served:
         assert served.url
         threading.Timer(0.1, os.killpg, (served._program.pid, signal.SIGKILL)).start()
-        with pytest.raises(ServerFailed, match=r"(?s)ended with .*its log .*killed\.log ends:"):
+        with pytest.raises(ServerFailed, match=r"(?s)ended .*killed\.log"):
             asked_of(served, model).complete(requests_of(template, questions), "killed")

@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.messages import says
 
 from cai.asking.journal.entries import Journal, today
 from cai.asking.journal.upkeep import prune, verify
@@ -146,10 +147,10 @@ def test_a_dry_run_changes_nothing(tmp_path):
         run_of(path, dict.fromkeys(KEYS, 1), finished=False)
     before = path.read_bytes()
     done = journal_program("prune", tmp_path, "--older-than", 30, "--dry-run")
-    assert "rewards: 0 entries kept; would go: 8 entries too old" in done.stdout
+    assert says(done.stdout, "rewards: 0 entries kept; would … 8 entries too old")
     assert path.read_bytes() == before
     done = journal_program("prune", tmp_path, "--older-than", 30)
-    assert "rewards: 0 entries kept; gone: 8 entries too old" in done.stdout
+    assert says(done.stdout, "rewards: 0 entries kept … 8 entries too old")
     assert not path.exists()
 
 
@@ -172,7 +173,7 @@ def test_without_locks_nothing_is_pruned(tmp_path, monkeypatch):
     with on(0):
         run_of(path, dict.fromkeys(KEYS, 1), finished=False)
     monkeypatch.setattr("cai.asking.journal.entries._lock", lambda stream, path: False)
-    with pytest.raises(UserError, match="without locks it cannot be known"):
+    with pytest.raises(UserError, match="locks"):
         prune([path], 1)
     assert len(known_in(tmp_path)) == len(KEYS)
 
@@ -204,14 +205,14 @@ def test_all_that_is_wrong_is_told(tmp_path):
     done = journal_program("verify", tmp_path)
     assert done.returncode == 1
     for text in (
-        ":2: another answer under the same key",
-        ":3: expected a key of 64 hexadecimal digits, found 'short'",
-        ":4: expected a day as YYYY-MM-DD, found 'yesterday'",
-        ":5: the day is in the future: 2999-01-01",
+        ":2: another answer",
+        ":3: … key … 64 … found 'short'",
+        ":4: … YYYY-MM-DD, found 'yesterday'",
+        ":5: … future … 2999-01-01",
         ":6: malformed line",
-        ": torn last line; the next run will cut it off",
+        ": torn last line",
     ):
-        assert f"{path}{text}" in done.stdout
+        assert says(done.stdout, f"{path}{text}")
     assert done.stdout.count("stage-0.jsonl") == 6
 
 
@@ -257,7 +258,7 @@ def test_answers_that_cannot_be_read_are_named_with_the_command(judged, what):
     done = journal_program(what, judged)
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stdout.splitlines() if "cannot be read" in line]
-    assert line.startswith("preferences: 4 answers cannot be read;")
+    assert line.startswith("preferences: 4 answers cannot be read")
     assert f"journal.py forget --unreadable {judged}/preferences-0.jsonl`" in line
 
 
@@ -265,7 +266,7 @@ def test_answers_that_cannot_be_read_are_named_with_the_command(judged, what):
 def test_what_is_forgotten_is_asked_again_by_all_shards(judged, place):
     before = known_in(judged)
     dry = journal_program("forget", "--unreadable", "--dry-run", judged / place)
-    assert "preferences: 4 answers would go" in dry.stdout and known_in(judged) == before
+    assert "preferences: 4 answers would" in dry.stdout and known_in(judged) == before
     done = journal_program("forget", "--unreadable", judged / place)
     assert (done.returncode, done.stderr) == (0, "")
     assert "preferences: 4 answers gone" in done.stdout
@@ -314,11 +315,11 @@ def test_the_models_of_entries_are_named_by_the_results_manifests(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["forget", "tests"], "say what is to be forgotten: --unreadable, --refused"),
+        (["forget", "tests"], "--unreadable, --refused"),
         (["forget", "--unreadable", "no/such.jsonl"], "no/such.jsonl: no such journal"),
         (["stats", "no/such"], "no/such: no such folder"),
         (["stats", "tests", "--configfile", "config/demo.yaml"], "not both"),
-        (["prune", "tests", "--older-than", "0"], "at least 1, found '0'"),
+        (["prune", "tests", "--older-than", "0"], "1, found '0'"),
         (["verify", "--configfile", "no.yaml"], "no.yaml: no such file"),
     ],
 )
@@ -326,4 +327,4 @@ def test_a_mistake_is_told_in_one_line(arguments, told):
     done = journal_program(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert told in done.stderr
+    assert says(done.stderr, told)

@@ -48,7 +48,7 @@ def test_a_prompt_that_a_policy_did_not_answer_has_no_match():
     some = answers(3)
     del some["4"]["p1"]
     assert {a["prompt_id"] for a, _ in draw_matches(some, "harmful", 9, 1)} == {"p0", "p2"}
-    with pytest.raises(UserError, match="no prompt of the helpful set was answered by all"):
+    with pytest.raises(UserError, match=r"no prompt .*helpful"):
         draw_matches(some, "helpful", 9, 1)
 
 
@@ -81,5 +81,5 @@ def test_too_few_matches_are_told_with_what_to_change():
     metrics = {"train_rollouts/rollout_size": [(0, 8.0)]}
     matches = {"harmlessness": {"judge": [Match("p", "sl_cai", "rl_cai", 1.0)]}}
     policies = ["helpful_only", "sl_cai", "rl_cai"]
-    with pytest.raises(UserError, match="to helpful_only; more are played"):
+    with pytest.raises(UserError, match="helpful_only"):
         elo_scores.fit(policies, matches, metrics, "logprob", {"seed": 1})

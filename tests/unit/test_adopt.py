@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.messages import says
 from tests.project import Project
 
 PPO = "nemo={overrides: {actor: {trainer.ppo.initial_policy_kl_penalty: 0.2}}}"
@@ -101,7 +102,7 @@ def test_refused_where_a_job_before_it_has_to_run(project):
     edit(project.folder / "demo/constitution.yaml", "preference: ", "preference: Now, ")
     done = adopt(project, "results/demo/rl_cai.nemo")
     assert done.returncode == 2
-    assert "a job before it has to run: reward_model (follows others), rl_dataset" in done.stderr
+    assert says(done.stderr, "run: reward_model … rl_dataset")
     assert "rl_cai" in project.planned()
 
 
@@ -109,14 +110,14 @@ def test_refused_where_a_file_is_missing(project):
     (project.results / "rl_cai.metrics.csv").unlink()
     done = adopt(project, "results/demo/rl_cai.nemo", "--config", PPO)
     assert done.returncode == 2
-    assert "missing or not whole: results/demo/rl_cai.metrics.csv" in done.stderr
+    assert says(done.stderr, "missing … results/demo/rl_cai.metrics.csv")
 
 
 @pytest.mark.parametrize(
     "artefact, why, told",
     [
         ("results/demo/rl_cai.nemo", "", "--adopt needs --why"),
-        ("results/demo/rl_cai.nemo", "why", "is up to date; there is nothing to adopt"),
+        ("results/demo/rl_cai.nemo", "why", "up to date"),
         ("results/demo/rl_ca.nemo", "why", "MissingRuleException"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.messages import says
 
 from cai.checks import cluster
 from cai.core.errors import UserError
@@ -67,22 +68,21 @@ def test_the_profile_as_it_is_has_no_problem(tmp_path):
     [
         (
             {"responses": {"gres": None}},
-            "profile: rule responses: runs NeMo, so it needs gres, such as gpu:8; found none",
+            "profile: rule responses: … needs gres … gpu:8; found none",
         ),
         (
             {"sl_cai": {"mpi": None}},
-            "profile: rule sl_cai: needs mpi: srun, since its program calls srun itself",
+            "profile: rule sl_cai: needs mpi: srun",
         ),
         (
             {"preferences": {"gres": "gpu:8", "mpi": "srun"}},
-            "profile: rule preferences: found gres gpu:8, but the judge is chat, which needs no "
-            "GPU here",
+            "profile: rule preferences: found gres gpu:8 … judge … chat … no GPU",
         ),
     ],
 )
 def test_a_rule_with_the_wrong_resources(changes, line):
     problems, _ = told(profile(**changes))
-    assert line in problems
+    assert any(says(problem, line) for problem in problems), problems
 
 
 def test_all_that_cannot_work_is_told_at_once():
@@ -114,7 +114,8 @@ def test_what_this_host_does_not_see_is_a_warning_and_stops_a_run(tmp_path, monk
 def test_a_file_of_an_image_is_looked_for_without_a_folder_too():
     """pyxis would ask a registry for it."""
     _, warnings = told(profile({"container": "nemo.sqsh"}))
-    assert warnings == ["profile: container: nemo.sqsh: no such file on this host"]
+    (line,) = warnings
+    assert says(line, "profile: container: nemo.sqsh: no such file")
 
 
 SRUN_OF_PYXIS = """#!/bin/sh

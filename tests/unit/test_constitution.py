@@ -26,15 +26,15 @@ def constitution(tmp_path):
 @pytest.mark.parametrize(
     ("principles", "message"),
     [
-        ([WHOLE, WHOLE], r"principles: the id 'kind' stands twice"),
-        ([WHOLE | {"critique": " "}], r"principles\[kind\]\.critique: must not be empty"),
+        ([WHOLE, WHOLE], r"principles: .*'kind' .*twice"),
+        ([WHOLE | {"critique": " "}], r"principles\[kind\]\.critique: .*empty"),
         ([WHOLE | {"preferense": "p"}], r"principles\[kind\]\.preferense"),
-        ([WHOLE | {"critique": None}], r"critique and revision go together"),
+        ([WHOLE | {"critique": None}], r"critique and revision"),
         ([{"id": "kind", "preference": "p"}], r"none has critique and revision"),
         ([{"id": "kind", "critique": "c", "revision": "r"}], r"none has preference"),
-        ([{"id": "kind"}], r"must have critique and revision, or preference"),
+        ([{"id": "kind"}], r"critique and revision, or preference"),
         ([WHOLE | {"critique": 3}], r"principles\[kind\]\.critique: .*string, found 3"),
-        ([], r"expected a list under 'principles'"),
+        ([], r"list .*'principles'"),
     ],
 )
 def test_a_bad_constitution_is_one_line(constitution, principles, message):
@@ -108,10 +108,10 @@ def dialogue(**changes):
 @pytest.mark.parametrize(
     ("turns", "message"),
     [
-        (dialogue(t1={"role": "User"}), r"samples\[1\]\[2\]\.role: roles alternate"),
+        (dialogue(t1={"role": "User"}), r"samples\[1\]\[2\]\.role: .*alternate"),
         (dialogue(t2={"content": "<critique request>"}), r"samples\[1\]\[3\]\.content: expected"),
-        (dialogue(t5={"content": ""}), r"samples\[1\]\[6\]\.content: expected real text"),
-        (dialogue()[:4], r"samples\[1\]: expected 6 turns .*found 4"),
+        (dialogue(t5={"content": ""}), r"samples\[1\]\[6\]\.content: .*real text"),
+        (dialogue()[:4], r"samples\[1\]: .*6 turns .*found 4"),
     ],
 )
 def test_bad_few_shot_dialogues_are_one_line(constitution, turns, message):

@@ -105,7 +105,7 @@ def test_every_overlay_of_the_project_is_sound():
         ({"supervised": {"roundz": 1}}, r"x\.yaml: supervised\.roundz: unknown field"),
         ({"results": "elsewhere"}, r"x\.yaml: results: found 'elsewhere'; accepted: none"),
         ({"constitution": "none.yaml"}, r"none\.yaml: no such file"),
-        ("- a", r"x\.yaml: expected fields with values, found list"),
+        ("- a", r"x\.yaml: .*fields.*found list"),
         ("a: [", r"x\.yaml:\d+: not YAML"),
     ],
 )
@@ -117,16 +117,16 @@ def test_a_mistake_in_an_overlay_is_told_in_one_line(check, fields, told):
 
 @pytest.mark.parametrize("name", ["nope", "../demo", "", 7, "a--b"])
 def test_a_name_without_an_overlay_is_told_with_those_that_there_are(name):
-    with pytest.raises(UserError, match=r"experiment: found .*; there are: .*without_honesty"):
+    with pytest.raises(UserError, match=r"experiment: found .*: .*without_honesty"):
         experiments.check(BASE | {"experiment": name})
 
 
 def test_a_comparison_needs_two_runs_of_which_one_is_finished(tmp_path):
     results = str(tmp_path)
-    with pytest.raises(UserError, match=r"expected two different runs, found 'base' and 'base'"):
+    with pytest.raises(UserError, match=r"two .*runs.*found 'base' and 'base'"):
         experiments.check_compared({}, results)
     config = {"experiment": "demo_without_honesty"}
-    with pytest.raises(UserError, match=r"the run base is not finished; make it first: snakemake$"):
+    with pytest.raises(UserError, match=r"run base is not finished.*: snakemake$"):
         experiments.check_compared(config, results)
     (tmp_path / "report.json").touch()
     experiments.check_compared(config, results)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.messages import says
 
 from cai.core.errors import UserError
 from cai.running.launch import Launch, launch_of, split
@@ -56,38 +57,38 @@ def test_a_part_of_the_gpus_that_the_user_has_left_visible(monkeypatch):
 @pytest.mark.parametrize(
     ("resources", "told"),
     [
-        ({"launcher": "docker"}, "launcher: Input should be 'direct', 'srun', 'pyxis'"),
-        ({"launcher": "pyxis"}, "launcher pyxis needs a container"),
-        ({"launcher": "srun", "gres": "tpu:8"}, "gres: expected gpu:N or gpu:TYPE:N, found tpu:8"),
+        ({"launcher": "docker"}, "launcher: … 'direct', 'srun', 'pyxis'"),
+        ({"launcher": "pyxis"}, "pyxis … container"),
+        ({"launcher": "srun", "gres": "tpu:8"}, "gres: … gpu:N … gpu:TYPE:N … found tpu:8"),
         (
             {"launcher": "srun", "node_address": "{host}"},
-            "node_address: expected a text with {node}",
+            "node_address: … {node}",
         ),
-        ({"runtime": -1}, "runtime: Input should be greater than or equal to 1, found -1"),
-        ({"nodes": 2}, "launcher direct runs on one node, found 2 nodes"),
+        ({"runtime": -1}, "runtime: … 1, found -1"),
+        ({"nodes": 2}, "direct … one node … found 2"),
         (
             {"environment": "HF_HOME"},
-            "environment: expected NAME=VALUE, -NAME or +NAME, separated by spaces",
+            "environment: … NAME=VALUE, -NAME or +NAME",
         ),
-        ({"launcher": "srun", "nodes": 2, "critic_nodes": 0}, "critic_nodes: must be from 1 to 1"),
-        ({"gres": "gpu:8", "critic_gpus": 0}, "critic_gpus: must be from 1 to 7 of 8 GPUs"),
-        ({"gres": "gpu:8", "critic_gpus": 2.5}, "critic_gpus: must be from 1 to 7 of 8 GPUs"),
-        ({"nodes": 0}, "nodes: Input should be greater than or equal to 1, found 0"),
-        ({"runtime": 0}, "runtime: Input should be greater than or equal to 1, found 0"),
+        ({"launcher": "srun", "nodes": 2, "critic_nodes": 0}, "critic_nodes: … from 1 to 1"),
+        ({"gres": "gpu:8", "critic_gpus": 0}, "critic_gpus: … from 1 to 7 … 8 GPUs"),
+        ({"gres": "gpu:8", "critic_gpus": 2.5}, "critic_gpus: … from 1 to 7 … 8 GPUs"),
+        ({"nodes": 0}, "nodes: … 1, found 0"),
+        ({"runtime": 0}, "runtime: … 1, found 0"),
         (
             {"launcher": "pyxis", "container": "a", "srun_options": "--container-name=nemo"},
             "srun_options: found --container-name; accepted: none",
         ),
-        ({"launcher": "srun", "nodes": 2, "critic_nodes": 2}, "critic_nodes: must be from 1 to 1"),
-        ({"gres": "gpu:8", "critic_gpus": 8}, "critic_gpus: must be from 1 to 7 of 8 GPUs"),
-        ({"gres": "gpu:1"}, "critic_gpus: PPO on one node needs 2 GPUs or more, found gpu:1"),
+        ({"launcher": "srun", "nodes": 2, "critic_nodes": 2}, "critic_nodes: … from 1 to 1"),
+        ({"gres": "gpu:8", "critic_gpus": 8}, "critic_gpus: … from 1 to 7 … 8 GPUs"),
+        ({"gres": "gpu:1"}, "critic_gpus: … 2 GPUs … found gpu:1"),
     ],
 )
 def test_a_mistake_in_the_profile_is_told_in_one_line(resources, told):
     with pytest.raises(UserError) as error:
         split(resources, "rl_cai")
     line = str(error.value)
-    assert line.startswith("profile: resources of rule rl_cai: ") and told in line
+    assert line.startswith("profile: resources of rule rl_cai: ") and says(line, told)
     assert "\n" not in line
 
 
@@ -210,7 +211,7 @@ def test_a_training_stops_so_many_minutes_before_the_end(given, seconds):
 
 def test_a_launcher_that_needs_slurm_says_so_outside_of_it(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(UserError, match="needs a Slurm job: run snakemake with --profile slurm"):
+    with pytest.raises(UserError, match=r"Slurm job.*--profile slurm"):
         Launcher(Launch(launcher="srun")).host()
 
 

@@ -55,7 +55,7 @@ def test_what_is_in_the_cache_of_the_hub(home):
     [
         ({"num_hidden_layers": None}, "num_hidden_layers: Field required"),
         ({"hidden_size": "wide"}, "hidden_size: "),
-        ({"num_key_value_heads": 3}, r"heads \(4\) must be a multiple of kv_heads"),
+        ({"num_key_value_heads": 3}, r"heads \(4\) .*multiple of kv_heads"),
     ],
 )
 def test_a_config_that_gives_no_shape_is_told_in_one_line(tmp_path, change, told):

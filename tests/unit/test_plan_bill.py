@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.messages import says
 
 from cai.checks.amounts import Sizes
 from cai.files.records import write_json
@@ -102,8 +103,8 @@ def test_a_budget_that_cannot_be_checked_has_an_exit_code_of_its_own(mistral, tm
     done = plan("--budget", 1e6, *place)
     assert done.returncode == 4
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
-    assert line.startswith("perhaps over the budget: at least ")
-    assert "datasets.helpful_sft.records: how many " in line
+    assert says(line, "budget: at least ")
+    assert "datasets.helpful_sft.records: " in line
     assert ">= " in next(line for line in done.stdout.splitlines() if line.startswith("total"))
     assert plan("--budget", 0, *place).returncode == 1  # what is known is too much
 
@@ -119,11 +120,8 @@ def test_a_time_limit_that_no_submission_reaches_the_end_in_is_a_warning(tmp_pat
     lines = [line for line in done.stderr.splitlines() if "runtime" in line]
     assert len(lines) == warned, done.stderr
     if warned:
-        assert re.fullmatch(
-            r"warning: profile: rule responses: runtime: found 5 min x 1 submissions "
-            r"\(1 \+ retries\); accepted: more than the \d+ min that the plan .*",
-            lines[0],
-        )
+        found = r"warning: profile: rule responses: runtime: found 5 min x 1 submissions"
+        assert re.fullmatch(rf"{found} .*; accepted: more than .*\b\d+ min .*", lines[0])
 
 
 def test_no_warning_is_told_twice(mistral):
@@ -137,7 +135,7 @@ def test_no_warning_is_told_twice(mistral):
     ("arguments", "said"),
     [
         (["--compare", "nowhere.yaml"], "nowhere.yaml: no such file"),
-        (["--config", "seed=-1"], "seed: Input should be greater than or equal to 0, found"),
+        (["--config", "seed=-1"], "seed: … 0, found"),
         (["results/none"], "results/none"),
         (["--no-such-option"], "--no-such-option"),
     ],
@@ -146,7 +144,7 @@ def test_a_mistake_is_told_in_one_line(arguments, said):
     done = plan(*arguments)
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
-    assert line.startswith("error: ") and said in line
+    assert line.startswith("error: ") and says(line, said)
 
 
 def job(folder, rule="responses", gpus=8):

@@ -48,7 +48,10 @@ def wait_for(condition, seconds=60.0):
 
 
 def runs(pid):
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def forking(tmp_path, seconds):

@@ -32,14 +32,14 @@ def openai(demo, *changes, **server):
     [([], "MODEL and FREE_PORT"), (["x", "MODEL"], "FREE_PORT"), (["x", "FREE_PORT"], "MODEL")],
 )
 def test_a_command_that_names_too_little(demo, command, missing):
-    with pytest.raises(UserError, match=rf"server.*needs one that names {missing}, found") as told:
+    with pytest.raises(UserError, match=rf"server.*{missing}, found") as told:
         parse_settings(openai(demo, command=command))
     assert "\n" not in str(told.value)
 
 
 def test_a_sampling_that_the_server_does_not_know(demo):
     wrong = {"preferences": {"candidate": {"top_k": 50}}}
-    with pytest.raises(UserError, match=r"^preferences\.candidate: found top_k, but the server"):
+    with pytest.raises(UserError, match=r"^preferences\.candidate: found top_k"):
         preflight.check(openai(demo, wrong, extensions=False))
     preflight.check(openai(demo, wrong))
 

@@ -21,20 +21,20 @@ def demo():
     ("change", "message"),
     [
         ({"supervized": {}}, r"supervized: unknown field; did you mean 'supervised'\?"),
-        ({"xyz": 1}, r"xyz: unknown field; accepted are results, seed, "),
+        ({"xyz": 1}, r"xyz: unknown field.* results, seed, "),
         (
             {"supervised": {"roundz": 2}},
             r"supervised\.roundz: unknown field; did you mean 'rounds'\?",
         ),
         (
             {"supervised": {"rounds": 0}},
-            r"supervised\.rounds: .*greater than or equal to 1, found 0",
+            r"supervised\.rounds: .*1, found 0",
         ),
         ({"supervised": {"rounds": "two"}}, r"supervised\.rounds: .*integer.*found 'two'"),
         ({"preferences": {"temperatures": [1.0]}}, r"preferences\.temperatures: .*at least 2"),
         ({"preferences": {"judge": "mixtral"}}, r"preferences\.judge: .*'logprob', 'chat'"),
-        ({"lengths": {"answer": 99}}, r"lengths: answer \(99\) must be less than rl \(80\)"),
-        ({"models": {"base": {"source": "a/b"}}}, r"models\.base: .*pinned revision"),
+        ({"lengths": {"answer": 99}}, r"lengths: answer \(99\) .*rl \(80\)"),
+        ({"models": {"base": {"source": "a/b"}}}, r"models\.base: .*revision"),
         ({"shards": None}, r"shards: .*found None"),
     ],
 )
@@ -53,7 +53,7 @@ def test_a_missing_file_is_told_before_any_job(demo):
 
 def test_the_chat_judge_needs_its_settings(demo):
     without = merge(demo, {"preferences": {"judge": "chat", "judges": {"chat": None}}})
-    with pytest.raises(UserError, match=r"preferences\.judges\.chat is required"):
+    with pytest.raises(UserError, match=r"preferences\.judges\.chat"):
         parse_settings(without)
 
 
@@ -61,7 +61,7 @@ def test_the_key_is_asked_for_only_when_the_judge_is(monkeypatch):
     settings = load_settings(FILES[:1])
     monkeypatch.delenv("NVIDIA_API_KEY", raising=False)
     preflight.check_surroundings(settings, {"red_team"})
-    with pytest.raises(UserError, match="environment variable NVIDIA_API_KEY"):
+    with pytest.raises(UserError, match="NVIDIA_API_KEY"):
         preflight.check_surroundings(settings, {"preferences"})
     monkeypatch.setenv("NVIDIA_API_KEY", "x")
     preflight.check_surroundings(settings, {"preferences"})

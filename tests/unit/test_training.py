@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.messages import says
 
 ROOT = Path(__file__).parent.parent.parent
 TRAINER = """
@@ -149,7 +150,7 @@ def test_a_half_trained_run_is_kept_and_named_and_goes_on(bench, monkeypatch):
     monkeypatch.delenv("STOP_AFTER")
     (half,) = folders(bench)
     said = bench.train(steps=5).stdout
-    assert "stopped at step 2; it is kept and goes on with those settings" in said
+    assert "stopped at step 2" in said
     assert f"rm -r {half}" in said
     assert len(folders(bench)) == 2
     assert "tiny: resumes at step 2" in bench.train(steps=4).stdout
@@ -171,7 +172,7 @@ def test_two_trainings_do_not_share_a_work_folder(bench):
     second = bench.train(steps=2, pace=4)
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
-    assert "another process trains here" in second.stderr
+    assert "another process" in second.stderr
     first.communicate()
     assert first.returncode == 0
 
@@ -209,14 +210,14 @@ def test_a_program_that_fails_but_hangs_is_ended(bench, monkeypatch):
         inputs=[bench.data],
         command=[sys.executable, str(bench.program), "log_dir=LOG_DIR", "steps=1", "fails=600"],
     )
-    with pytest.raises(UserError, match=r"tiny: the program failed; log: .*tiny\.log"):
+    with pytest.raises(UserError, match=r"tiny: .*failed; log: .*tiny\.log"):
         run.run()
 
 
 def test_the_end_of_the_log_is_shown_when_the_program_fails(bench):
     done = bench.train(fails=0.1)
     assert done.returncode == 2
-    assert "the program ended with code 1; log:" in done.stderr
+    assert says(done.stderr, "ended with code 1; log:")
     assert "Error executing job" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -227,10 +228,8 @@ def test_a_job_that_fails_at_the_same_step_is_not_submitted_for_ever(bench):
         for checkpoint in bench.folder.glob("work/*/train/checkpoints/*-last"):
             checkpoint.rmdir()
     third = bench.submitted(3, fails=0.1, steps=3)
-    assert third.stderr == (
-        "error: tiny: ended 2 times without getting beyond step 0: not tried again; "
-        "start snakemake anew to try all the same\n"
-    )
+    assert says(third.stderr, "error: tiny: ended 2 times … step 0 … snakemake")
+    assert third.stderr.count("\n") == 1
     assert "ended with code 1" in bench.submitted(1, fails=0.1, steps=3).stderr
 
 
@@ -247,7 +246,7 @@ def test_a_job_that_gets_on_is_submitted_again(bench, monkeypatch):
 def test_a_program_that_does_nothing_at_all_is_no_success(bench):
     done = bench.train(steps=0, log_dir=bench.folder / "elsewhere")
     assert done.returncode == 2
-    assert "stopped before its first checkpoint without tiny.nemo" in done.stderr
+    assert says(done.stderr, "first checkpoint … tiny.nemo")
 
 
 def test_a_training_is_told_to_stop_before_its_jobs_time_limit(bench):
