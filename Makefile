@@ -4,10 +4,11 @@ PYTHON ?=
 CONTROLLER := .envs/controller
 NEMO_CPU := .envs/nemo-cpu
 SERVE_CPU := .envs/serve-cpu
+SITE := .envs/site
 # The folder behind the link: what runs keeps it when a newer environment takes the link.
 RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
 
-.PHONY: help demo reproduce plan test lint format docs chat demo-models controller nemo-cpu serve-cpu clean
+.PHONY: help demo reproduce plan test lint format docs chat demo-models controller nemo-cpu serve-cpu site clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +29,11 @@ PROFILE ?= profiles/demo
 plan: controller ## what a run would do and cost; PROFILE=slurm and ARGS="--budget 500" are taken
 	@$(RUN) python scripts/plan.py --profile $(PROFILE) $(ARGS)
 
-test: controller nemo-cpu serve-cpu ## linters, and all tests, the demo at a smaller size among them
+test: controller nemo-cpu serve-cpu $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh
 	@$(RUN) python -m pytest
 
-lint: controller ## ruff, snakefmt and snakemake --lint
+lint: controller $(SITE)/.ready ## ruff, snakefmt, snakemake --lint, and the site strictly
 	@$(RUN) scripts/lint.sh
 
 format: controller ## format Python and rules
@@ -41,6 +42,9 @@ format: controller ## format Python and rules
 docs: controller ## config/schema.json, docs/configuration.md and the picture of the architecture
 	@$(RUN) python scripts/tools/document_settings.py
 	@$(RUN) python scripts/tools/draw_architecture.py
+
+site: $(SITE)/.ready ## the documentation as pages, with the library's reference: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet
 
 chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and RL-CAI models side by side
 	@$(RUN) python demo/introduction.py
@@ -58,7 +62,8 @@ serve-cpu: $(SERVE_CPU)/.ready ## an OpenAI-compatible server for the CPU
 $(CONTROLLER)/.ready: envs/controller.txt envs/install
 $(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt envs/install
 $(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt envs/install
-$(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready:
+$(SITE)/.ready: envs/site.txt envs/install
+$(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready $(SITE)/.ready:
 	@envs/install "$(PYTHON)" $(notdir $(@D)) $<
 
 clean: ## remove what the demo has made

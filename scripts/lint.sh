@@ -8,4 +8,19 @@ PYTHONPATH=scripts lint-imports --no-cache >/dev/null || PYTHONPATH=scripts lint
 snakefmt --check Snakefile rules
 snakemake --lint >/dev/null
 snakemake --profile profiles/demo --lint >/dev/null
-echo "ruff, import-linter, snakefmt and snakemake --lint are content"
+site=.envs/site/bin
+if [[ -x $site/mkdocs ]]; then
+    pages=$(mktemp -d)
+    trap 'rm -r "$pages"' EXIT
+    NO_MKDOCS_2_WARNING=1 "$site/mkdocs" build --strict --quiet --site-dir "$pages"
+    schema=("$site/check-jsonschema" --quiet --builtin-schema)
+    "${schema[@]}" vendor.github-workflows .github/workflows/*.yml
+    "${schema[@]}" vendor.github-actions .github/actions/*/action.yml
+    "${schema[@]}" vendor.citation-file-format CITATION.cff
+elif [[ -n ${CI-} ]]; then
+    echo "error: the site cannot be checked without .envs/site: make lint installs it" >&2
+    exit 1
+else
+    echo "not checked: the site and the schemas of the project's files (make lint installs what that needs)"
+fi
+echo "the linters are content"

@@ -12,6 +12,9 @@ PAGES = sorted(
     path.relative_to(ROOT)
     for path in (
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "config/README.md",
+        ROOT / "results/README.md",
         *(ROOT / "docs").glob("*.md"),
         ROOT / "demo/README.md",
         ROOT / "benchmarks/README.md",

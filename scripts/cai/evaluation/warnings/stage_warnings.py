@@ -47,7 +47,7 @@ class Check:
         what: what was checked.
         raised: whether it is a warning.
         weight: how much that may change, see
-        :class:`cai.evaluation.warnings.result_warnings.ReadersWarning`.
+            :class:`cai.evaluation.warnings.result_warnings.ReadersWarning`.
         numbers: what was found, and the limit.
         told: one sentence about it.
         advice: what to do about a warning.
