@@ -39,7 +39,7 @@ lint: controller $(SITE)/.ready ## ruff, snakefmt, snakemake --lint, and the sit
 format: controller ## format Python and rules
 	@$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile rules
 
-docs: controller ## config/schema.json, docs/configuration.md and the picture of the architecture
+docs: controller ## the schemas in config/, docs/configuration.md and the picture of the architecture
 	@$(RUN) python scripts/tools/document_settings.py
 	@$(RUN) python scripts/tools/draw_architecture.py
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write config/schema.json and docs/configuration.md from the configuration's models."""
+"""Write docs/configuration.md, and the schemas in config/ that editors read, from the models."""
 
 import argparse
 from collections.abc import Iterator
@@ -7,15 +7,19 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from cai.core import cli
 from cai.files.records import write_json, write_text
 from cai.settings.configuration import Settings
+from cai.settings.constitution import Principle
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/schema.json"
+PARTIAL = ROOT / "config/partial.schema.json"  # of files that lie over config.yaml
+CONSTITUTION = ROOT / "config/constitution.schema.json"
+FEW_SHOT = ROOT / "config/few_shot.schema.json"
 DOCUMENT = ROOT / "docs/configuration.md"
 HEADER = """\
 # Configuration
@@ -29,11 +33,56 @@ is the Mistral-7B run, `config/demo.yaml` lies over it. A key that is not here i
 """
 
 
+class Turn(BaseModel):
+    """A turn of a few-shot dialogue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
 def main() -> None:
-    """Write both files."""
+    """Write all files."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    write_json(SCHEMA, Settings.model_json_schema())
+    for path, schema in schemas().items():
+        write_json(path, schema)
     write_text(DOCUMENT, document())
+
+
+def schemas() -> dict[Path, dict[str, Any]]:
+    """The JSON schema of each kind of file that a user writes, by where it lies."""
+    whole = Settings.model_json_schema()
+    return {
+        SCHEMA: whole,
+        PARTIAL: _partial(whole),
+        CONSTITUTION: _list_under("principles", list[Principle]),
+        FEW_SHOT: _list_under("samples", list[list[Turn]]),
+    }
+
+
+def _partial(schema: Any) -> Any:
+    """A schema in which no field is required: of a file with the fields that differ."""
+    if isinstance(schema, dict):
+        fields = {key: _partial(value) for key, value in schema.items()}
+        return {key: value for key, value in fields.items() if not _requires(key, value)}
+    return [_partial(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _requires(key: str, value: Any) -> bool:
+    return key == "required" and isinstance(value, list)
+
+
+def _list_under(name: str, kind: Any) -> dict[str, Any]:
+    """The schema of a file that is a list of some kind under a name."""
+    rows = TypeAdapter(kind).json_schema()
+    definitions = rows.pop("$defs", {})
+    return {
+        "$defs": definitions,
+        "type": "object",
+        "properties": {name: {**rows, "minItems": 1}},
+        "required": [name],
+    }
 
 
 def document() -> str:

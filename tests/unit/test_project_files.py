@@ -1,10 +1,13 @@
 """What a public project has: one version, and files that are what they say."""
 
+import json
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
+import jsonschema
+import pytest
 import yaml
 
 from cai.provenance import software
@@ -33,3 +36,31 @@ def test_only_the_page_about_results_can_be_committed():
         ["git", "-C", ROOT, "check-ignore", "--no-index", *names], capture_output=True, text=True
     )
     assert done.stdout.split() == names[1:]
+
+
+CONFIGURATIONS = [
+    *(ROOT / "config").rglob("*.yaml"),
+    *(ROOT / "demo").glob("*.yaml"),
+]
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_an_editor_finds_the_schema_of_a_configuration_and_has_no_complaint(path):
+    text = path.read_text()
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    schema = json.loads((path.parent / named[1]).read_text())
+    jsonschema.validate(yaml.safe_load(text), schema)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("lengths: {sft: many}", ["lengths", "sft"]),
+        ("lenghts: {sft: 1}", []),
+        ("models: {base: {source: x, temperature: 1}}", ["models", "base"]),
+    ],
+)
+def test_an_editor_marks_a_mistake_in_a_file_with_some_of_the_fields(text, where):
+    schema = json.loads((ROOT / "config/partial.schema.json").read_text())
+    [error] = jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(text))
+    assert list(error.absolute_path) == where
