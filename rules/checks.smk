@@ -1,4 +1,7 @@
 # Beyond the paper: over-refusal and evasiveness, what each principle does, leakage, warnings.
+#
+# Requires the evaluation's answers, the revisions and judgements, XSTest where it is configured.
+# Makes evaluation/{leakage,warnings}.json and figures/{over_refusal,principles}.*.
 
 CHECK_FIGURES = collect(
     "<results>/figures/{figure}.svg",
@@ -20,7 +23,7 @@ use rule answers as xstest_answers with:
     benchmark:
         "<results>/benchmarks/xstest_answers/{model}.tsv"
     params:
-        journal=f"{WORK}/journal/xstest_answers-{{model}}.jsonl",
+        **asking(own_journal("xstest_answers-{model}"), role_of_model),
 
 
 rule over_refusal:
@@ -47,10 +50,13 @@ rule over_refusal:
     conda:
         "../envs/controller.yaml"
     params:
-        why=(
-            []
-            if settings.evaluations.xstest
-            else ["--why-no-xstest", settings.evaluations.why_not("xstest")]
+        why=optional(
+            "--why-no-xstest",
+            (
+                None
+                if settings.evaluations.xstest
+                else settings.evaluations.why_not("xstest")
+            ),
         ),
     shell:
         "python scripts/checks/measure_refusals.py --answers {input.answers:q} --xstest {input.xstest:q}"

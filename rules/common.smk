@@ -23,6 +23,7 @@ from cai.running.launch import launch_of, split
 from cai.workflow import paper_runs
 
 dag.register(workflow)
+dag.share_resources(workflow, rule_kinds.LIKE)
 
 
 stop(paths.complaints(Path.cwd()))
@@ -64,6 +65,12 @@ def named(places):
     return lambda wildcards, input: programs.naming(places, dict(input.items()))
 
 
+def optional(option, *values):
+    """A param: an option with its values, or nothing where these are not given."""
+    given = [value for value in values if value is not None]
+    return [option, *given] if given else []
+
+
 def folded(name):
     """A param: a job's inputs of this name, those of all shards as one word each."""
     return lambda wildcards, input: numbered.folded(getattr(input, name))
@@ -77,60 +84,20 @@ def launch(wildcards, resources):
     return launch_of(resources).model_dump_json(exclude_defaults=True)
 
 
-def serving(wildcards, resources):
-    """How model servers are asked, as JSON; no reason to run a job again, like :func:`launch`."""
-    return settings.server.serving().model_dump_json()
-
-
 def command(wildcards, resources):
     """What the user has typed, for the report; no reason to run a job again, like :func:`launch`."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def launch_critic(wildcards, resources):
-    """The critic's part of PPO's resources."""
-    return split(resources)[0].model_dump_json(exclude_defaults=True)
-
-
-def launch_actor(wildcards, resources):
-    """The actor's part of PPO's resources."""
-    return split(resources)[1].model_dump_json(exclude_defaults=True)
-
-
-def journal(place, name):
-    """Where a job keeps what was answered; an experiment's also reads the base run's."""
-    own, base = (f"{root}/work/journal/{name}.jsonl" for root in (place, at.base))
-    return own if place == at.base else [own, base]
-
-
-def launch_policy(wildcards, resources):
-    """The actor's part, and the steps whose checkpoints stay: no reason to train again either."""
-    return [launch_actor(wildcards, resources), *paper_runs.keep_steps(settings)]
-
-
-# Names of parameters that several rules take. WORK is what the last part's jobs resume from.
+# What several rules take. WORK is what the last part's jobs resume from.
 WORK = f"{at.results}/work"
 SHARDS = range(settings.shards)
 PARTS, KINDS = ["train", "test"], ["prompts", "comparisons"]
-# What a training starts from, and its data: keys of NeMo's, and the inputs that are named there.
-START = "pretrained_checkpoint.restore_from_path"
-DATA = "model.data.data_prefix"
-PARTS_OF_DATA = {"train": ["train"], "validation": ["test"], "test": ["test"]}
-SPLIT = ["--seed", settings.seed, "--test-fraction", settings.datasets.test_fraction]
 ASKED = preflight.held_out_sources(settings)
 ASKED_FILES = literal([path for source in ASKED for path in source.files])
 HELD_OUT = literal([source.model_dump_json() for source in ASKED])
 CHAT = literal(settings.models.base.template.model_dump_json())
 INSTRUCT = literal(settings.models.instruct.template.model_dump_json())
-CLIENT = literal(settings.client.model_dump_json())
-
-
-def page_files(name):
-    """What a page is made of beside its data: they are edited as programs are."""
-    return [
-        f"scripts/cai/report/{part}"
-        for part in (f"{name}.html.j2", "page.html.j2", "page.css", "macros.html.j2")
-    ]
 
 
 def folders_of(wildcards):

@@ -1,6 +1,9 @@
 # An experiment and another run side by side: `snakemake compare --config experiment=NAME`, or
 # `... against=OTHER`. The experiment is made where it is not finished; the other run is taken as it
 # is, so that a comparison never makes a finished run again.
+#
+# Requires both runs' reports and answers, and the base run's judge.
+# Makes comparisons/A--B.{html,json,csv} in the base run's folder.
 
 
 wildcard_constraints:
@@ -9,7 +12,7 @@ wildcard_constraints:
 
 
 # The judge, the principles and the model of the base run: one yardstick for all experiments.
-rule head_to_head:
+use rule judged as head_to_head with:
     input:
         answers=lambda wildcards: f"{folders_of(wildcards)[1]}/evaluation/answers/rl_cai.jsonl",
         against=lambda wildcards: f"{folders_of(wildcards)[0]}/evaluation/answers/rl_cai.jsonl",
@@ -25,31 +28,18 @@ rule head_to_head:
         nemo="<base>/logs/head_to_head/{a}--{b}.nemo.log",
     benchmark:
         "<base>/benchmarks/head_to_head/{a}--{b}.tsv"
-    conda:
-        "../envs/controller.yaml"
     params:
-        launch=launch,
-        principles=literal(base.principles["preference"]),
-        judge=literal(base.settings.judge.model_dump_json()),
-        journal=f"{at.base}/work/journal/head_to_head-{{a}}--{{b}}.jsonl",
-        template=literal(base.settings.models.instruct.template.model_dump_json()),
-        seed=base.settings.seed,
-        client=literal(base.settings.client.model_dump_json()),
-        serving=literal(base.settings.server.serving().model_dump_json()),
-        server=literal(servers.command(base.settings, "instruct")),
-    shell:
-        "python scripts/evaluation/judge_answers.py --input {input.answers:q} --against {input.against:q}"
-        " --output {output.data:q} --model {input.model:q} --judge {params.judge:q}"
-        " --principles {params.principles:q} --seed {params.seed:q} --template {params.template:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        **judging(base.settings, base.principles),
+        **asking(
+            f"{at.base}/work/journal/head_to_head-{{a}}--{{b}}.jsonl",
+            "instruct",
+            base.settings,
+        ),
 
 
 rule comparison:
     input:
-        page=page_files("comparison"),
+        page=["scripts/cai/report/comparison.html.j2", *PAGE],
         runs=files_of_both,
         judged=rules.head_to_head.output.data,
     output:

@@ -1,4 +1,22 @@
 # Step 1b. Datasets: red-team prompts, helpful dialogues, human comparisons of helpfulness.
+#
+# Requires the files or hub datasets that the configuration names, and the models' tokenizers.
+# Makes data/red_team/{train,test}.jsonl, data/helpful_sft.jsonl and
+# data/helpful_preferences/{train,test}.{prompts,comparisons}.jsonl.
+
+# How records are split into train and test, and how many are read.
+SPLIT = {
+    "seed": settings.seed,
+    "test_fraction": settings.datasets.test_fraction,
+}
+LIMITS = {
+    "max_bad_share": settings.datasets.max_bad_share,
+    "limit": optional("--limit", settings.datasets.limit),
+}
+READ = "--max-bad-share {params.max_bad_share:q} {params.limit:q}"
+READ_AND_SPLIT = (
+    f"--seed {{params.seed:q}} --test-fraction {{params.test_fraction:q}} {READ}"
+)
 
 
 rule red_team:
@@ -17,19 +35,18 @@ rule red_team:
     conda:
         "../envs/controller.yaml"
     params:
+        **SPLIT,
+        **LIMITS,
         source=literal(settings.datasets.red_team.model_dump_json()),
-        split=SPLIT,
-        limits=preflight.limits(
-            settings,
-            settings.lengths.context - settings.supervised.response.max_tokens,
-        ),
+        max_tokens=settings.lengths.context - settings.supervised.response.max_tokens,
         chat=CHAT,
         instruct=INSTRUCT,
         held_out=HELD_OUT,
     shell:
-        "python scripts/data/prepare_red_team.py --source {params.source:q} {params.split:q} {params.limits:q}"
+        "python scripts/data/prepare_red_team.py --source {params.source:q}"
+        f" {READ_AND_SPLIT}"
         " --template {params.chat:q} {params.instruct:q} --held-out-source {params.held_out:q}"
-        " --tokenizer {input.model:q} --train {output.train:q} --test {output.test:q} 2>&1 | tee {log:q}"
+        " --tokenizer {input.model:q} --max-tokens {params.max_tokens:q} --train {output.train:q} --test {output.test:q} 2>&1 | tee {log:q}"
 
 
 rule helpful_sft:
@@ -45,10 +62,11 @@ rule helpful_sft:
     conda:
         "../envs/controller.yaml"
     params:
+        **LIMITS,
         source=literal(settings.datasets.helpful_sft.model_dump_json()),
-        limits=preflight.limits(settings),
     shell:
-        "python scripts/data/prepare_helpful_sft.py --source {params.source:q} {params.limits:q}"
+        "python scripts/data/prepare_helpful_sft.py --source {params.source:q}"
+        f" {READ}"
         " --output {output.data:q} 2>&1 | tee {log:q}"
 
 
@@ -81,6 +99,8 @@ rule helpful_preferences:
     conda:
         "../envs/controller.yaml"
     params:
+        **SPLIT,
+        **LIMITS,
         sources=literal(
             [
                 source.model_dump_json()
@@ -89,12 +109,12 @@ rule helpful_preferences:
         ),
         template=CHAT,
         held_out=HELD_OUT,
-        split=SPLIT,
-        limits=preflight.limits(settings, settings.lengths.rl),
+        max_tokens=settings.lengths.rl,
     shell:
         "python scripts/data/prepare_preferences.py {params.sources:q} --template {params.template:q}"
         " --held-out {input.held_out:q} --held-out-source {params.held_out:q}"
-        " {params.split:q} {params.limits:q} --tokenizer {input.model:q}"
+        f" {READ_AND_SPLIT}"
+        " --tokenizer {input.model:q} --max-tokens {params.max_tokens:q}"
         " --train-prompts {output.train_prompts:q} --train-comparisons {output.train_comparisons:q}"
         " --test-prompts {output.test_prompts:q} --test-comparisons {output.test_comparisons:q}"
         " 2>&1 | tee {log:q}"

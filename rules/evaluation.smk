@@ -1,4 +1,8 @@
 # Step 7. Evaluation on held-out prompts: helpful-only, SL-CAI and RL-CAI.
+#
+# Requires the three models, the reward model, held-out red-team and helpful prompts, the judge.
+# Makes evaluation/{prompts,answers/*,rewards/*,judged/*,truth/*}.jsonl, evaluation/summary.* and,
+# with a classifier, rl_cai/calibration.json.
 
 MODELS = {
     "helpful_only": f"{at.pretrained}/models/instruct.nemo",
@@ -26,14 +30,15 @@ rule evaluation_prompts:
         "../envs/controller.yaml"
     params:
         helpful=literal(
-            preflight.evaluation_options(
+            preflight.helpful_prompts(
                 settings, rules.helpful_preferences.output.test_prompts
             )
         ),
+        limit=optional("--limit", settings.evaluation.limit or None),
         seed=settings.seed,
     shell:
         "python scripts/evaluation/build_evaluation_prompts.py --red-team {input.red_team:q} {params.helpful:q}"
-        " --seed {params.seed:q} --output {output.data:q} 2>&1 | tee {log:q}"
+        " {params.limit:q} --seed {params.seed:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
 rule answers:
@@ -53,27 +58,14 @@ rule answers:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
-        journal=journal(at.results, "answers-{model}"),
-        template=branch(
-            lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
-        ),
-        sampling=literal(settings.evaluation.answer.model_dump_json()),
+        **asking(journal(at.results, "answers-{model}"), role_of_model),
         seed=settings.seed,
-        client=CLIENT,
-        serving=serving,
-        server=branch(
-            lambda wildcards: wildcards.model == "helpful_only",
-            servers.command(settings, "instruct"),
-            servers.command(settings, "chat"),
-        ),
+        sampling=literal(settings.evaluation.answer.model_dump_json()),
+        temperatures=[],
     shell:
-        "python scripts/evaluation/answer.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
-        " --seed {params.seed:q} --template {params.template:q} --sampling {params.sampling:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        "python scripts/evaluation/answer.py --input {input.prompts:q} --output {output.data:q}"
+        " --seed {params.seed:q} --sampling {params.sampling:q} {params.temperatures:q}"
+        f" {ASK}"
 
 
 rule rewards:
@@ -96,26 +88,17 @@ rule rewards:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
-        journal=journal(at.results, "rewards"),
-        template=CHAT,
-        length=settings.lengths.rl,
-        server=literal(programs.reward_server(settings)),
-        files=named({"rm_model_file": "model"}),
+        **scoring(journal(at.results, "rewards")),
     shell:
         "python scripts/evaluation/score_rewards.py --answers {input.answers:q} --output {output.data:q}"
-        " --model {input.model:q} --template {params.template:q} --max-tokens {params.length:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q} {params.files:q}"
-        " 2>&1 | tee {log.job:q}"
+        f" {SCORE}"
 
 
 rule judged:
     input:
+        **JUDGE_MODEL,
         answers=rules.answers.output.data,
         against="<results>/evaluation/answers/helpful_only.jsonl",
-        model="<pretrained>/models/instruct.nemo",
-        exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<results>/evaluation/judged/{model}.jsonl",
         ledger="<results>/evaluation/judged/{model}.ledger.json",
@@ -129,23 +112,12 @@ rule judged:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
-        principles=literal(principles["preference"]),
-        judge=literal(settings.judge.model_dump_json()),
-        journal=journal(at.results, "judged-{model}"),
-        template=INSTRUCT,
-        seed=settings.seed,
-        client=CLIENT,
-        serving=serving,
-        server=literal(servers.command(settings, "instruct")),
+        **judging(settings, principles),
+        **asking(journal(at.results, "judged-{model}"), "instruct"),
     shell:
         "python scripts/evaluation/judge_answers.py --input {input.answers:q} --against {input.against:q}"
-        " --output {output.data:q} --model {input.model:q} --judge {params.judge:q}"
-        " --principles {params.principles:q} --seed {params.seed:q} --template {params.template:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        " --output {output.data:q}"
+        f" {JUDGE} {ASK}"
 
 
 rule truth:

@@ -1,4 +1,7 @@
 # Step 1a. Pretrained models: download (or take from a folder), convert to .nemo.
+#
+# Requires a hub's model or a folder for base and for instruct.
+# Makes models/{base,instruct}.nemo, and the Hugging Face folder of any .nemo for servers that load one.
 
 MODEL_FILES = {
     name: preflight.model_files(settings, name) for name in ("base", "instruct")

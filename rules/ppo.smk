@@ -1,4 +1,6 @@
 # Step 6. PPO: the critic serves the rewards and learns the values, the actor learns the policy.
+#
+# Requires sl_cai.nemo, reward_model.nemo and the prompts of rl_cai/. Makes rl_cai.nemo.
 
 
 rule rl_cai:
@@ -20,8 +22,9 @@ rule rl_cai:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch_policy,
+        launch=launch_actor,
         critic_launch=launch_critic,
+        keep_steps=steps_kept,
         work=f"{WORK}/rl_cai",
         critic=literal(programs.critic(settings)),
         critic_files=named({START: "reward_model"}),
@@ -30,7 +33,7 @@ rule rl_cai:
     shell:
         "python scripts/training/train.py --what rl_cai --name megatron_gpt_ppo_actor --work {params.work:q}"
         " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
-        " --launch {params.launch:q} --critic-launch {params.critic_launch:q}"
+        " --launch {params.launch:q} --critic-launch {params.critic_launch:q} {params.keep_steps:q}"
         " -- {params.critic:q} {params.critic_files:q}"
         " -- {params.actor:q} {params.actor_files:q}"
         " 2>&1 | tee {log.job:q}"

@@ -1,11 +1,14 @@
 # The run's models on public evaluation sets: figures 4, 9, 11 and 12 of Bai et al. 2022, and the
 # reward model's accuracy on human comparisons.
+#
+# Requires the sets that the configuration names, the models, the reward model and the judge.
+# Makes evaluation/{sets,comparisons,choices}/* and figures/{fig04,fig09,fig11,fig12,human_preferences}.*.
 from cai.workflow import public_runs
 
 HHH_PRINCIPLES = public_runs.hhh_principles(settings, principles["preference"])
 HHH_JUDGES = public_runs.judges(settings, len(HHH_PRINCIPLES))
 HARM_SETS = ("harm_binary", "harm_kinds")
-EVALUATION_FIGURES = collect(
+PUBLIC_FIGURES = collect(
     "<results>/figures/{figure}.svg", figure=["fig04", "fig09", "fig11", "fig12"]
 )
 
@@ -37,21 +40,12 @@ rule evaluation_set:
         source=lambda wildcards: getattr(
             settings.evaluations, wildcards.public
         ).model_dump_json(),
-        options=[
-            *(
-                "--seed",
-                settings.seed,
-                "--max-bad-share",
-                settings.datasets.max_bad_share,
-            ),
-            *(
-                ["--limit", settings.evaluations.limit]
-                if settings.evaluations.limit
-                else []
-            ),
-        ],
+        seed=settings.seed,
+        max_bad_share=settings.datasets.max_bad_share,
+        limit=optional("--limit", settings.evaluations.limit or None),
     shell:
-        "python scripts/public_sets/prepare_evaluation_set.py --kind {params.kind:q} --source {params.source:q} {params.options:q}"
+        "python scripts/public_sets/prepare_evaluation_set.py --kind {params.kind:q} --source {params.source:q}"
+        " --seed {params.seed:q} --max-bad-share {params.max_bad_share:q} {params.limit:q}"
         " --trained-on {input.trained_on:q} --output {output.data:q} 2>&1 | tee {log:q}"
 
 
@@ -70,25 +64,16 @@ rule comparison_rewards:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
-        journal=f"{WORK}/journal/comparison_rewards-{{public}}.jsonl",
-        template=CHAT,
-        length=settings.lengths.rl,
-        server=literal(programs.reward_server(settings)),
-        files=named({"rm_model_file": "model"}),
+        **scoring(own_journal("comparison_rewards-{public}")),
     shell:
         "python scripts/public_sets/score_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
-        " --model {input.model:q} --template {params.template:q} --max-tokens {params.length:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q} {params.files:q}"
-        " 2>&1 | tee {log.job:q}"
+        f" {SCORE}"
 
 
 rule judged_comparisons:
     input:
+        **JUDGE_MODEL,
         comparisons=rules.evaluation_set.output.data,
-        model="<pretrained>/models/instruct.nemo",
-        exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<results>/evaluation/comparisons/{public}.{method}.jsonl",
         ledger="<results>/evaluation/comparisons/{public}.{method}.ledger.json",
@@ -100,27 +85,20 @@ rule judged_comparisons:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
+        **asking(
+            lambda wildcards: own_journal(
+                f"judged_comparisons-{wildcards.public}"
+                f"-{list(public_runs.METHODS).index(wildcards.method)}"
+            ),
+            "instruct",
+        ),
         principles=literal(HHH_PRINCIPLES),
         judge=lambda wildcards: HHH_JUDGES[wildcards.method].model_dump_json(),
-        # numbered like the shards of a stage, so that methods share what they ask alike
-        journal=lambda wildcards: (
-            f"{WORK}/journal/judged_comparisons-{wildcards.public}"
-            f"-{list(public_runs.METHODS).index(wildcards.method)}.jsonl"
-        ),
-        template=INSTRUCT,
         seed=settings.seed,
-        client=CLIENT,
-        serving=serving,
-        server=literal(servers.command(settings, "instruct")),
+        # numbered like the shards of a stage, so that methods share what they ask alike
     shell:
         "python scripts/public_sets/judge_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
-        " --model {input.model:q} --judge {params.judge:q} --principles {params.principles:q}"
-        " --seed {params.seed:q} --template {params.template:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        f" {JUDGE} {ASK}"
 
 
 rule harm_choices:
@@ -139,25 +117,10 @@ rule harm_choices:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
-        journal=f"{WORK}/journal/harm_choices-{{public}}-{{model}}.jsonl",
-        template=branch(
-            lambda wildcards: wildcards.model == "helpful_only", INSTRUCT, CHAT
-        ),
-        client=CLIENT,
-        serving=serving,
-        server=branch(
-            lambda wildcards: wildcards.model == "helpful_only",
-            servers.command(settings, "instruct"),
-            servers.command(settings, "chat"),
-        ),
+        **asking(own_journal("harm_choices-{public}-{model}"), role_of_model),
     shell:
         "python scripts/public_sets/choose_answers.py --input {input.questions:q} --output {output.data:q}"
-        " --model {input.model:q} --template {params.template:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        f" {ASK}"
 
 
 rule hhh_figure:

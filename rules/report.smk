@@ -1,4 +1,8 @@
 # The figures and the report of a run.
+#
+# Requires the summary, the answers, all ledgers, revisions and judgements, the trainings' metrics.
+# Makes figures/{training_curves,ppo_curves,harmlessness}.* and report.html, and with the paper's
+# figures paper_report.html.
 
 LEDGERS = [
     rules.red_team.output.ledger,
@@ -13,6 +17,14 @@ LEDGERS = [
     *collect(rules.answers.output.ledger, model=MODELS),
     *collect(rules.judged.output.ledger, model=TRAINED),
     *rules.rewards.output.ledgers,
+]
+
+
+# What pages are made of beside their data: these files are edited as programs are.
+PAGE = [
+    "scripts/cai/report/page.html.j2",
+    "scripts/cai/report/page.css",
+    "scripts/cai/report/macros.html.j2",
 ]
 
 
@@ -80,7 +92,7 @@ rule harmlessness:
 
 rule report:
     input:
-        page=page_files("report"),
+        page=["scripts/cai/report/report.html.j2", *PAGE],
         summary=rules.summary.output.json,
         answers=collect(rules.answers.output.data, model=MODELS),
         truth=rules.summary.input.truth,
@@ -122,8 +134,9 @@ rule report:
         judge=folded("judge"),
         chains=folded("chains"),
         settings=literal(settings.model_dump_json()),
-        # the file is no input: it counts by its principles, so a comment in it reruns nothing
-        constitution=literal(settings.constitution),
+        # The file is no input, so that a comment in it reruns nothing: it counts by its principles.
+        # Its path is among the settings, so as a function of the inputs it is no reason of its own.
+        constitution=lambda wildcards, input: settings.constitution,
         principles=literal(principles),
         command=command,
     shell:
@@ -136,7 +149,7 @@ rule report:
 
 
 # The same report with all figures of the paper.
-PAPER_FIGURES = [*RUN_FIGURES, *EVALUATION_FIGURES, *CHECK_FIGURES]
+PAPER_FIGURES = [*RUN_FIGURES, *PUBLIC_FIGURES, *CHECK_FIGURES]
 
 
 use rule report as paper_report with:
@@ -155,3 +168,4 @@ use rule report as paper_report with:
         data="<results>/paper_report.json",
     log:
         "<results>/logs/paper_report.log",
+    localrule: True

@@ -1,4 +1,6 @@
 # Step 5. The reward model, from the blend of AI and human comparisons.
+#
+# Requires sl_cai.nemo and the comparisons of rl_cai/. Makes reward_model.nemo.
 
 
 rule reward_model:

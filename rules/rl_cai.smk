@@ -1,4 +1,7 @@
 # Step 4. Preferences: candidates of SL-CAI, compared by the constitution, blended with helpfulness.
+#
+# Requires sl_cai.nemo, the red-team prompts, the human comparisons, the instruct model as the judge.
+# Makes rl_cai/{candidates,preferences}/*.jsonl and rl_cai/{train,test}.{prompts,comparisons}.jsonl.
 
 
 rule candidates:
@@ -18,31 +21,22 @@ rule candidates:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
+        **asking(journal(at.candidates, "candidates-{shard}"), "chat"),
         shard=f"{{shard}}/{settings.shards}",
-        journal=journal(at.candidates, "candidates-{shard}"),
-        template=CHAT,
+        seed=settings.seed,
         temperatures=settings.preferences.temperatures,
         sampling=literal(settings.preferences.candidate.model_dump_json()),
-        seed=settings.seed,
-        client=CLIENT,
-        serving=serving,
-        server=literal(servers.command(settings, "chat")),
     shell:
-        "python scripts/rl_cai/sample_candidates.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
-        " --shard {params.shard:q} --seed {params.seed:q} --template {params.template:q}"
+        "python scripts/rl_cai/sample_candidates.py --input {input.prompts:q} --output {output.data:q}"
+        " --shard {params.shard:q} --seed {params.seed:q}"
         " --temperatures {params.temperatures:q} --sampling {params.sampling:q}"
-        " --client {params.client:q} --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        f" {ASK}"
 
 
 rule preferences:
     input:
+        **JUDGE_MODEL,
         candidates=rules.candidates.output.data,
-        model="<pretrained>/models/instruct.nemo",
-        exported=servers.judge_exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<preference>/rl_cai/preferences/{shard}.jsonl",
         ledger="<preference>/rl_cai/preferences/{shard}.ledger.json",
@@ -56,23 +50,11 @@ rule preferences:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
-        principles=literal(principles["preference"]),
-        judge=literal(settings.judge.model_dump_json()),
-        journal=journal(at.preference, "preferences-{shard}"),
-        template=INSTRUCT,
-        seed=settings.seed,
-        client=CLIENT,
-        serving=serving,
-        server=literal(servers.command(settings, "instruct")),
+        **judging(settings, principles),
+        **asking(journal(at.preference, "preferences-{shard}"), "instruct"),
     shell:
         "python scripts/rl_cai/judge_candidates.py --input {input.candidates:q} --output {output.data:q}"
-        " --model {input.model:q} --judge {params.judge:q} --principles {params.principles:q}"
-        " --seed {params.seed:q} --template {params.template:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        f" {JUDGE} {ASK}"
 
 
 rule rl_dataset:

@@ -1,11 +1,13 @@
 # Steps 2 and 3. Supervised stage: respond, critique and revise by the constitution, fine-tune.
+#
+# Requires the red-team prompts, the helpful dialogues, both pretrained models.
+# Makes sl_cai/{responses,revisions}/*.jsonl, sl_cai/{train,validation}.jsonl and sl_cai.nemo.
 
 
 rule responses:
     input:
+        **INSTRUCT_MODEL,
         prompts=rules.red_team.output.train,
-        model="<pretrained>/models/instruct.nemo",
-        exported=servers.exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<source>/sl_cai/responses/{shard}.jsonl",
         ledger="<source>/sl_cai/responses/{shard}.ledger.json",
@@ -18,37 +20,26 @@ rule responses:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
+        **asking(journal(at.source, "responses-{shard}"), "instruct"),
         shard=f"{{shard}}/{settings.shards}",
-        journal=journal(at.source, "responses-{shard}"),
-        template=INSTRUCT,
+        seed=settings.seed,
         sampling=literal(settings.supervised.response.model_dump_json()),
         few_shot=literal(few_shot if settings.supervised.few_shot_first else []),
-        context=(
-            ["--context", settings.lengths.context]
-            if settings.supervised.few_shot_first
-            else []
+        context=optional(
+            "--context",
+            settings.lengths.context if settings.supervised.few_shot_first else None,
         ),
-        seed=settings.seed,
-        client=CLIENT,
-        serving=serving,
-        server=literal(servers.command(settings, "instruct")),
     shell:
-        "python scripts/sl_cai/respond.py --input {input.prompts:q} --output {output.data:q} --model {input.model:q}"
-        " --shard {params.shard:q} --seed {params.seed:q} --template {params.template:q}"
-        " --sampling {params.sampling:q} --few-shot {params.few_shot:q} {params.context:q}"
-        " --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        "python scripts/sl_cai/respond.py --input {input.prompts:q} --output {output.data:q}"
+        " --shard {params.shard:q} --seed {params.seed:q} --sampling {params.sampling:q}"
+        " --few-shot {params.few_shot:q} {params.context:q}"
+        f" {ASK}"
 
 
 rule revisions:
     input:
+        **INSTRUCT_MODEL,
         responses=rules.responses.output.data,
-        model="<pretrained>/models/instruct.nemo",
-        exported=servers.exported(settings, "<pretrained>/models/instruct.nemo"),
     output:
         data="<supervised>/sl_cai/revisions/{shard}.jsonl",
         ledger="<supervised>/sl_cai/revisions/{shard}.ledger.json",
@@ -61,29 +52,22 @@ rule revisions:
     conda:
         "../envs/controller.yaml"
     params:
-        launch=launch,
+        **asking(journal(at.supervised, "revisions-{shard}"), "instruct"),
         principles=literal(principles["supervised"]),
         few_shot=literal(few_shot),
         rounds=settings.supervised.rounds,
-        journal=journal(at.supervised, "revisions-{shard}"),
-        template=INSTRUCT,
+        direct=[],
+        seed=settings.seed,
         critique=literal(settings.supervised.critique.model_dump_json()),
         revision=literal(settings.supervised.revision.model_dump_json()),
         context=settings.lengths.context,
-        seed=settings.seed,
-        client=CLIENT,
-        serving=serving,
-        server=literal(servers.command(settings, "instruct")),
     shell:
-        "python scripts/sl_cai/revise.py --input {input.responses:q} --output {output.data:q} --model {input.model:q}"
+        "python scripts/sl_cai/revise.py --input {input.responses:q} --output {output.data:q}"
         " --principles {params.principles:q} --few-shot {params.few_shot:q}"
-        " --rounds {params.rounds:q} --seed {params.seed:q} --template {params.template:q}"
+        " --rounds {params.rounds:q} {params.direct:q} --seed {params.seed:q}"
         " --critique-sampling {params.critique:q} --revision-sampling {params.revision:q}"
-        " --tokenizer {input.model:q} --context {params.context:q} --client {params.client:q}"
-        " --serving {params.serving:q} --exported {input.exported:q}"
-        " --journal {params.journal:q} --log {log.nemo:q}"
-        " --launch {params.launch:q} -- {params.server:q}"
-        " 2>&1 | tee {log.job:q}"
+        " --tokenizer {input.model:q} --context {params.context:q}"
+        f" {ASK}"
 
 
 rule sl_dataset:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 HOOKS = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "scripts")!r})
-from cai import slurm
+from cai.running import slurm
 from cai.running.failures import Failures
 failures = Failures()
 onstart:

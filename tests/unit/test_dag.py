@@ -11,7 +11,7 @@ from tests.project import TARGETS, Project
 
 PROGRAM = """
 import dataclasses, json, sys
-from cai import cli
+from cai.core import cli
 from cai.workflow.dag import dry_run
 
 def main():

@@ -143,7 +143,7 @@ def test_what_a_slurm_step_and_a_shell_need_is_kept():
 SNAKEFILE = """
 import sys
 sys.path.insert(0, {scripts!r})
-from cai import orphans
+from cai.core import orphans
 orphans.announce()
 
 rule all:

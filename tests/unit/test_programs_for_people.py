@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PRINTING = """
 import sys
 sys.path.insert(0, "scripts")
-from cai import cli
+from cai.core import cli
 
 def main():
     for number in range(100_000):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SNAKEFILE = f"""
 import sys
 sys.path.insert(0, "{ROOT}/scripts")
-from cai import code, sparing
+from cai.workflow import code, sparing
 
 rule report:
     input: data="data", judged="judged"
@@ -34,6 +34,7 @@ rule train:
 rule data:
     input: "source"
     output: "data"
+    params: split=["--seed", config.get("seed", 1)]
     shell: "python scripts/data/prepare.py {{input}} {{output}}"
 
 code.watch(workflow)
@@ -179,3 +180,30 @@ def test_touching_takes_all_as_up_to_date(small):
     small.module("data", "END = '!'\n")
     small.snakemake("--touch")
     assert small.planned() == set()
+
+
+@pytest.mark.parametrize(
+    "before, now",
+    [
+        ("prepare.py {input}", "prepare.py  {input}"),
+        ('split=["--seed", config.get("seed", 1)]', 'seed=config.get("seed", 1), other=[]'),
+    ],
+)
+def test_a_rules_new_form_runs_its_job_and_no_training(small, before, now):
+    snakefile = small.folder / "Snakefile"
+    assert before in snakefile.read_text()
+    snakefile.write_text(snakefile.read_text().replace(before, now))
+    assert small.planned() == {"data", "report"}
+    assert small.run() == ["data", "report"]
+    assert small.planned("--config", "seed=2") == {"data", "train", "judge", "report"}
+
+
+def test_a_new_command_of_a_training_runs_nothing(small):
+    snakefile = small.folder / "Snakefile"
+    text = snakefile.read_text()
+    snakefile.write_text(text.replace("train.py {input}", "train.py  {input}"))
+    assert snakefile.read_text() != text
+    assert small.planned() == set()
+    assert small.planned("--config", "steps=2") >= {"train", "judge", "report"}
+    small.module("judge", "END = '?'\n")  # is behind the training, which nothing asks for
+    assert small.run() == ["judge", "report"]

@@ -158,7 +158,7 @@ def test_other_cells_stay_as_they_are(value):
 
 def test_a_program_reads_and_shows_texts_that_a_terminal_has_not(tmp_path):
     program = tmp_path / "program.py"
-    program.write_text("from cai import cli\ncli.run(lambda: print(input()))\n")
+    program.write_text("from cai.core import cli\ncli.run(lambda: print(input()))\n")
     done = subprocess.run(
         [sys.executable, program],
         input="caf\u00e9 ".encode() + b"\xff\n",

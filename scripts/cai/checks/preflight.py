@@ -257,17 +257,6 @@ def model_source(settings: Settings, name: str) -> list[str]:
     return ["--source", model.source, *(["--revision", model.revision] if model.revision else [])]
 
 
-def limits(settings: Settings, max_tokens: int | None = None) -> list[object]:
-    """The options that bound a dataset: records, length, share of bad ones."""
-    datasets = settings.datasets
-    options: list[object] = ["--max-bad-share", datasets.max_bad_share]
-    if datasets.limit is not None:
-        options += ["--limit", datasets.limit]
-    if max_tokens is not None:
-        options += ["--max-tokens", max_tokens]
-    return options
-
-
 def prompt_length(settings: Settings) -> int:
     """The longest prompt that PPO takes, in tokens.
 
@@ -319,15 +308,10 @@ def held_out_sources(settings: Settings) -> list[Source]:
     return [settings.evaluation.helpful] if settings.evaluation.helpful else []
 
 
-def evaluation_options(settings: Settings, test_prompts: str) -> list[str]:
-    """The options that name the held-out helpful prompts, and how many are taken."""
-    source, limit = settings.evaluation.helpful, settings.evaluation.limit
+def helpful_prompts(settings: Settings, test_prompts: str) -> list[str]:
+    """The options that name the held-out helpful prompts: a source's, or the test set's."""
+    source = settings.evaluation.helpful
+    if source is not None:
+        return ["--helpful", source.model_dump_json()]
     template = settings.models.base.template.model_dump_json()
-    return [
-        *(["--limit", str(limit)] if limit else []),
-        *(
-            ["--helpful-prompts", test_prompts, "--template", template]
-            if source is None
-            else ["--helpful", source.model_dump_json()]
-        ),
-    ]
+    return ["--helpful-prompts", test_prompts, "--template", template]

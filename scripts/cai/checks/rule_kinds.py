@@ -8,9 +8,7 @@ from typing import Literal
 
 from cai.nemo.values import Program
 
-What = Literal[
-    "data", "conversion", "generation", "judging", "training", "ppo", "evaluation", "figure"
-]
+What = Literal["data", "conversion", "generation", "judging", "training", "ppo", "evaluation"]
 
 
 @dataclass(frozen=True)
@@ -83,15 +81,12 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     "snapshot_answers": _either("answers"),
     "matches_judged": _judge("judged"),
     "helpful_rewards": _rewards("rewards"),
-    "paper_truth": Kind("evaluation"),
     "harmless_comparisons": Kind("data", like="rl_dataset"),
     "paper_reward_model": Kind("training", ("reward_model",), like="reward_model"),
     "chains": Kind("generation", ("instruct_server",), like="revisions"),
     "chain_rewards": _rewards("rewards"),
-    "harmfulness_prompts": Kind("data"),
     "harmfulness_samples": _either("answers"),
     "harmfulness_rewards": _rewards("rewards"),
-    "paper_report": Kind("figure"),
 }
 LIKE = {name: kind.like for name, kind in RULES.items() if kind.like}
 

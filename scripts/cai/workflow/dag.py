@@ -60,6 +60,21 @@ def unknown_rules(workflow: Any, estimated: Iterable[str] = ()) -> Iterator[str]
             yield f"{place}: {name}: no rule of this name{meant}"
 
 
+def share_resources(workflow: Any, like: Mapping[str, str]) -> None:
+    """Give rules the resources that a profile gives other rules, unless it names them itself.
+
+    Called before the rules are read.
+
+    Args:
+        workflow: whose profile gives resources by the names of rules.
+        like: of a rule, the one whose resources it has.
+    """
+    given = workflow.resource_settings._parsed_overwrite_resources
+    for name, other in like.items():
+        if other in given:
+            given.setdefault(name, given[other])
+
+
 def register(workflow: Any) -> None:
     """Called by the Snakefile: the workflow that this process is about to plan or run."""
     _workflows[:] = [workflow]
@@ -351,7 +366,7 @@ def _params(persistence: Any, job: Any) -> Iterator[ParamChange]:
     )
     gone = Counter(recorded) - Counter(persistence._params(job))
     new = Counter(persistence._params(job)) - Counter(recorded)
-    left = sorted(text for text in gone.elements() if not is_mark(_value(text)))
+    left = sorted(text for text in gone.elements() if not is_mark(value_of(text)))
     for name, value in job.params.items():
         if not new[repr(value)] or is_mark(value):
             continue
@@ -359,9 +374,9 @@ def _params(persistence: Any, job: Any) -> Iterator[ParamChange]:
         before = _most_like(repr(value), left)
         if before is not None:
             left.remove(before)
-        yield ParamChange(name, NOTHING if before is None else _value(before), value)
+        yield ParamChange(name, NOTHING if before is None else value_of(before), value)
     for before in left:
-        yield ParamChange("a parameter", _value(before), NOTHING)
+        yield ParamChange("a parameter", value_of(before), NOTHING)
 
 
 def _most_like(text: str, others: Sequence[str]) -> str | None:
@@ -369,12 +384,13 @@ def _most_like(text: str, others: Sequence[str]) -> str | None:
 
     def alike(other: str) -> tuple[bool, float]:
         matcher = difflib.SequenceMatcher(None, text[:400], other[:400], autojunk=False)
-        return type(_value(other)) is type(_value(text)), matcher.quick_ratio()
+        return type(value_of(other)) is type(value_of(text)), matcher.quick_ratio()
 
     return max(others, key=alike, default=None)
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A parameter as Snakemake records it, as a value; one that is no literal stays a text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -55,10 +55,9 @@ def run_keeps_them(settings: Settings) -> bool:
     return settings.paper.snapshots.during_run or not steps(settings)
 
 
-def keep_steps(settings: Settings) -> list[str]:
-    """The option that keeps PPO's checkpoints, for the run itself, if it is to keep them."""
-    kept = steps(settings) if settings.paper.snapshots.during_run else []
-    return ["--keep-steps", *map(str, kept)] if kept else []
+def kept_steps(settings: Settings) -> list[int]:
+    """The steps of PPO whose checkpoints the run itself keeps: none, or those of the snapshots."""
+    return steps(settings) if settings.paper.snapshots.during_run else []
 
 
 def snapshot_actor(settings: Settings) -> list[str]:
@@ -110,10 +109,9 @@ def ratings(settings: Settings) -> Source:
     return settings.paper.harmfulness.ratings or settings.datasets.red_team
 
 
-def harmfulness_sampling(settings: Settings) -> list[str]:
-    """How the answers of Fig. 10 are sampled, and at which temperatures: at 1, and one greedy."""
-    ones = ["1"] * settings.paper.harmfulness.samples
-    return [settings.evaluation.answer.model_dump_json(), "--temperatures", *ones, "0"]
+def harmfulness_temperatures(settings: Settings) -> list[str]:
+    """The temperatures at which the answers of Fig. 10 are sampled: at 1, and one greedy."""
+    return [*["1"] * settings.paper.harmfulness.samples, "0"]
 
 
 def helpfulness(settings: Settings) -> list[str]:

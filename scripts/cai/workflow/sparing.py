@@ -11,13 +11,13 @@ Snakemake has no way to say so in a rule; here two methods of its DAG are wrappe
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from snakemake.dag import DAG
 
 from cai.workflow import dag as plans
-from cai.workflow.code import KEPT, MARK, program_of
+from cai.workflow.code import KEPT, is_mark, program_of
 
 Why = Literal["code", "other"]  # an edit of code alone, or anything else
 
@@ -39,11 +39,12 @@ async def update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:
     for job in dag.spared:
         dag.reason(job).clear()
     dag._needrun -= dag.spared
-    unsettled = dag._needrun | _waiting(dag)
+    waiting = _waiting(dag)
+    unsettled = dag._needrun | waiting
     for job in dag._needrun:
         dag._n_until_ready[job] = sum(before in unsettled for before in dag._dependencies[job])
     dag._len = len(dag._finished | dag._needrun)
-    _tell(dag)
+    _tell(dag, waiting)
 
 
 def _waiting(dag: Any) -> set[Any]:
@@ -97,25 +98,45 @@ async def _own(dag: Any, job: Any) -> Why | None:
         any(persistence.software_stack_changed(job)),
     ]
     change = persistence.params_changed(job)
-    if any(others) or not all(text.startswith(f"'{MARK}") for text in _texts(change)):
+    if any(others) or (change and not _same_values(persistence, job)):
         return "other"
+    if _is_kept(job):
+        return None
     reason.params_changed = change
-    reason.code_changed = not _is_kept(job) and any(persistence.code_changed(job))
+    reason.code_changed = any(persistence.code_changed(job))
     return "code" if change or reason.code_changed else None
 
 
-def _texts(change: Any) -> Iterator[str]:
-    if change:
-        yield from (*change.only_old, *change.only_new)
+def _same_values(persistence: Any, job: Any) -> bool:
+    """Whether a job's parameters hold the values that they held, in whatever grouping.
+
+    That an option now stands in the command, say, and not in a parameter, is an edit of our rules.
+    """
+    now = set(_values(persistence._params(job)))
+    recorded = (persistence.params(path) for path in job.output)
+    return all(set(_values(texts)) == now for texts in recorded if texts is not None)
+
+
+def _values(texts: Iterable[str]) -> Iterator[str]:
+    """The values in parameters as Snakemake records them, without options' names and our code."""
+    waiting = [plans.value_of(text) for text in texts]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+        elif not is_mark(value) and not str(value).startswith("--"):
+            yield str(value)
 
 
 def _is_kept(job: Any) -> bool:
     return program_of(job.rule.shellcmd) in KEPT
 
 
-def _tell(dag: Any) -> None:
+def _tell(dag: Any, waiting: set[Any]) -> None:
     """Say once what is not planned."""
-    names = dict.fromkeys(job.rule.name for job in dag.spared if _is_kept(job))
+    names = dict.fromkeys(job.rule.name for job in waiting if _is_kept(job))
     if names and not getattr(dag, "told", False):
         dag.told = True
         print(

@@ -1,10 +1,11 @@
-# What the rules of the paper's figures share.
+# What the rules of the paper's figures share. Nothing in this folder belongs to the default target;
+# each figure has its own chain of files, under paper/ and snapshots/.
+
 with told():
     paper_runs.check(settings)
 
 STEPS = paper_runs.steps(settings)
 EVALUATED = ["helpful_only", "sl_cai"]  # policies whose answers the evaluation has
-CHAINS = paper_runs.chains(settings, len(principles["supervised"]))
 PAPER = f"{settings.results}/paper"
 
 
@@ -21,18 +22,6 @@ def figure_options(figure):
     return literal(paper_runs.figure_options(settings, figure))
 
 
-# What a job is like: it has the resources of that rule, unless a profile names it itself.
-for name, other in rule_kinds.LIKE.items():
-    given = workflow.resource_settings._parsed_overwrite_resources
-    if other in given:
-        given.setdefault(name, given[other])
-
-
-def launch_snapshots(wildcards, resources):
-    """The actor's part of PPO's resources, and the steps whose checkpoints stay."""
-    return [launch_actor(wildcards, resources), "--keep-steps", *STEPS]
-
-
 def truth_of(pattern, **wildcards):
     """The files of the truth about texts, if there is a classifier."""
     if not settings.evaluation.classifier:
@@ -40,8 +29,16 @@ def truth_of(pattern, **wildcards):
     return collect(f"<results>/paper/truth/{pattern}.jsonl", **wildcards)
 
 
-def chain_principles(wildcards):
-    """The principles that a chain draws from."""
-    return paper_runs.principles_of(
-        wildcards.chain, principles["supervised"], settings.seed
-    )
+RUN_FIGURES = collect(
+    "<results>/figures/{figure}.svg",
+    figure=[
+        "fig02",
+        "fig05",
+        "fig06",
+        "fig07",
+        "fig08",
+        "fig10",
+        "appendix_samples",
+        "appendix_chains",
+    ],
+)

@@ -1,0 +1,55 @@
+# Snapshots: policies on the way of PPO, for figures 2, 8 and 10.
+#
+# Requires what rl_cai requires; runs PPO a second time unless the run itself keeps its checkpoints.
+# Makes snapshots/rl_cai/{step}.nemo.
+
+
+use rule rl_cai as rl_snapshots with:
+    output:
+        nemo="<results>/snapshots/rl_cai.nemo",
+        manifest="<results>/snapshots/rl_cai.manifest.json",
+        metrics="<results>/snapshots/rl_cai.metrics.csv",
+    log:
+        job="<results>/logs/rl_snapshots.log",
+        nemo="<results>/logs/rl_snapshots.actor.log",
+        critic="<results>/logs/rl_snapshots.actor.critic.log",
+    benchmark:
+        "<results>/benchmarks/rl_snapshots.tsv"
+    params:
+        # others are a reason to run again: they were not kept
+        keep_steps=optional("--keep-steps", *STEPS),
+        work=f"{WORK}/rl_snapshots",
+        actor=literal(paper_runs.snapshot_actor(settings)),
+
+
+SNAPSHOT_RUN = (
+    rules.rl_cai if paper_runs.run_keeps_them(settings) else rules.rl_snapshots
+)
+POLICIES = {
+    **{name: MODELS[name] for name in EVALUATED},
+    **{str(step): f"{settings.results}/snapshots/rl_cai/{step}.nemo" for step in STEPS},
+    "rl_cai": SNAPSHOT_RUN.output.nemo,
+}
+EXPORTED_POLICIES = {
+    name: servers.exported(settings, model) for name, model in POLICIES.items()
+}
+
+
+rule snapshot:
+    input:
+        SNAPSHOT_RUN.output.nemo,
+    output:
+        nemo="<results>/snapshots/rl_cai/{step}.nemo",
+        manifest="<results>/snapshots/rl_cai/{step}.manifest.json",
+    log:
+        "<results>/logs/snapshot/{step}.log",
+    conda:
+        "../../envs/controller.yaml"
+    params:
+        launch=launch,
+        python=literal(settings.nemo.python),
+        work=f"{WORK}/{SNAPSHOT_RUN.rule.name}",
+    shell:
+        "python scripts/launch.py --launch {params.launch:q}"
+        " -- {params.python:q} scripts/convert_checkpoint_to_nemo.py {output.nemo:q}"
+        " --work {params.work:q} --trained {input:q} --step {wildcards.step:q} 2>&1 | tee {log:q}"
