@@ -16,8 +16,13 @@ help: ## what can be made
 demo: controller nemo-cpu ## Constitutional AI with tiny models on this machine's CPU
 	@flock -n .envs/.demo.lock true || echo "Waits for another make demo in this folder"
 	@$(RUN) flock -o .envs/.demo.lock snakemake --profile profiles/demo
-	@cat results/demo/evaluation/summary.md
-	@echo "The report: results/demo/report.html"
+	@echo
+	@$(RUN) python scripts/tools/show_results.py results/demo
+	@echo "Try next:"
+	@echo "  make chat                            ask the three models the same questions"
+	@echo "  \$$EDITOR demo/constitution.yaml       take a principle out"
+	@echo "  make plan                            see what that edit will run and cost"
+	@echo "  make demo                            run it"
 
 AGAIN := results/demo-again
 reproduce: controller nemo-cpu ## the demo a second time, from nothing; is all the same?

@@ -6,11 +6,16 @@ import shlex
 import sys
 from pathlib import Path
 
+from cai.running import job_lines
+
 # Jobs use the Python that runs Snakemake, and a pipe into a log does not hide a failure.
 BIN = (
     shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
 )
-shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; ")
+# Where a run has one line a job, what a job prints is in its log alone, to which it goes anyway.
+ONE_LINE = job_lines.are_wanted(workflow)
+SILENT = "exec >/dev/null; " if ONE_LINE else ""
+shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; {SILENT}")
 
 from cai.checks import cluster, preflight, rule_kinds, sizing
 from cai.core import numbered, orphans
@@ -116,13 +121,17 @@ def files_of_both(wildcards):
     )
 
 
-onsuccess:
-    print(f"Finished. All that was made is in {settings.results}/.")
+if not ONE_LINE:
+
+    onsuccess:
+        print(f"Finished. All that was made is in {settings.results}/.")
 
 
 failed = Failures()
 if workflow.is_main_process:
     failed.watch()
+if ONE_LINE:
+    job_lines.JobLines().take_over()
 
 
 onerror:

@@ -17,6 +17,7 @@ NEMO = ROOT / "envs/nemo-cpu"
 # A copy of the project runs with this environment, whose library is the checkout's: each program is
 # to take that of the folder where it is started.
 os.environ["PYTHONPATH"] = "scripts"
+os.environ["CAI_JOB_LINES"] = "no"  # tests read what Snakemake itself says
 
 settings.register_profile("project", deadline=None)  # a busy machine is not wrong
 settings.load_profile("project")

@@ -10,6 +10,7 @@ from pathlib import Path
 from cai.core import cli
 from cai.core.errors import fail_if
 from cai.evaluation import tables
+from cai.evaluation.headline import headline
 from cai.evaluation.summary import read_model, stem_of, summarise
 from cai.files.records import write_csv, write_json, write_text
 from cai.provenance.manifest import record
@@ -40,7 +41,9 @@ def main() -> None:
     summary = summarise(models, options.seed)
     write_json(options.output, summary)
     write_csv(options.output.with_suffix(".csv"), tables.csv_rows(summary))
-    write_text(options.output.with_suffix(".md"), tables.markdown(summary))
+    sentence = headline(summary)
+    text = "\n\n".join(filter(None, [sentence and f"{sentence}.", tables.markdown(summary)]))
+    write_text(options.output.with_suffix(".md"), text)
     record(options, "output", what="summary")
     print(tables.plain(*tables.table(summary)), flush=True)
 

@@ -361,6 +361,21 @@ def test_the_heaviest_warnings_come_first_and_the_explained_ones_last(finished, 
     assert "Length stays." in text[text.index('id="checks"') :]
 
 
+def test_a_finished_run_is_shown_by_its_headline_table_warnings_and_report(finished):
+    said = run_program("show_results", finished)
+    report = read_json(finished / "report.json")
+    assert said.startswith(f"{report['headline']}\n\n")
+    heaviest = report["warnings"][0]
+    order = (
+        "Helpful (exact)",
+        f"Be careful: {heaviest['about']}: {heaviest['text']}",
+        "The report",
+    )
+    places = [said.index(part) for part in order]
+    assert places == sorted(places) and str(finished / "report.html") in said
+    assert "no such file: the run is not finished" in complaint("show_results", finished / "data")
+
+
 def test_the_judges_accuracy_is_explained_where_it_stands(finished, tmp_path):
     table = [{"from": 0.5, "to": 0.55, "comparisons": 60, "confidence": 0.51, "accuracy": 0.5}]
     table += [{"from": 0.95, "to": 1.0, "comparisons": 40, "confidence": 0.99, "accuracy": 0.975}]

@@ -40,7 +40,7 @@ def whole_percent(share: float) -> str:
 def _preferred(measured: Mapping[str, Record]) -> Sequence[str]:
     """How often the judge prefers each later model's answers to harmful prompts."""
     estimates = measured.get("win_rate_harmful", {}).get("estimates", {})
-    rates = [f"{label(name)}'s in {whole_percent(e['value'])}" for name, e in estimates.items()]
+    rates = [f"{label(name)} in {whole_percent(e['value'])}" for name, e in estimates.items()]
     if not rates:
         return []
     return [f"the judge prefers {' and '.join(rates)} of the harmful prompts"]

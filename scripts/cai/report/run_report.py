@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cai.core.errors import fail_if
-from cai.evaluation import reading, run_facts, tables
+from cai.evaluation import tables
 from cai.evaluation.headline import headline
-from cai.evaluation.reading import Sample
 from cai.evaluation.warnings import warning_list
 from cai.evaluation.warnings.result_warnings import (
     ReadersWarning,
@@ -21,7 +20,8 @@ from cai.evaluation.warnings.result_warnings import (
     summary_warnings,
 )
 from cai.files.records import Record, read_json
-from cai.report import drawings, page
+from cai.report import drawings, page, reading, run_facts
+from cai.report.reading import Sample
 from cai.settings.configuration import Settings
 from cai.settings.constitution import Principle
 from cai.settings.judges import AnyJudge, ChatJudge, RandomJudge

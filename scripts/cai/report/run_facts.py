@@ -121,17 +121,23 @@ def duration(seconds: float) -> str:
 
 
 def _machines(jobs: Iterable[Record]) -> str:
-    """The machines that jobs ran on, each with its processor where that is known."""
-    found = dict.fromkeys(_machine(job) for job in jobs)
-    return "; ".join(found) or UNKNOWN
+    """The machines that jobs ran on, each with its processor where a manifest names it."""
+    found: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        found.setdefault(job["host"], {}).update(dict.fromkeys(_processors(job)))
+    return "; ".join(f"{host} ({_words(known)})" for host, known in found.items()) or UNKNOWN
 
 
-def _machine(job: Record) -> str:
+def _processors(job: Record) -> list[str]:
     known: Mapping[str, object] = job.get("machine") or {}
     cores = f"{known['cores']} cores" if known.get("cores") else ""
     words = [known.get("system"), known.get("processor"), cores]
     told = ", ".join(str(word) for word in words if word)
-    return f"{job['host']} ({told or 'processor not known'})"
+    return [told] if told else []
+
+
+def _words(known: Iterable[str]) -> str:
+    return "; ".join(known) or "processor not known"
 
 
 def _code(manifests: Iterable[Record]) -> str:
