@@ -120,7 +120,9 @@ def test_a_terminal_shows_what_is_running(folder):
 
 
 def test_every_rule_has_its_words():
-    text = "\n".join(path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("rules/*.smk")])
+    text = "\n".join(
+        path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("rules/**/*.smk")]
+    )
     rules = re.findall(r"^ *(?:use rule \w+ as|rule) (\w+)\b", text, re.MULTILINE)
     assert set(rules) == set(WORDS)
     assert max(map(len, WORDS.values())) <= 46  # the column of the words
