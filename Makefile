@@ -49,7 +49,7 @@ docs: controller ## the schemas in config/, docs/configuration.md and the pictur
 	@$(RUN) python scripts/tools/draw_architecture.py
 
 site: $(SITE)/.ready ## the documentation as pages, with the library's reference: site/index.html
-	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build
 
 chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and RL-CAI models side by side
 	@$(RUN) python demo/introduction.py

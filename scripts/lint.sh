@@ -12,7 +12,11 @@ site=.envs/site/bin
 if [[ -x $site/mkdocs ]]; then
     pages=$(mktemp -d)
     trap 'rm -r "$pages"' EXIT
-    NO_MKDOCS_2_WARNING=1 "$site/mkdocs" build --strict --quiet --site-dir "$pages"
+    # Not --quiet: mkdocs then counts no warnings.
+    built=$(NO_MKDOCS_2_WARNING=1 "$site/mkdocs" build --strict --site-dir "$pages" 2>&1) || {
+        echo "$built" >&2
+        exit 1
+    }
     schema=("$site/check-jsonschema" --quiet --builtin-schema)
     "${schema[@]}" vendor.github-workflows .github/workflows/*.yml
     "${schema[@]}" vendor.github-actions .github/actions/*/action.yml

@@ -27,7 +27,9 @@ PAGES = {
 }
 SOURCES = {page: source for source, page in PAGES.items()}
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:)([^)#\s]*)(#[^)\s]*)?\)")
-ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):<code>~?([\w.]+)</code>")  # of Sphinx
+KIND = ":(?:attr|class|data|func|meth|mod):"  # of Sphinx's references
+ROLE = re.compile(KIND + r"<code>~?(cai\.[\w.]+)</code>")
+NAME = re.compile(KIND + r"(<code>)")
 PICTURE = re.compile(r'(!\[[^\]]*\]\(|src=")(?!\w+:)([^")\s]+)')
 
 
@@ -72,8 +74,9 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """Turn the references of docstrings (``:func:`cai.x.y```) into links where they are known."""
-    return ROLE.sub(r"<autoref identifier='\1' optional><code>\1</code></autoref>", html)
+    """Turn what docstrings refer to (``:func:`cai.x.y```) into links; a name alone stays a name."""
+    html = ROLE.sub(r"<autoref identifier='\1'><code>\1</code></autoref>", html)
+    return NAME.sub(r"\1", html)
 
 
 def _packages() -> dict[str, list[str]]:
