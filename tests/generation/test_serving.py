@@ -12,7 +12,7 @@ import requests
 
 from cai.asking.serving import Served, ServerFailed
 from cai.core.errors import UserError
-from cai.running import launch
+from cai.running import process
 from cai.running.ports import owner
 from cai.running.process import MARK, Program
 from cai.training.critic import wait_for_critic
@@ -108,8 +108,8 @@ def test_a_server_of_others_that_takes_the_port_while_ours_loads_is_not_ours(
     tmp_path, monkeypatch, page
 ):
     """It answers all that is asked of it, but its answers are another model's."""
-    port = launch.process.free_port()
-    monkeypatch.setattr(launch.process, "free_port", lambda *_: port)
+    port = process.free_port()
+    monkeypatch.setattr(process, "free_port", lambda *_: port)
     listed = json.dumps({"data": [{"id": "theirs"}]})
     answer = f"""
 import http.server, sys
@@ -131,8 +131,8 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 def test_a_port_that_is_shared_with_others_is_not_ours(tmp_path, monkeypatch):
     """With SO_REUSEPORT, which vLLM uses, two servers get a part of the requests each."""
-    port = launch.process.free_port()
-    monkeypatch.setattr(launch.process, "free_port", lambda *_: port)
+    port = process.free_port()
+    monkeypatch.setattr(process, "free_port", lambda *_: port)
     code = """
 import http.server, socket, sys
 class Server(http.server.HTTPServer):
@@ -161,7 +161,7 @@ def _listens(port: int) -> bool:
 
 def test_a_server_that_left_its_parents_is_known_by_its_mark(tmp_path):
     """As one that Slurm starts, which is no descendant of ours."""
-    ports = [launch.process.free_port() for _ in range(2)]
+    ports = [process.free_port() for _ in range(2)]
     code = "import http.server, sys; http.server.test(port=int(sys.argv[1]), bind='127.0.0.1')"
     waiting = [sys.executable, "-c", "import time; time.sleep(600)"]
     with Program(waiting, tmp_path / "log") as ours, Program(waiting, tmp_path / "log") as other:

@@ -200,7 +200,7 @@ def test_a_program_that_fails_but_hangs_is_ended(bench, monkeypatch):
     from cai.core.errors import UserError
     from cai.training import trainer
 
-    monkeypatch.setattr(trainer, "HANG_LIMIT", 0.5)
+    monkeypatch.setattr("cai.training.watching.HANG_LIMIT", 0.5)
     run = trainer.Training(
         what="tiny",
         work=bench.folder / "work",
