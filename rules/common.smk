@@ -22,11 +22,19 @@ from cai.core import numbered, orphans
 from cai.files import paths
 from cai.nemo import programs
 from cai.running import process
-from cai.workflow import code, dag, experiments, servers, sparing
+from cai.workflow import (
+    code,
+    dag,
+    experiments,
+    servers,
+    snakemake_internals,
+    sparing,
+)
 from cai.running.failures import Failures
 from cai.running.launch import launch_of, split
 from cai.workflow import paper_runs
 
+stop(snakemake_internals.complaints())
 dag.register(workflow)
 dag.share_resources(workflow, rule_kinds.LIKE)
 

@@ -1,7 +1,7 @@
 # Checked before any job is submitted: what the profile gives the jobs, against what they need.
 # What this host may not see, such as a container on the nodes' own disks, is a warning in a dry run;
 # a run is refused.
-SUBMITTED = {each.name for each in workflow.rules} - workflow._localrules
+SUBMITTED = snakemake_internals.submitted(workflow)
 with told():
     GIVEN = {name: dag.resources(workflow, name) for name in sorted(SUBMITTED)}
 

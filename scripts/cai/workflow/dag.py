@@ -17,8 +17,8 @@ from typing import Any
 
 from cai.core.changes import NOTHING, changes, edits
 from cai.core.errors import UserError, fail_if
-from cai.workflow import command_line
-from cai.workflow.code import edited, is_mark
+from cai.workflow import command_line, snakemake_internals
+from cai.workflow.code import KEPT, edited, is_mark, program_of
 
 _workflows: list[Any] = []
 Files = tuple[list[str], list[str], list[str]]  # missing and incomplete outputs, updated inputs
@@ -30,12 +30,9 @@ def resources(workflow: Any, name: str) -> Mapping[str, Any]:
     Raises:
         UserError: a resource that Snakemake cannot read.
     """
-    from snakemake.iocontainers import InputFiles
-    from snakemake_interface_common.exceptions import WorkflowError
-
     try:
-        return workflow.get_rule(name).expand_resources({}, InputFiles(), attempt=1)
-    except WorkflowError as error:
+        return snakemake_internals.expanded_resources(workflow, name)
+    except ValueError as error:
         words = [line.strip() for line in str(error).splitlines()]
         line = next((line for line in words if line.startswith("Resource ")), " ".join(words))
         raise UserError(f"profile: resources of rule {name}: {line}") from None
@@ -50,7 +47,7 @@ def unknown_rules(workflow: Any, estimated: Iterable[str] = ()) -> Iterator[str]
     """
     rules = [rule.name for rule in workflow.rules]
     named = {
-        "profile: set-resources": workflow.resource_settings._parsed_overwrite_resources,
+        "profile: set-resources": snakemake_internals.profile_resources(workflow),
         "estimates.jobs": estimated,
     }
     for place, names in named.items():
@@ -69,7 +66,7 @@ def share_resources(workflow: Any, like: Mapping[str, str]) -> None:
         workflow: whose profile gives resources by the names of rules.
         like: of a rule, the one whose resources it has.
     """
-    given = workflow.resource_settings._parsed_overwrite_resources
+    given = snakemake_internals.profile_resources(workflow)
     for name, other in like.items():
         if other in given:
             given.setdefault(name, given[other])
@@ -316,7 +313,7 @@ def _reasons(dag: Any, job: Any, needed: set[Any], files: Files) -> Reasons:
         params=tuple(_params(persistence, job)),
         inputs=tuple(_inputs(persistence, job)),
         edited=tuple(edited(change.only_old | change.only_new) if change else ()),
-        code=any(persistence.code_changed(job)),
+        code=program_of(job.rule.shellcmd) not in KEPT and any(persistence.code_changed(job)),
         software=any(persistence.software_stack_changed(job)),
         forced=bool(reason.forced) and not incomplete,
     )
@@ -349,23 +346,23 @@ async def _same(dag: Any, job: Any, path: Any) -> bool:
 def _inputs(persistence: Any, job: Any) -> Iterator[str]:
     if not any(persistence.input_changed(job)):
         return
-    now, before = set(persistence._input(job)), set(persistence.input(job.output[0]) or [])
+    now, before = set(snakemake_internals.inputs(job)), set(persistence.input(job.output[0]) or [])
     yield from (f"+{path}" for path in sorted(now - before))
     yield from (f"-{path}" for path in sorted(before - now))
 
 
 def _params(persistence: Any, job: Any) -> Iterator[ParamChange]:
     """The parameters that differ from what is recorded of the first output that differs."""
-    change = persistence.params_changed(job)
-    if not change:
+    if not persistence.params_changed(job) or same_values(persistence, job):
         return
+    current = snakemake_internals.params(job)
     recorded = next(
         params
         for params in map(persistence.params, job.output)
-        if params is not None and set(params) != set(persistence._params(job))
+        if params is not None and set(params) != set(current)
     )
-    gone = Counter(recorded) - Counter(persistence._params(job))
-    new = Counter(persistence._params(job)) - Counter(recorded)
+    gone = Counter(recorded) - Counter(current)
+    new = Counter(current) - Counter(recorded)
     left = sorted(text for text in gone.elements() if not is_mark(value_of(text)))
     for name, value in job.params.items():
         if not new[repr(value)] or is_mark(value):
@@ -377,6 +374,29 @@ def _params(persistence: Any, job: Any) -> Iterator[ParamChange]:
         yield ParamChange(name, NOTHING if before is None else value_of(before), value)
     for before in left:
         yield ParamChange("a parameter", value_of(before), NOTHING)
+
+
+def same_values(persistence: Any, job: Any) -> bool:
+    """Whether a job's parameters hold the values that they held, in whatever grouping.
+
+    That an option now stands in the command, say, and not in a parameter, is an edit of our rules.
+    """
+    now = set(_values(snakemake_internals.params(job)))
+    recorded = (persistence.params(path) for path in job.output)
+    return all(set(_values(texts)) == now for texts in recorded if texts is not None)
+
+
+def _values(texts: Iterable[str]) -> Iterator[str]:
+    """The values in parameters as Snakemake records them, without options' names and our code."""
+    waiting = [value_of(text) for text in texts]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+        elif not is_mark(value) and not str(value).startswith("--"):
+            yield str(value)
 
 
 def _most_like(text: str, others: Sequence[str]) -> str | None:
