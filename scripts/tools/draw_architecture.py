@@ -70,7 +70,8 @@ def picture() -> str:
 
 def left_boxes() -> list[tuple[str, list[str]]]:
     """Titles and names: the rule files, the folders of the jobs' programs, the commands."""
-    rules = [path.stem for path in (ROOT / "rules").glob("*.smk")]
+    rules = {path.stem for path in (ROOT / "rules").glob("*.smk")}
+    rules |= {path.parent.name for path in (ROOT / "rules").glob("*/*.smk")}
     programs = {path.parent.name for path in (ROOT / "scripts").glob("*/*.py")} - {"cai", "tools"}
     commands = [path.stem for path in (ROOT / "scripts").glob("*.py")]
     return [
