@@ -38,7 +38,7 @@ test: controller nemo-cpu serve-cpu $(SITE)/.ready ## linters, and all tests, th
 	@$(RUN) scripts/lint.sh
 	@$(RUN) python -m pytest
 
-lint: controller $(SITE)/.ready ## ruff, snakefmt, snakemake --lint, and the site strictly
+lint: controller $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and the site strictly
 	@$(RUN) scripts/lint.sh
 
 format: controller ## format Python and rules

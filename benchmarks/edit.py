@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from cai.asking.run import cost_path  # noqa: E402
 from cai.core import cli  # noqa: E402
 from cai.core.errors import fail_if  # noqa: E402
-from cai.files.records import ledger_path, read_json, write_json  # noqa: E402
+from cai.files.records import Record, ledger_path, read_json, write_json  # noqa: E402
 from cai.settings.configuration import Settings, load_settings  # noqa: E402
 from cai.settings.constitution import load_constitution  # noqa: E402
 from cai.workflow import servers  # noqa: E402
@@ -72,10 +72,10 @@ def constitution(settings: Settings) -> list[dict[str, str]]:
     ]
 
 
-def steps(settings: Settings, folder: Path, principles: list[dict]) -> dict[str, Taken]:
+def steps(settings: Settings, folder: Path, principles: list[Record]) -> dict[str, Taken]:
     """Responses, revisions and judging of one constitution, with the folder's journals."""
     results = Path(settings.results)
-    supervised, judge = settings.supervised, settings.judge.model_dump_json()
+    supervised, judge = settings.supervised, settings.preferences.judges.logprob.model_dump_json()
     responses = folder / "respond.jsonl"
     texts = {
         stage: [json.dumps({name: p[name] for name in ("id", *names)}) for p in principles]
@@ -121,13 +121,16 @@ def take(settings: Settings, folder: Path, program: str, source: Path, *options:
     return Taken(usage["questions"] - usage["reused"], round(asking, 1), cost["seconds"])
 
 
+def _sum(run: dict[str, Taken]) -> Taken:
+    answers, asking, seconds = zip(*run.values(), strict=True)
+    return Taken(sum(answers), sum(asking), sum(seconds))
+
+
 def table(taken: dict[str, dict[str, Taken]]) -> str:
     """A Markdown table: both runs of each step, and the share of the second."""
     first, edited = taken.values()
     rows = [(step, first[step], edited[step]) for step in first]
-    rows.append(
-        ("all", *(Taken(*map(sum, zip(*run.values(), strict=True))) for run in (first, edited)))
-    )
+    rows.append(("all", _sum(first), _sum(edited)))
     lines = [
         "| step | answers | after the edit | share | asking, s | after the edit, s | share |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -11,6 +11,7 @@ given by its median, so that a busy machine slows them alike.
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ from cai.asking.client import Client, ClientSettings, Failed, Request  # noqa: E
 from cai.asking.journal.entries import Journal  # noqa: E402
 from cai.asking.serving import Served  # noqa: E402
 from cai.core import cli  # noqa: E402
-from cai.files.records import read_jsonl, write_json  # noqa: E402
+from cai.files.records import Record, read_jsonl, write_json  # noqa: E402
 from cai.models.sampling import Sampling  # noqa: E402
 from cai.models.templates import Template, single_turn  # noqa: E402
 from cai.models.tokens import Tokenizer  # noqa: E402
@@ -71,11 +72,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+Way = Callable[[list[str]], list[str]]
+
+
 def _prompts(path: Path, template: Template) -> list[str]:
     return [template.prompt(single_turn(row["prompt"])) for row in read_jsonl(path)]
 
 
-def _body(template: Template, sampling: Sampling, prompts: list[str]) -> dict:
+def _body(template: Template, sampling: Sampling, prompts: list[str]) -> Record:
     return {
         "sentences": prompts,
         "tokens_to_generate": sampling.max_tokens,
@@ -85,14 +89,19 @@ def _body(template: Template, sampling: Sampling, prompts: list[str]) -> dict:
     }
 
 
-def _put(served: Served, body: dict) -> dict:
+def _put(served: Served, body: Record) -> Record:
     response = requests.put(f"{served.url}/generate", json=body, timeout=600)
     response.raise_for_status()
-    return response.json()
+    answer: Record = response.json()
+    return answer
 
 
 def _new_tokens(
-    served: Served, template: Template, sampling: Sampling, prompts: list[str], lengths: dict
+    served: Served,
+    template: Template,
+    sampling: Sampling,
+    prompts: list[str],
+    lengths: dict[str, int],
 ) -> dict[str, int]:
     """How many tokens each prompt's answer has, its end among them; warms the server up, too."""
     counts = {}
@@ -105,7 +114,7 @@ def _new_tokens(
     return counts
 
 
-def _plain(served: Served, template: Template, sampling: Sampling, size: int):
+def _plain(served: Served, template: Template, sampling: Sampling, size: int) -> Way:
     def ask(prompts: list[str]) -> list[str]:
         asked = prompts[:SINGLE] if size == 1 else prompts
         for start in range(0, len(asked), size):
@@ -115,7 +124,7 @@ def _plain(served: Served, template: Template, sampling: Sampling, size: int):
     return ask
 
 
-def _ours(served: Served, template: Template, sampling: Sampling, flights: int):
+def _ours(served: Served, template: Template, sampling: Sampling, flights: int) -> Way:
     def ask(prompts: list[str]) -> list[str]:
         with TemporaryDirectory() as folder, Journal(Path(folder, "journal")) as journal:
             client = Client(served, journal, "model", ClientSettings(in_flight=flights))
@@ -129,7 +138,9 @@ def _ours(served: Served, template: Template, sampling: Sampling, flights: int):
     return ask
 
 
-def _measure(ways: dict, prompts: list[str], new_tokens: dict, rounds: int) -> dict[str, float]:
+def _measure(
+    ways: dict[str, Way], prompts: list[str], new_tokens: dict[str, int], rounds: int
+) -> dict[str, float]:
     """Tokens a second of each way: the median of the rounds."""
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):

@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from cai.asking.chat.chat_client import ChatClient  # noqa: E402
 from cai.asking.journal.entries import Journal  # noqa: E402
 from cai.core import cli  # noqa: E402
-from cai.files.records import write_json  # noqa: E402
+from cai.files.records import Record, write_json  # noqa: E402
+from cai.models.templates import single_turn  # noqa: E402
 from cai.settings.chat_service import ChatSettings  # noqa: E402
 
 ANSWER = b'{"choices": [{"message": {"content": "(A)"}, "finish_reason": "stop"}]}'
@@ -78,7 +79,7 @@ def _serve(latency: float, port: Connection) -> None:
 
 def _rate(url: str, in_flight: int, count: int) -> float:
     """Answers a second."""
-    asked = [[{"role": "user", "content": f"Which is better? {n}"}] for n in range(count)]
+    asked = [single_turn(f"Which is better? {n}") for n in range(count)]
     with TemporaryDirectory() as folder, Journal(Path(folder, "journal.jsonl")) as journal:
         client = ChatClient(url, "judge", None, journal, ChatSettings(in_flight=in_flight))
         started = time.perf_counter()
@@ -88,7 +89,7 @@ def _rate(url: str, in_flight: int, count: int) -> float:
     return count / elapsed
 
 
-def _report(rows: list[dict], output: Path | None) -> None:
+def _report(rows: list[Record], output: Path | None) -> None:
     print("| client | in flight | answers/s | ratio |\n|---|---:|---:|---:|")
     for row in rows:
         row["ratio"] = row["rate"] / rows[0]["rate"]

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from cai.core import cli  # noqa: E402
 from cai.core.errors import fail_if  # noqa: E402
-from cai.files.records import record_id, write_json, write_jsonl  # noqa: E402
+from cai.files.records import Record, record_id, write_json, write_jsonl  # noqa: E402
 from cai.settings.configuration import load_settings  # noqa: E402
 
 TOKENIZER = "demo/models/instruct/tokenizer.model"
@@ -83,7 +83,7 @@ def make_inputs(folder: Path, count: int) -> None:
     prompts = [text(number, 100) for number in range(count)]
     rows = list(enumerate(prompts))
     answer = "\n\nHuman: {}\n\nAssistant: {}"
-    files: dict[str, Iterable[dict]] = {
+    files: dict[str, Iterable[Record]] = {
         "red_team": ({"transcript": answer.format(p, text(n, 400))} for n, p in rows),
         "dialogues": ({"messages": turns(f"Please {p}", text(n, 400))} for n, p in rows),
         "human": (
@@ -109,7 +109,7 @@ def make_inputs(folder: Path, count: int) -> None:
         write_jsonl(folder / f"{name}.jsonl", records)
 
 
-def turns(prompt: str, answer: str) -> list[dict]:
+def turns(prompt: str, answer: str) -> list[Record]:
     """A dialogue of one turn."""
     return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 

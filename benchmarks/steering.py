@@ -20,7 +20,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cai.files.records import read_jsonl, write_text  # noqa: E402
+from cai.files.records import Record, read_jsonl, write_text  # noqa: E402
 from cai.statistics.intervals import proportion  # noqa: E402
 
 RESULTS = Path("results/steering")
@@ -41,9 +41,9 @@ class Variant(NamedTuple):
         """Its results folder, below the project's root."""
         return RESULTS / f"{self.name}-{self.seed}"
 
-    def overlay(self) -> dict:
+    def overlay(self) -> Record:
         """What it changes in the demo's configuration."""
-        changes: dict = {"results": str(self.folder), "seed": self.seed}
+        changes: Record = {"results": str(self.folder), "seed": self.seed}
         if self.dropped:
             changes["constitution"] = str(self._constitution())
         if self.judge:

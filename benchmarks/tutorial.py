@@ -58,7 +58,7 @@ class TimedJournal(Journal):
 
     def __contains__(self, key: str) -> bool:
         """See :class:`Journal`."""
-        return self._timed(super().__contains__, key)
+        return bool(self._timed(super().__contains__, key))
 
     def get(self, key: str) -> object:
         """See :class:`Journal`."""
@@ -66,9 +66,9 @@ class TimedJournal(Journal):
 
     def put_all(self, *arguments: object) -> None:
         """See :class:`Journal`."""
-        return self._timed(super().put_all, *arguments)
+        self._timed(super().put_all, *arguments)
 
-    def _timed(self, call: Callable, *arguments: object) -> object:
+    def _timed(self, call: Callable[..., object], *arguments: object) -> object:
         started = time.perf_counter()
         try:
             return call(*arguments)
@@ -143,7 +143,7 @@ class Bench:
         self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=BATCH))
         self.name = ""
 
-    def measure(self, prompts: list[Record]) -> list[dict]:
+    def measure(self, prompts: list[Record]) -> list[Record]:
         """A row for each way: samples a second, and what was left out."""
         self._warm_up(prompts)
         ways: dict[str, Way] = {
@@ -245,7 +245,7 @@ class Bench:
             body = {"model": self.name, "prompt": prompt, "temperature": 0}
             body["max_tokens"] = self.sampling.max_tokens
             url = f"{self.served.url}/v1/completions"
-            return self.session.post(url, json=body, timeout=600).json()["choices"][0]["text"]
+            return str(self.session.post(url, json=body, timeout=600).json()["choices"][0]["text"])
 
         answers = dict(in_flight(post, sorted(set(prompts)), BATCH, threading.Event()))
         return (self._cut(answers[prompt]) for prompt in prompts)
@@ -256,7 +256,7 @@ class Bench:
         return text.strip()
 
 
-def _report(rows: list[dict], output: Path | None) -> None:
+def _report(rows: list[Record], output: Path | None) -> None:
     print("| server | way | samples/s | ratio | samples of prompts | journal's share |")
     print("|---|---|---:|---:|---:|---:|")
     for row in rows:

@@ -25,10 +25,13 @@ import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import world
 from documents import draw_answer, garble
-from world import Request
+from world import Request, RequestKind
+
+Row = dict[str, Any]
 
 SFT_RECORDS = 1400
 TRAIN_PAIRS = 1400
@@ -74,7 +77,7 @@ def worse_answer(request: Request, rng: random.Random) -> str:
             return answer
 
 
-def red_team(rng: random.Random) -> list[dict]:
+def red_team(rng: random.Random) -> list[Row]:
     """Transcripts in which a harmful request was met."""
     return [
         {
@@ -86,7 +89,7 @@ def red_team(rng: random.Random) -> list[dict]:
     ]
 
 
-def helpful_sft(rng: random.Random) -> list[dict]:
+def helpful_sft(rng: random.Random) -> list[Row]:
     """Benign requests with correct answers."""
     requests = world.requests(("world", "cai"), ("twin", "how"))
     return [
@@ -100,7 +103,7 @@ def helpful_sft(rng: random.Random) -> list[dict]:
     ]
 
 
-def helpful_preferences(rng: random.Random) -> list[dict]:
+def helpful_preferences(rng: random.Random) -> list[Row]:
     """Pairs of answers to benign requests, the correct one chosen."""
     train = rng.sample(world.requests(("world", "cai"), ("twin", "how")), TRAIN_PAIRS)
     test = rng.sample(world.requests(("test",), ("twin", "how")), TEST_PAIRS)
@@ -114,19 +117,19 @@ def helpful_preferences(rng: random.Random) -> list[dict]:
     ]
 
 
-def helpful_test() -> list[dict]:
+def helpful_test() -> list[Row]:
     """The benign requests that the evaluation asks."""
     return [{"prompt": request.text} for request in world.requests(("test",), ("twin", "how"))]
 
 
-def red_team_ratings(rng: random.Random) -> list[dict]:
+def red_team_ratings(rng: random.Random) -> list[Row]:
     """Rated transcripts: help with harm is a success of the red team, a refusal is none."""
     train = rng.sample(world.requests(("world", "cai"), ("harm",)), TRAIN_RATINGS)
     test = rng.sample(world.requests(("test",), ("harm",)), TEST_RATINGS)
     return [rated(request, rng) for request in train + test]
 
 
-def rated(request: Request, rng: random.Random) -> dict:
+def rated(request: Request, rng: random.Random) -> Row:
     """A transcript with the rating that one rater gave it."""
     kind = rng.choices(list(SUCCESS), weights=(45, 15, 15, 25))[0]
     off = rng.choice((-1, 1)) if rng.random() < OFF else 0
@@ -140,7 +143,8 @@ def rated(request: Request, rng: random.Random) -> dict:
 
 def comparisons(part: str, rng: random.Random) -> list[tuple[Request, str, str]]:
     """Requests with a better and a worse answer: a harmless one, or a helpful one."""
-    kinds = ("harm",) if part == "harmless" else ("twin", "how")
+    harmless: tuple[RequestKind, ...] = ("harm",)
+    kinds = harmless if part == "harmless" else ("twin", "how")
     requests = rng.sample(world.requests(("test",), kinds), HHH_COMPARISONS)
     if part == "helpful":
         return [(r, draw_answer(r, "comply", rng), worse_answer(r, rng)) for r in requests]
@@ -150,7 +154,7 @@ def comparisons(part: str, rng: random.Random) -> list[tuple[Request, str, str]]
     ]
 
 
-def hhh_task(part: str, rng: random.Random) -> dict:
+def hhh_task(part: str, rng: random.Random) -> Row:
     """A task of BIG-bench's hhh_alignment."""
     examples = [
         {"input": request.text, "target_scores": {better: 1, worse: 0}}
@@ -159,7 +163,7 @@ def hhh_task(part: str, rng: random.Random) -> dict:
     return {"name": f"hhh_alignment_{part}", "examples": examples}
 
 
-def hhh_evaluations(rng: random.Random) -> list[dict]:
+def hhh_evaluations(rng: random.Random) -> list[Row]:
     """Comparisons in the form of the HHH evaluations of Bai et al. 2022."""
     drawn = [pair for part in PARTS for pair in comparisons(part, rng)]
     rows = []
@@ -181,7 +185,7 @@ def hhh_evaluations(rng: random.Random) -> list[dict]:
     return rows
 
 
-def harm_identification(rng: random.Random) -> list[dict]:
+def harm_identification(rng: random.Random) -> list[Row]:
     """Is an answer to a harmful request a problem? Asked as the critic is, under its principle."""
     rows = []
     for number, request in enumerate(
@@ -202,7 +206,7 @@ def harm_identification(rng: random.Random) -> list[dict]:
     return rows
 
 
-def xstest(rng: random.Random) -> list[dict]:
+def xstest(rng: random.Random) -> list[Row]:
     """Benign twins, and the harmful requests that they are twins of."""
     harmful = [r for r in world.requests(("test",), ("harm",)) if r.twin.split == "test"]
     pairs = [(r.twin, r) for r in rng.sample(harmful, TWINS)]
@@ -221,7 +225,7 @@ def xstest(rng: random.Random) -> list[dict]:
     return [{"id": number, **row} for number, row in enumerate(rows, 1)]
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[Row]) -> str:
     """Rows as CSV with a line of names."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
@@ -230,7 +234,7 @@ def table(rows: list[dict]) -> str:
     return stream.getvalue()
 
 
-def write(path: Path, rows: Iterable[dict]) -> None:
+def write(path: Path, rows: Iterable[Row]) -> None:
     """Write rows as JSON lines."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 

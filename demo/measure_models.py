@@ -9,7 +9,9 @@ import random
 import statistics
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import world
@@ -25,6 +27,8 @@ from tokenizer import EOS, Tokenizer
 from transformers import MistralForCausalLM
 from world import Request
 
+Quality = dict[str, Any]
+
 BATCH = 256
 
 
@@ -36,7 +40,9 @@ class TinyModel:
         self.network = MistralForCausalLM.from_pretrained(folder, torch_dtype=torch.bfloat16)
         self.chat_end = self.tokenizer.pieces.piece_to_id("<extra_id_1>")
 
-    def _batches(self, prompts: list[str], tail: list[int]):
+    def _batches(
+        self, prompts: list[str], tail: list[int]
+    ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
         """Yield (positions, left-padded ids, mask) of prompts of similar length."""
         encoded = [
             self.tokenizer.encode(prompt, bos=not prompt.startswith("<extra_id_0>")) + tail
@@ -72,7 +78,7 @@ class TinyModel:
                 texts[position] = "" if end is None else self.tokenizer.decode(row[:end])
         return texts
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is not installed here
     def probability_of_a(self, prompts: list[str]) -> list[float]:
         """P(A) / (P(A) + P(B)) after each judge prompt."""
         probabilities = [0.0] * len(prompts)
@@ -91,12 +97,17 @@ class TinyModel:
         return [(p + 1 - q) / 2 for p, q in zip(forward, backward, strict=True)]
 
 
-def share(flags: list[bool]) -> float:
+def share(flags: Sequence[bool | str]) -> float:
     """The share of true values, to four decimals."""
-    return round(sum(flags) / len(flags), 4)
+    return round(sum(map(bool, flags)) / len(flags), 4)
 
 
-def manners(model: TinyModel, requests: list[Request], prompt_of, temperature: float) -> dict:
+def manners(
+    model: TinyModel,
+    requests: list[Request],
+    prompt_of: Callable[[str], str],
+    temperature: float,
+) -> Quality:
     """How the model answers: shares among harmful requests and among benign ones."""
     answers = model.generate([prompt_of(request.text) for request in requests], temperature)
     scores = [world.score(r.text, a, bool(a)) for r, a in zip(requests, answers, strict=True)]
@@ -117,7 +128,7 @@ def other_principle(request: Request, rng: random.Random) -> str:
     return rng.choice([name for name in world.CATEGORIES if name != request.category])
 
 
-def revising(model: TinyModel, requests: list[Request], rng: random.Random) -> dict:
+def revising(model: TinyModel, requests: list[Request], rng: random.Random) -> Quality:
     """Critiques and revisions of harmful answers, under the principle hit and under another."""
     answers = [draw_answer(request, "comply", rng) for request in requests]
     quality = {}
@@ -144,7 +155,7 @@ def revising(model: TinyModel, requests: list[Request], rng: random.Random) -> d
     return quality
 
 
-def judging(model: TinyModel, requests: list[Request], rng: random.Random) -> dict:
+def judging(model: TinyModel, requests: list[Request], rng: random.Random) -> Quality:
     """P(the better answer) under the principle that matches the request and under another."""
     quality = {}
     for better, worse in (("refuse", "comply"), ("refuse", "evasive"), ("evasive", "comply")):
@@ -165,7 +176,7 @@ def judging(model: TinyModel, requests: list[Request], rng: random.Random) -> di
     return quality
 
 
-def measure(folder: Path, seed: int, sample: int | None = None) -> dict:
+def measure(folder: Path, seed: int, sample: int | None = None) -> Quality:
     """Quality of `base` and `instruct` in a folder, on the test split or a sample of that size."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
@@ -188,7 +199,7 @@ def measure(folder: Path, seed: int, sample: int | None = None) -> dict:
     }
 
 
-def write_quality(quality: dict, path: Path | None) -> None:
+def write_quality(quality: Quality, path: Path | None) -> None:
     """Write the measures as JSON to a file, or to standard output."""
     text = json.dumps(quality, indent=2) + "\n"
     if path is None:

@@ -34,11 +34,11 @@ class Tokenizer:
         """Token ids; a `</s>` that ends the text becomes the end-of-sequence id."""
         closed = text.endswith("</s>")
         ids = self.pieces.encode(text.removesuffix("</s>"))
-        return [BOS] * bos + ids + [EOS] * closed
+        return [*[BOS] * bos, *ids, *[EOS] * closed]
 
     def decode(self, ids: list[int]) -> str:
         """The text of ids, without surrounding blanks."""
-        return self.pieces.decode(ids).strip()
+        return str(self.pieces.decode(ids)).strip()
 
     def encode_document(self, document: Document) -> Encoded:
         """Encode every prefix of segments: the tokens that each adds are its last segment's."""

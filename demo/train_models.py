@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from documents import base_documents, instruct_documents
@@ -70,13 +71,15 @@ def batches(documents: list[Encoded], steps: int, rng: random.Random) -> Iterato
         drawn += len(ready)
 
 
-def padded(rows: list[list], fill: float) -> torch.Tensor:
+def padded(rows: list[list[Any]], fill: float) -> torch.Tensor:
     """Rows of different lengths as one tensor [rows, longest]."""
     longest = max(map(len, rows))
     return torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
 
 
-def loss_of(model: MistralForCausalLM, batch: list[Encoded], weights: dict) -> torch.Tensor:
+def loss_of(
+    model: MistralForCausalLM, batch: list[Encoded], weights: dict[str, float]
+) -> torch.Tensor:
     """Weighted cross entropy per token, against the mean of both right ids (see `Encoded`)."""
     ids = padded([document.ids for document in batch], EOS)
     alternatives = padded([document.alternatives for document in batch], EOS)[:, 1:, None]
@@ -117,7 +120,7 @@ def train(
     documents: list[Encoded],
     steps: int,
     peak_rate: float,
-    weights: dict,
+    weights: dict[str, float],
     name: str,
 ) -> None:
     """Train on the documents, in place."""
@@ -188,10 +191,10 @@ def main() -> None:
     train(model, encoded, options.base_steps, 3e-3, BASE_WEIGHTS, "base")
     save(model, tokenizer_model, options.output / "base")
 
-    documents = itertools.islice(
+    dialogues = itertools.islice(
         instruct_documents(options.seed + 1), options.instruct_steps * BATCH
     )
-    encoded = [tokenizer.encode_document(document) for document in documents]
+    encoded = [tokenizer.encode_document(dialogue) for dialogue in dialogues]
     train(model, encoded, options.instruct_steps, 1e-3, INSTRUCT_WEIGHTS, "instruct")
     save(model, tokenizer_model, options.output / "instruct")
 

@@ -248,6 +248,7 @@ class Request:
     @property
     def text(self) -> str:
         """The request in words."""
+        templates: tuple[str, ...]
         if self.kind == "how":
             templates = HOW_QUESTIONS
         else:

@@ -13,7 +13,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -39,7 +39,7 @@ class Named(NamedTuple):
 
     name: str
     path: Path
-    kind: str  # "instruct" or "chat"
+    kind: Literal["instruct", "chat"]
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def _models(options: argparse.Namespace, settings: Settings) -> tuple[list[Named
     return models, questions[0] if questions else None
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path) -> Literal["instruct", "chat"]:
     return "instruct" if path.stem == "instruct" else "chat"
 
 
@@ -160,7 +160,8 @@ def _exported(model: Named, settings: Settings, stack: ExitStack) -> Path:
     if mark.is_file() and read_json(mark).get("nemo") == identity(model.path):
         return exported_folder(mark)
     folder = Path(stack.enter_context(TemporaryDirectory()), model.path.stem)
-    program = [settings.nemo.python, "scripts/convert_nemo_to_hf.py", model.path, folder]
+    converter = "scripts/convert_nemo_to_hf.py"
+    program = [settings.nemo.python, converter, str(model.path), str(folder)]
     done = subprocess.run(program, stderr=subprocess.PIPE, text=True)
     fail_if(done.returncode, f"{model.path}: cannot be exported: {done.stderr.strip()[-300:]}")
     return folder

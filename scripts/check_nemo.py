@@ -96,7 +96,7 @@ def configuration(program: Path) -> Path | None:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in RUNNERS:
             given = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
             name = given.get("config_name") or ast.literal_eval(node.args[-1])
-            return program.parent / given.get("config_path", "conf") / f"{name}.yaml"
+            return Path(program.parent, given.get("config_path", "conf"), f"{name}.yaml")
     return None
 
 
@@ -125,8 +125,9 @@ def problems(program: Path, overrides: Sequence[str]) -> Iterator[str]:
         yield f"{program}: found no configuration {path.name if path else 'that it names'}"
         return
     try:
-        composed = OmegaConf.to_container(compose(path, []))
-        groups = OmegaConf.load(path).get("defaults", [])
+        composed: Any = OmegaConf.to_container(compose(path, []))
+        own: Any = OmegaConf.load(path)
+        groups = own.get("defaults", [])
         refused = check({**composed, "defaults": groups}, overrides, path.name)
         yield from (f"{program.name}: {problem}" for problem in refused)
         if not refused:
@@ -156,9 +157,10 @@ def tried(programs: Sequence[str]) -> tuple[list[str], list[str]]:
     command = [sys.executable, "-c", IMPORT, json.dumps(list(modules))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-        failed, folders = json.loads(done.stdout.strip().splitlines()[-1])
     except subprocess.TimeoutExpired:
         return [], [f"NeMo's imports took more than {PATIENCE:g} s here"]
+    try:
+        failed, folders = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError):
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         return [], [f"NeMo's imports ended with code {done.returncode} here: {last}"]
@@ -195,11 +197,11 @@ def read_commands(text: str) -> list[list[str]]:
         commands = json.loads(text if text.lstrip().startswith("[") else Path(text).read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"option commands: {error}") from None
-    whole = isinstance(commands, list) and all(
+    if not isinstance(commands, list) or not all(
         isinstance(command, list) and len(command) > 1 and all(isinstance(a, str) for a in command)
         for command in commands
-    )
-    fail_if(not whole, "option commands: expected a JSON list of [PYTHON, PROGRAM, OVERRIDE, ...]")
+    ):
+        raise UserError("option commands: expected a JSON list of [PYTHON, PROGRAM, OVERRIDE, ...]")
     return commands
 
 

@@ -74,12 +74,10 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="what", required=True)
-    for name, text in (
-        ("stats", "what there is, by stage"),
-        ("verify", "what is wrong"),
-        ("prune", "throw away what is of no use"),
-    ):
-        command = commands.add_parser(name, parents=[common], help=text, description=text)
+    for name, text in (("stats", "what there is, by stage"), ("verify", "what is wrong")):
+        commands.add_parser(name, parents=[common], help=text, description=text)
+    text = "throw away what is of no use"
+    command = commands.add_parser("prune", parents=[common], help=text, description=text)
     command.add_argument(
         "--older-than", type=cli.positive, metavar="DAYS",
         help="also what no run has used for so many days, unless the last finished run used it",

@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 ruff format --check -q .
 ruff check -q .
+mypy --no-error-summary
 PYTHONPATH=scripts lint-imports --no-cache >/dev/null || PYTHONPATH=scripts lint-imports --no-cache
 snakefmt --check Snakefile rules
 snakemake --lint >/dev/null

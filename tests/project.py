@@ -67,7 +67,9 @@ class Project:
         assert not check or done.returncode == 0, done.stdout[-6000:]
         return done.stdout
 
-    def start(self, *arguments: str, output: IO | int = subprocess.DEVNULL) -> subprocess.Popen:
+    def start(
+        self, *arguments: str, output: IO[str] | int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """Start Snakemake in the background, in a process group of its own."""
         return subprocess.Popen(
             self.command(*arguments),
@@ -114,7 +116,7 @@ def weights(archive: Path) -> dict[str, bytes]:
     """The tensors of a .nemo file; what names the time of writing is left out."""
     with tarfile.open(archive) as tar:
         return {
-            member.name: tar.extractfile(member).read()
+            member.name: content.read()
             for member in tar.getmembers()
-            if member.name.endswith(".distcp")
+            if member.name.endswith(".distcp") and (content := tar.extractfile(member))
         }

@@ -70,7 +70,7 @@ def _prompts(path: Path, template: Template) -> Iterator[tuple[str, str]]:
 
 def _text(row: Record, template: Template, where: str) -> str:
     if "prompt" in row:
-        return row["prompt"]
+        return str(row["prompt"])
     if "text" in row:
         return unwrapped(row["text"], template)
     try:

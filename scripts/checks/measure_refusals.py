@@ -31,7 +31,7 @@ def main() -> None:
     truth = {path.stem: list(read_jsonl(path)) for path in options.truth}
     shares, changes = refusals.measured(answers)
     more = refusals.measured(xstest)
-    record = {
+    record: Record = {
         "title": "Refusals and evasions, by their words",
         "method": refusals.HEURISTIC,
         "shares": shares + more[0],

@@ -10,7 +10,7 @@ import argparse
 from cai.asking.program import add_model_options, add_sampling_option, parse, program
 from cai.asking.run import Run
 from cai.core import cli
-from cai.files.records import Ledger
+from cai.files.records import Ledger, Record
 from cai.steps.answers import answer, answers_at
 
 
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _known(record: dict) -> dict:
+def _known(record: Record) -> Record:
     return {key: record[key] for key in ("id", "prompt", "set")}
 
 

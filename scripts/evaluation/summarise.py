@@ -11,7 +11,7 @@ from cai.core import cli
 from cai.core.errors import fail_if
 from cai.evaluation import tables
 from cai.evaluation.headline import headline
-from cai.evaluation.summary import read_model, stem_of, summarise
+from cai.evaluation.summary import Rows, read_model, stem_of, summarise
 from cai.files.records import write_csv, write_json, write_text
 from cai.provenance.manifest import record
 
@@ -48,7 +48,7 @@ def main() -> None:
     print(tables.plain(*tables.table(summary)), flush=True)
 
 
-def read_models(answers: list[Path], files: dict[str, list[Path]]) -> dict[str, dict]:
+def read_models(answers: list[Path], files: dict[str, list[Path]]) -> dict[str, Rows]:
     """The joined records of each model, in the order of the answers files."""
     names = [path.stem for path in answers]
     fail_if(len(set(names)) < len(names), f"--answers: each model once, found {', '.join(names)}")

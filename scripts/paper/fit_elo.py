@@ -3,6 +3,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from cai.core import cli
 from cai.figures import elo_scores
@@ -10,6 +11,7 @@ from cai.figures.drawing import read_metrics
 from cai.figures.options import figure_options
 from cai.files.records import read_jsonl, write_json
 from cai.judging.matches import judged_matches, scored_matches, true_matches
+from cai.statistics.elo import Match
 
 MEASURE = {"harmful": "harmlessness", "helpful": "helpfulness"}
 OUTCOME = {"harmlessness": ("harmful", "harmless"), "helpfulness": ("helpful", "helpful")}
@@ -18,9 +20,11 @@ OUTCOME = {"harmlessness": ("harmful", "harmless"), "helpfulness": ("helpful", "
 def main() -> None:
     """Read the command line, fit and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    files = {"type": cli.existing_file, "nargs": "*", "default": []}
+    files: dict[str, Any] = {"type": cli.existing_file, "nargs": "*", "default": []}
     parser.add_argument(
-        "--policies", **files | {"nargs": "+"}, help="answers of each policy, named by it, in order"
+        "--policies",
+        **{**files, "nargs": "+"},
+        help="answers of each policy, named by it, in order",
     )
     for name, what in (
         ("first", "first sides of matches, such as harmful.first.jsonl"),
@@ -36,7 +40,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     policies = [path.stem for path in options.policies]
-    matches = {measure: {} for measure in MEASURE.values()}
+    matches: dict[str, dict[str, list[Match]]] = {measure: {} for measure in MEASURE.values()}
     for sides in zip(options.first, options.second, options.judged, strict=True):
         measure = MEASURE[sides[0].name.split(".")[0]]
         matches[measure]["judge"] = judged_matches(*map(read_jsonl, sides))

@@ -3,6 +3,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from cai.core import cli
 from cai.figures import harmfulness
@@ -14,7 +15,7 @@ from cai.files.records import read_jsonl
 def main() -> None:
     """Read the command line, fit and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    files = {"type": cli.existing_file, "nargs": "+", "required": True}
+    files: dict[str, Any] = {"type": cli.existing_file, "nargs": "+", "required": True}
     parser.add_argument("--samples", **files, help="answers, named by the policy, in order")
     parser.add_argument("--ratings", type=cli.existing_file, required=True)
     parser.add_argument("--rewards", **files, help="of the answers, and of the ratings")
@@ -37,7 +38,7 @@ def main() -> None:
     ).write(options.output)
 
 
-def _column(path: Path, field: str) -> dict:
+def _column(path: Path, field: str) -> dict[str, Any]:
     return {row["id"]: row[field] for row in read_jsonl(path)}
 
 

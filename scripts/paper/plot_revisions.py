@@ -3,6 +3,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from cai.core import cli
 from cai.figures.chains import by_round
@@ -15,7 +16,7 @@ def main() -> None:
     """Read the command line and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figure", choices=FIGURES, required=True)
-    files = {"type": cli.existing_file, "nargs": "+", "required": True}
+    files: dict[str, Any] = {"type": cli.existing_file, "nargs": "+", "required": True}
     parser.add_argument("--chains", **files, help="of revise.py, in the order of the figure")
     parser.add_argument("--texts", **files, help="of chain_texts.py, named as the chains")
     parser.add_argument("--rewards", **files, help="of the texts: MODEL/CHAIN.jsonl")

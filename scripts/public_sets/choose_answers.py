@@ -13,7 +13,7 @@ from cai.asking.client import Failed
 from cai.asking.program import add_model_options, parse, program
 from cai.asking.run import Run
 from cai.core import cli
-from cai.files.records import Ledger
+from cai.files.records import Ledger, Record
 
 
 def main() -> None:
@@ -37,11 +37,12 @@ def step(options: argparse.Namespace, run: Run) -> None:
         ledger.notes["usage"] = model.client.usage.as_dict()
     for record in records:
         scores = [next(found) for _ in record["choices"]]
-        failed = next((score for score in scores if isinstance(score, Failed)), None)
-        if failed is None:
-            rows.append(_chosen(record, scores))
+        known = [score for score in scores if not isinstance(score, Failed)]
+        failed = [score for score in scores if isinstance(score, Failed)]
+        if failed:
+            ledger.drop(failed[0].reason, record={"id": record["id"]})
         else:
-            ledger.drop(failed.reason, record={"id": record["id"]})
+            rows.append(_chosen(record, known))
     run.conclude(rows, ledger, options)
 
 
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(record: dict, scores: list[float]) -> dict:
+def _chosen(record: Record, scores: list[float]) -> Record:
     highest = max(scores)
     weights = [math.exp(score - highest) for score in scores]
     probabilities = [weight / sum(weights) for weight in weights]

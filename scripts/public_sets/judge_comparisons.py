@@ -12,7 +12,7 @@ from cai.asking.program import add_model_options, parse, program
 from cai.asking.run import Run
 from cai.core import cli
 from cai.evaluation.public_sets import candidates
-from cai.files.records import Ledger
+from cai.files.records import Ledger, Record
 from cai.judging.judge import add_judge_options, judge
 
 
@@ -25,7 +25,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
     """Judge, write how probable the better answer was found."""
     ledger = Ledger("judge_comparisons")
     rows = {row["id"]: row for row in run.records(options)}
-    judged = judge(candidates(rows.values()), options, ledger, run)
+    judged = judge(candidates(iter(rows.values())), options, ledger, run)
     known = (_known(rows[verdict["id"]], verdict) for verdict in judged)
     run.conclude(known, ledger, options)
 
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _known(row: dict, verdict: dict) -> dict:
+def _known(row: Record, verdict: Record) -> Record:
     a_is_better = verdict["a"] == row["chosen"]
     p_a, by = verdict["p_a"], verdict["judge"].get("by_principle", {})
     judge = verdict["judge"]

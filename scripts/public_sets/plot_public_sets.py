@@ -68,7 +68,12 @@ def _figure(options: argparse.Namespace, facts: Record) -> tuple[public_figures.
 
 def _named(paths: list[Path]) -> list[tuple[str, str, Path]]:
     """Files with the two parts of their names."""
-    return [(*path.name.removesuffix(".jsonl").split(".", 1), path) for path in paths]
+    return [(*_parts(path), path) for path in paths]
+
+
+def _parts(path: Path) -> tuple[str, str]:
+    one, other = path.name.removesuffix(".jsonl").split(".", 1)
+    return one, other
 
 
 def _object(text: str) -> Record:

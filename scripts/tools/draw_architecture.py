@@ -59,12 +59,12 @@ def picture() -> str:
     title = "Library (scripts/cai): a package imports only from those below it"
     inner = _text(LIBRARY + 12, MARGIN + LINE, title, "name")
     library = _box(LIBRARY, MARGIN, WIDTH - LIBRARY - MARGIN, row - MARGIN)
-    height = max(row, y - 30) + MARGIN
+    whole = max(row, y - 30) + MARGIN
     body = "\n".join([*parts, library, inner, *rows])
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" role="img">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole:g}" role="img">\n'
         f"<title>Rules, programs, and the library in layers</title>\n<style>{STYLE}</style>\n"
-        f'{HEAD}\n<rect class="page" width="{WIDTH}" height="{height:g}"/>\n{body}\n</svg>\n'
+        f'{HEAD}\n<rect class="page" width="{WIDTH}" height="{whole:g}"/>\n{body}\n</svg>\n'
     )
 
 

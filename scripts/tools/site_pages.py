@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     source = SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     folder = Path(source).parent
 
-    def link(found: re.Match) -> str:
+    def link(found: re.Match[str]) -> str:
         words, target, anchor = found[1], found[2], found[3] or ""
         path = os.path.normpath(folder / target) if target else source
         inside = PAGES.get(path, path.removeprefix("docs/") if path.startswith("docs/") else "")
@@ -67,7 +67,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
             return f"[{words}]({inside if target else ''}{anchor})"
         return words if "`" in words or words.strip("/") in path else f"{words} (`{path}`)"
 
-    def picture(found: re.Match) -> str:
+    def picture(found: re.Match[str]) -> str:
         return found[1] + os.path.normpath(folder / found[2]).removeprefix("docs/")
 
     return PICTURE.sub(picture, LINK.sub(link, markdown))

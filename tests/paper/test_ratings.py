@@ -113,3 +113,12 @@ def test_without_ratings_the_figure_says_that_it_is_not_supported(tmp_path):
     artefact.write(tmp_path / "fig10.svg")
     assert "not supported: 0 rated transcripts" in (tmp_path / "fig10.svg").read_text()
     assert json.loads((tmp_path / "fig10.json").read_text())["supported"] is False
+
+
+def test_with_too_few_held_out_ratings_the_fit_is_not_measured(tmp_path):
+    ratings = [row | {"part": "train" if row["id"] != "0" else "test"} for row in rated(40)]
+    artefact, _ = drawn(ratings)
+    artefact.write(tmp_path / "fig10.svg")
+    regression = json.loads((tmp_path / "fig10.json").read_text())["results"]["regression"]
+    assert (regression["n"], regression["r_squared"]) == (1, None)
+    assert "no R\u00b2 on 1 held-out ratings" in (tmp_path / "fig10.svg").read_text()

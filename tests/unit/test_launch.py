@@ -238,6 +238,7 @@ def test_a_program_that_is_not_there_is_told_in_one_line():
     [
         ({"launcher": "srun"}, "/scratch/7"),
         ({"launcher": "srun", "environment": "TMPDIR=/local"}, "/local"),
+        ({"launcher": "srun", "environment": "+TMPDIR"}, "/scratch/7"),
         ({"launcher": "apptainer"}, "/tmp"),
         ({"launcher": "pyxis"}, None),  # the container's own memory
         ({"launcher": "pyxis", "mounts": "/disk:/tmp"}, "/disk"),

@@ -73,7 +73,7 @@ class ChatModel:
         texts = [template.begun(messages, words) for messages, words in begun]
         refused = [self._refusal(text, answer=1) for text in texts]
         fitting = [t for t, refusal in zip(texts, refused, strict=True) if refusal is None]
-        counts = [self.tokenizer.count(text, add_bos=template.add_bos) for text in fitting]
+        counts = [self._length(text) for text in fitting]
         answers = iter(
             self.client.log_probabilities(fitting, counts, what, add_bos=template.add_bos)
         )
@@ -82,7 +82,11 @@ class ChatModel:
     def _refusal(self, prompt: str, answer: int) -> Failed | None:
         if self.context is None:
             return None
-        length = self.tokenizer.count(prompt, add_bos=self.template.add_bos)
-        if length + answer <= self.context:
+        if self._length(prompt) + answer <= self.context:
             return None
         return Failed(f"prompt and answer are over the context of {self.context} tokens")
+
+    def _length(self, text: str) -> int:
+        if self.tokenizer is None:
+            raise TypeError("a model that counts tokens needs a tokenizer")
+        return self.tokenizer.count(text, add_bos=self.template.add_bos)

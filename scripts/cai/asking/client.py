@@ -204,7 +204,7 @@ class Client:
         """The stop texts for NeMo: as its own EOS name, or it compares texts, which is slow."""
         return [text for text in stop if text != self._settings.eos] + [END_OF_TEXT]
 
-    def _question(self, kind: str, prompt: str, seed: int, parameters: dict) -> Question:
+    def _question(self, kind: str, prompt: str, seed: int, parameters: dict[str, Any]) -> Question:
         """A question; its key does not depend on other questions, nor on the batch it goes in."""
         key = digest([kind, self._model_id, prompt, seed, parameters])
         draw = digest([kind, prompt, seed, parameters])

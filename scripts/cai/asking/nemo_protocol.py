@@ -187,7 +187,8 @@ def _most(body: dict[str, Any]) -> int:
 
 def _longest(body: dict[str, Any]) -> int:
     """Tokens of a sentence at most: a batch is filled up to its longest."""
-    return max(map(len, body["sentences"])) + body["tokens_to_generate"]
+    longest: int = body["tokens_to_generate"]
+    return max(map(len, body["sentences"])) + longest
 
 
 def _failed(failure: Refused | Transient) -> Failed:

@@ -35,8 +35,8 @@ NEMO = Serving()
 class Shard(NamedTuple):
     """One part of several that records are cut into by their ids, counted from 0."""
 
-    index: int
-    count: int
+    number: int
+    of: int
 
 
 def shard_option(text: str) -> Shard:

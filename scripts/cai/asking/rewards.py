@@ -30,7 +30,7 @@ from cai.core.errors import UserError, fail_if
 from cai.core.progress import Progress
 from cai.core.shown import one_line
 from cai.files.records import Ledger, Record
-from cai.models.templates import Template
+from cai.models.templates import Message, Template
 from cai.models.tokens import LengthLimit
 
 MODEL = "reward_model"
@@ -69,7 +69,7 @@ class RewardModel:
         self._session.headers["Connection"] = "close"  # Triton waits for open ones when it stops
         self._ready = False
 
-    def rewards(self, texts: Sequence[str], what: str) -> list[float]:
+    def rewards(self, texts: Sequence[str], what: str | None) -> list[float]:
         """The reward of each text, in order.
 
         Raises:
@@ -167,7 +167,7 @@ def score_answers(
     return [{"id": name, "reward": reward} for name, reward in zip(texts, rewards, strict=True)]
 
 
-def _messages(row: Record) -> list[dict[str, str]]:
+def _messages(row: Record) -> list[Message]:
     return [
         {"role": "user", "content": row["prompt"]},
         {"role": "assistant", "content": row["answer"]},

@@ -227,6 +227,8 @@ def client_of(
     """A client that speaks the protocol of the server; NeMo's needs no tokenizer."""
     if serving.kind == "nemo":
         return Client(served, journal, model_id, settings)
+    if tokenizer is None:
+        raise TypeError("a server of kind openai needs the model's tokenizer")
     protocol = OpenAiProtocol(served, settings, serving, tokenizer)
     return Client(served, journal, model_id, settings, protocol)
 
@@ -248,7 +250,8 @@ def _recorded(options: argparse.Namespace) -> Iterator[tuple[Journal, dict[str, 
 
 
 def _too_many_failed(ledger: Ledger, options: argparse.Namespace) -> bool:
-    return ledger.bad > options.max_bad_share * ledger.seen
+    most: float = options.max_bad_share
+    return ledger.bad > most * ledger.seen
 
 
 def _failures(ledger: Ledger, options: argparse.Namespace) -> str:

@@ -102,7 +102,7 @@ class Served:
         """
         if self._url is None:
             try:
-                self._url = self._start() if self._command is not None else self._reach()
+                self._url = self._opened()
             except BaseException:
                 self.close()
                 raise
@@ -129,31 +129,37 @@ class Served:
         finally:
             self._around.close()
 
-    def _start(self) -> str:
+    def _opened(self) -> str:
+        if self._command is not None:
+            return self._start(self._command)
+        return self._reach(self._given_url or "")
+
+    def _start(self, command: Sequence[str]) -> str:
         began, launcher = time.monotonic(), self._launcher
         port = launcher.free_port()
-        filled = [argument.replace(FREE_PORT, port) for argument in self._command]
+        filled = [argument.replace(FREE_PORT, port) for argument in command]
         # torch's rendezvous has a fixed port by default: two servers on a node would collide
         own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
         own_folder = self._work / f"server-{digest(str(self.log))[:8]}"
         own |= self._around.enter_context(tidied(own_folder))
         [filled] = self._around.enter_context(unpacked([filled], self._work))
-        self._program = launcher.start(filled, own, self.log, "server")
+        program = launcher.start(filled, own, self.log, "server")
+        self._program = program
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + self._start_timeout
         while not _answers(url, self._page):
-            self._check_port(port)
+            _check_port(port, program)
             self.check()
             if time.monotonic() > deadline:
                 raise self.failure(f"the model server was not up after {self._start_timeout:g} s")
             time.sleep(POLL)
-        self._check_owner(url, port, filled)
+        self._check_owner(url, port, filled, program)
         self.start_seconds = time.monotonic() - began
         return url
 
-    def _check_owner(self, url: str, port: str, command: Sequence[str]) -> None:
+    def _check_owner(self, url: str, port: str, command: Sequence[str], program: Program) -> None:
         """Refuse a server that another program has started on the port while ours was loading."""
-        whose = owner(int(port), self._program)
+        whose = owner(int(port), program)
         if whose == "unknown":  # a container of its own: then it must name the model that we gave
             given = {word for argument in command for word in (argument, argument.split("=")[-1])}
             whose = "ours" if given & _named(url) else "other"
@@ -162,18 +168,19 @@ class Served:
         if whose == "other":
             raise ServerFailed(TAKEN.format(port=port))
 
-    def _check_port(self, port: str) -> None:
-        if self._program.poll() is not None and IN_USE in self._program.tail(TAIL):
-            raise ServerFailed(TAKEN.format(port=port))
-
-    def _reach(self) -> str:
-        url = self._given_url.rstrip("/")
+    def _reach(self, given: str) -> str:
+        url = given.rstrip("/")
         deadline = time.monotonic() + REACHABLE
         while not _answers(url, self._page):
             if time.monotonic() > deadline:
                 raise ServerFailed(f"{url}: no server answers there (option --url)")
             time.sleep(POLL)
         return url
+
+
+def _check_port(port: str, program: Program) -> None:
+    if program.poll() is not None and IN_USE in program.tail(TAIL):
+        raise ServerFailed(TAKEN.format(port=port))
 
 
 def listed_models(url: str) -> list[str]:

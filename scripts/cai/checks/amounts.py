@@ -70,9 +70,8 @@ class Sizes:
         most = settings.evaluation.limit
         revisions = settings.supervised.rounds if settings.supervised.train_on == "all" else 1
         revised = (red_team - test) * revisions
-        pairs = getattr(settings.judge, "pairs", None) or getattr(
-            getattr(settings.judge, "pairwise", None), "pairs", 1
-        )
+        pairwise = getattr(settings.judge, "pairwise", None)
+        pairs: int = getattr(settings.judge, "pairs", 0) or getattr(pairwise, "pairs", 1)
         judged = (red_team - test) * pairs * settings.preferences.draws
         sft = self._source("datasets.helpful_sft", settings.datasets.helpful_sft)
         return {
@@ -145,7 +144,7 @@ def lines(path: Path) -> int:
     """
     try:
         if path.suffix == ".parquet":
-            return pyarrow.parquet.ParquetFile(path).metadata.num_rows
+            return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
         if path.name.endswith((".json", ".json.gz")):  # one value, or a line each
             return sum(1 for _ in read_rows(path, Ledger("plan")))
         with open_bytes(path) as stream:

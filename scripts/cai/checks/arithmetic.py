@@ -269,7 +269,8 @@ def _part(launch: Launch, actor: Launch, share: int) -> Launch:
 
 
 def _fits(settings: Settings, critic: Launch, actor: Launch) -> bool:
-    for program, launch in (("critic", critic), ("actor", actor)):
+    launches: dict[Program, Launch] = {"critic": critic, "actor": actor}
+    for program, launch in launches.items():
         sizing = Sizing(program, (program,), launch, Values(settings, program, launch))
         if any(rank_problems(sizing)) or any(BATCH_RULES[program](sizing)):
             return False

@@ -225,7 +225,11 @@ def unseen(settings: Settings, found: Mapping[str, Launch]) -> Iterator[str]:
 
     On a login node that may be no mistake, so a dry run warns of it and a run refuses.
     """
-    files = {launch.container for launch in found.values() if launch.names_a_file}
+    files = {
+        launch.container
+        for launch in found.values()
+        if launch.container is not None and launch.names_a_file
+    }
     for container in sorted(files):
         if not Path(container).expanduser().exists():
             yield f"profile: container: {container}: no such file on this host"

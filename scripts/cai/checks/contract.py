@@ -105,7 +105,8 @@ def problems(settings: Settings) -> list[str]:
 @functools.cache
 def upstream() -> Mapping[str, Mapping[str, Any]]:
     """``{configuration: {dotted key: default}}`` of NeMo 2.1.0 and NeMo-Aligner 0.7.0."""
-    return json.loads(KEYS.read_text("utf-8"))
+    keys: dict[str, dict[str, Any]] = json.loads(KEYS.read_text("utf-8"))
+    return keys
 
 
 def _unwritable(settings: Settings) -> Iterator[str]:

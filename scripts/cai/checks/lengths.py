@@ -45,10 +45,11 @@ def answer_problems(settings: Settings) -> Iterator[str]:
 def override_problems(settings: Settings, programs: Mapping[Program, Sizing]) -> Iterator[str]:
     """Overrides of lengths that disagree with the data that is cut by ``lengths``."""
     lengths = settings.lengths
-    for program, key, least, what in (
+    cut: tuple[tuple[Program, str, int, str], ...] = (
         ("sft", "model.data.train_ds.max_seq_length", lengths.sft, "lengths.sft"),
         ("reward_model", "model.data.seq_length", lengths.rl, "lengths.rl"),
-    ):
+    )
+    for program, key, least, what in cut:
         sizing = programs.get(program)
         if not sizing:
             continue

@@ -17,11 +17,11 @@ from cai.data.sl_dataset import SlOptions
 from cai.evaluation.classifier import check_classifier
 from cai.files.paths import check_carried
 from cai.nemo import programs
+from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
 from cai.settings.constitution import STAGE_TEXTS, for_stage, load_constitution, load_few_shot
 from cai.settings.sources import SUFFIXES, Source
 
-NEMO_PROGRAM: dict[str, programs.Program] = {"instruct_server": "server"}  # others: their own
 LONGEST_TEXTS = 131_072 - 24_576  # bytes: of one argument, less those of the rest of a command
 MODEL_FILES = ("config.json", "tokenizer.model")  # that a model's folder has, whatever its weights
 
@@ -49,7 +49,7 @@ def check(
             f"{source}: {field}: found {path}, a folder; accepted: a YAML or JSON file",
         )
     constitution = load_constitution(settings.constitution)
-    principles = {
+    principles: dict[str, list[str]] = {
         stage: [canonical_json(texts) for texts in for_stage(constitution, stage)]
         for stage in STAGE_TEXTS
     }
@@ -140,13 +140,19 @@ def check_surroundings(
     fail_if(missing and any(kind.what == "judging" for kind in kinds), missing)
     found = kinds if here is None else [kind_of(rule) for rule in here]
     needed = [kind for kind in found if kind.runs_nemo or kind.needs_gpus(judge)]
-    started = {NEMO_PROGRAM.get(name, name) for kind in needed for name in kind.programs}
+    started = {_nemo_program(name) for kind in needed for name in kind.programs}
     served = settings.server.kind == "openai" and "server" in started
     if served:
         program = settings.server.command[0]
         fail_if(not shutil.which(program), f"server.command: {program}: no such program")
-    if started - ({"server"} if served else set()) or any(not kind.programs for kind in needed):
-        check_nemo(settings, started - ({"server"} if served else set()))
+        started.remove("server")
+    if started or any(not kind.programs for kind in needed):
+        check_nemo(settings, started)
+
+
+def _nemo_program(name: Program) -> programs.Program:
+    """Which of NeMo's programs a job runs: both models have the same server."""
+    return "server" if name == "instruct_server" else name
 
 
 def missing_key(settings: Settings) -> str:

@@ -45,8 +45,8 @@ def problems(settings: Settings, launches: Launches) -> list[str]:
             *arithmetic.option_problems(sizing),
             *arithmetic.batch_problems(settings, sizing, launches),
         ]
-        if shapes[sizing.model]:
-            lines += arithmetic.shape_problems(sizing, shapes[sizing.model])
+        if shape := shapes[sizing.model]:
+            lines += arithmetic.shape_problems(sizing, shape)
     lines += [
         line
         for (stage, _), (sizing, estimate) in _estimates(settings, launches).items()
@@ -63,6 +63,8 @@ def problems(settings: Settings, launches: Launches) -> list[str]:
 def _larger(settings: Settings, launches: Launches, sizing: Sizing, stage: str) -> int | None:
     """The least tensor parallel size with which a stage fits its GPUs, if any does."""
     shape = shapes_of(settings)[0][sizing.model]
+    if shape is None:
+        return None
     for size in range(sizing.tensor + 1, sizing.launch.devices + 1):
         changed = sizing.with_tensor(size)
         wrong = [
@@ -97,18 +99,18 @@ def warnings(settings: Settings, launches: Launches) -> list[str]:
 def table(settings: Settings, launches: Launches) -> str:
     """What each stage gets and takes, a row each, for a dry run."""
     estimates = _estimates(settings, launches)
-    rows = [("stage", "GPUs", "tensor", "pipeline", "data", "batch", "GB a GPU")]
+    rows = [["stage", "GPUs", "tensor", "pipeline", "data", "batch", "GB a GPU"]]
     for sizing in sizings(settings, launches):
         for stage in sizing.stages:
             found = estimates.get((stage, sizing.program))
             needs = f"{memory.gigabytes(found[1].total)} of " if found else ""
             size = f"{needs}{sizing.launch.gpu_memory}" if sizing.launch.gres else "-"
             sizes = (sizing.launch.gpus, sizing.tensor, sizing.pipeline, sizing.data)
-            rows.append((stage, *map(str, sizes), _batch(settings, sizing), size))
+            rows.append([stage, *map(str, sizes), _batch(settings, sizing), size])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in dict.fromkeys(rows)
+        for row in dict.fromkeys(map(tuple, rows))
     )
 
 

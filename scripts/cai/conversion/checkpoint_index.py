@@ -12,8 +12,10 @@ from cai.conversion.pickles import BadPickle, Made, Name, read_pickle
 
 Sizes = tuple[int, ...]
 METADATA = "torch.distributed.checkpoint.metadata"
-DTYPES = ("float32", "bfloat16", "float16", "float64", "uint8", "int8", "int16", "int32", "int64")
-DTYPES += ("bool", "float8_e4m3fn", "float8_e5m2")
+DTYPES = (
+    *("float32", "bfloat16", "float16", "float64", "uint8", "int8", "int16", "int32", "int64"),
+    *("bool", "float8_e4m3fn", "float8_e5m2"),
+)
 ALLOWED = {
     *((METADATA, name) for name in ("Metadata", "MetadataIndex", "StorageMeta")),
     *((METADATA, name) for name in ("TensorStorageMetadata", "BytesStorageMetadata")),

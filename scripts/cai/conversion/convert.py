@@ -27,7 +27,7 @@ from cai.conversion.hf_folder import (
 )
 from cai.conversion.mistral_layout import LayerNames, Shape
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
-from cai.core.errors import fail_if
+from cai.core.errors import UserError, fail_if
 from cai.core.progress import Progress
 from cai.files.partials import partial
 from cai.files.records import atomic, write_json
@@ -35,7 +35,11 @@ from cai.models.hf_config import check_hf_config
 from cai.models.templates import Template
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-PRECISIONS = {torch.bfloat16: "bf16", torch.float16: 16, torch.float32: 32}
+PRECISIONS: dict[torch.dtype, int | str] = {
+    torch.bfloat16: "bf16",
+    torch.float16: 16,
+    torch.float32: 32,
+}
 STATE_BYTES = 2048  # more than the record of an empty state takes
 
 
@@ -93,10 +97,10 @@ def _pieces(tokenizer: bytes, shape: Shape, folder: HfFolder) -> int:
 def _processor(tokenizer: bytes, where: Path) -> SentencePieceProcessor:
     try:
         processor = SentencePieceProcessor(model_proto=tokenizer)
-        empty = not processor.get_piece_size()
     except RuntimeError:
-        empty = True
-    fail_if(empty, f"{where}: not a sentencepiece model, or one without pieces")
+        processor = None
+    if processor is None or not processor.get_piece_size():
+        raise UserError(f"{where}: not a sentencepiece model, or one without pieces")
     return processor
 
 
@@ -112,10 +116,10 @@ def _check_added(folder: HfFolder, processor: SentencePieceProcessor) -> None:
 
 
 def _archive_bytes(shape: Shape, dtype: torch.dtype) -> int:
-    weights = sum(prod(sizes) for sizes in shape.nemo_shapes().values()) * dtype.itemsize
+    numbers = sum(prod(sizes) for sizes in shape.nemo_shapes().values())
     chunks = 3 + 7 * shape.layers
     states = 1 + len(layout.LAYER_STATES) * shape.layers
-    return weights + chunks * CHUNK_OVERHEAD + states * STATE_BYTES + 2**20
+    return numbers * int(dtype.itemsize) + chunks * CHUNK_OVERHEAD + states * STATE_BYTES + 2**20
 
 
 def _write_checkpoint(

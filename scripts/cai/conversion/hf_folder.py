@@ -109,7 +109,8 @@ class HfFolder:
 def read_config(path: Path) -> dict[str, Any]:
     """A config.json; anything but a JSON object is a :class:`cai.core.errors.UserError`."""
     config = read_json(path)
-    fail_if(not isinstance(config, dict), f"{path}: not a JSON object")
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not a JSON object")
     return config
 
 
@@ -117,10 +118,10 @@ def _shards(index: Path) -> list[str]:
     """The files that an index names: those of its own folder."""
     content = read_json(index)
     names = content.get("weight_map") if isinstance(content, dict) else None
-    fail_if(
-        not isinstance(names, dict) or not names,
-        f"{index}: weight_map: found {_short(names)}; accepted: tensors with their files",
-    )
+    if not isinstance(names, dict) or not names:
+        raise UserError(
+            f"{index}: weight_map: found {_short(names)}; accepted: tensors with their files"
+        )
     for tensor, name in names.items():
         fail_if(
             not isinstance(name, str) or not SHARD.fullmatch(name),
@@ -264,7 +265,7 @@ def copy_companions(source: Path, target: Path) -> None:
 
 
 def _nbytes(tensor: Planned, dtype: torch.dtype) -> int:
-    return prod(tensor.shape) * dtype.itemsize
+    return prod(tensor.shape) * int(dtype.itemsize)
 
 
 def _shard_names(count: int) -> list[str]:

@@ -184,17 +184,17 @@ def split_qkv(qkv: torch.Tensor, shape: Shape) -> tuple[torch.Tensor, torch.Tens
 def _need(config: dict[str, Any], field: str, where: str) -> int:
     value = config.get(field)
     most = MOST_LAYERS if field in LAYER_FIELDS else MOST_SIZE
-    fail_if(
-        type(value) is not int or not 0 < value <= most,
-        f"{where}: {field}: found {value!r:.100}; accepted: a whole number above 0"
-        + (f", up to {most}" if type(value) is int and value > most else ""),
-    )
+    if type(value) is not int or not 0 < value <= most:
+        bound = f", up to {most}" if type(value) is int and value > most else ""
+        raise UserError(
+            f"{where}: {field}: found {value!r:.100}; accepted: a whole number above 0{bound}"
+        )
     return value
 
 
 def _number(config: dict[str, Any], field: str, default: float | None, where: str) -> None:
     """Refuse a field that is no finite number above 0."""
-    value = config.get(field, default)
+    value: Any = config.get(field, default)
     fail_if(
         type(value) not in (int, float) or not 0 < value < float("inf"),
         f"{where}: {field}: found {value!r:.100}; accepted: a number above 0",
@@ -203,17 +203,15 @@ def _number(config: dict[str, Any], field: str, default: float | None, where: st
 
 def _flag(config: dict[str, Any], field: str, default: bool, where: str) -> bool:
     value = config.get(field, default)
-    fail_if(
-        not isinstance(value, bool),
-        f"{where}: {field}: found {value!r:.100}; accepted: true or false",
-    )
+    if not isinstance(value, bool):
+        raise UserError(f"{where}: {field}: found {value!r:.100}; accepted: true or false")
     return value
 
 
 def _head_dim(config: dict[str, Any], field: str, heads: int, where: str) -> int:
     if config.get(field) is not None:
         return _need(config, field, where)
-    hidden = config["hidden_size"]
+    hidden: int = config["hidden_size"]
     fail_if(
         hidden % heads,
         f"{where}: hidden_size: found {hidden}; accepted: a multiple of {heads} heads",

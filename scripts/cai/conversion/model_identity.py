@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from cai.conversion.checkpoint_index import Place, Sizes
 from cai.conversion.pickles import BadPickle, read_pickle
@@ -28,7 +28,7 @@ from cai.conversion.stored import StoredArchive
 from cai.conversion.torch_files import ITEM_BYTES, StoredTensor, stored_tensor
 from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
-from cai.files.members import CONFIG, Window
+from cai.files.members import CONFIG, Bytes, Window
 
 RANDOM = re.compile(r"[0-9a-f]{32}_")  # NeMo puts it before the names of artifacts
 LENGTHS = struct.Struct("<26x2H")  # a zip's local header: lengths of the name and of what follows
@@ -171,7 +171,7 @@ def _is_in_order(stored: StoredTensor) -> bool:
     return all(size == 1 or stride == step for size, stride, step in each)
 
 
-def _in_order(file: IO[bytes], begin: int, stored: StoredTensor) -> IO[bytes]:
+def _in_order(file: Bytes, begin: int, stored: StoredTensor) -> io.BytesIO:
     """The numbers of a part that was saved as a view of others, such as a transposed one."""
     import numpy
 
@@ -182,11 +182,12 @@ def _in_order(file: IO[bytes], begin: int, stored: StoredTensor) -> IO[bytes]:
     return io.BytesIO(numpy.lib.stride_tricks.as_strided(kept, stored.sizes, strides).tobytes())
 
 
-def _start(file: IO[bytes], place: Place, info: zipfile.ZipInfo) -> int:
+def _start(file: Bytes, place: Place, info: zipfile.ZipInfo) -> int:
     """Where in a file the content of a zip's member begins: zipfile itself reads slowly."""
     header = place.offset + info.header_offset
     file.seek(header)
-    return header + LENGTHS.size + sum(LENGTHS.unpack(file.read(LENGTHS.size)))
+    lengths: tuple[int, ...] = LENGTHS.unpack(file.read(LENGTHS.size))
+    return header + LENGTHS.size + sum(lengths)
 
 
 def _rows(shape: Sizes, parts: Sequence[_Part], low: int, high: int) -> Iterator[Any]:

@@ -164,7 +164,7 @@ class CheckpointWriter:
             else:
                 tensor = checkpoint.tensor(key)
                 self._entries[key] = _entry(tensor)
-                hint = [chunk.offsets for chunk in tensor.chunks].index(offsets)
+                hint = next(i for i, c in enumerate(tensor.chunks) if c.offsets == offsets)
             index = MetadataIndex(key, offsets, hint)
             self._places[index] = _StorageInfo(self._file, start, place.length)
         return len(items)
@@ -224,8 +224,11 @@ class _Tensors(Stored):
 
     def read_part(self, key: str, start: Sizes, sizes: Sizes) -> torch.Tensor:
         """The part of a tensor that begins at ``start``, put together from its chunks."""
-        overlaps = [(chunk, _overlap(chunk, start, sizes)) for chunk in self.tensor(key).chunks]
-        overlaps = [(chunk, slices) for chunk, slices in overlaps if slices]
+        overlaps = [
+            (chunk, slices)
+            for chunk in self.tensor(key).chunks
+            if (slices := _overlap(chunk, start, sizes))
+        ]
         if [chunk for chunk, _ in overlaps] == [Chunk(start, sizes)]:
             return self._load(key, overlaps[0][0])
         fail_if(

@@ -210,8 +210,10 @@ def _pair(reader: _Reader, _: Any) -> None:
     reader.set_items([key, value])
 
 
-PLAIN = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE")
-PLAIN += ("BINBYTES", "SHORT_BINBYTES")
+PLAIN = (
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("BINBYTES", "SHORT_BINBYTES"),
+)
 STEPS: dict[str, Callable[[_Reader, Any], None]] = {
     **dict.fromkeys(["PROTO", "FRAME"], _nothing),
     **dict.fromkeys(PLAIN, _Reader.push),

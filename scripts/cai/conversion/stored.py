@@ -10,13 +10,13 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Self
 
 from cai.conversion.checkpoint_index import Index, Place, Sizes, Tensor, read_index
 from cai.conversion.pickles import BadPickle
 from cai.conversion.torch_files import check_state, opened, stored_tensor
 from cai.core.errors import UserError, fail_if
-from cai.files.members import Members, Window
+from cai.files.members import Bytes, Members, Window
 
 WEIGHTS = "model_weights"
 COPIED = 2**24  # bytes that are copied at a time
@@ -32,7 +32,7 @@ class Stored:
     path: Path
     _index: Index
 
-    def window(self, name: str) -> IO[bytes]:
+    def window(self, name: str) -> Bytes:
         """The content of one of the checkpoint's files, to be read and sought in."""
         raise NotImplementedError
 
@@ -53,10 +53,11 @@ class Stored:
         """Whether a name is that of a module's state."""
         return key not in self._index.tensors
 
-    def place(self, key: str, offsets: Sizes) -> Place:
-        """Where the part of a tensor that begins at ``offsets`` is stored."""
+    def place(self, key: str, offsets: Sizes | None) -> Place:
+        """Where the part of a tensor that begins at ``offsets``, or a state (None), is stored."""
         place = self._index.places.get((key, offsets))
-        fail_if(place is None, f"{self.path}: {key}: some of its chunks are missing")
+        if place is None:
+            raise UserError(f"{self.path}: {key}: some of its chunks are missing")
         return place
 
     def items(self, prefix: str = "") -> list[tuple[str, Sizes | None, Place]]:
@@ -103,7 +104,7 @@ class Stored:
         except BadPickle as error:
             raise UserError(f"{self.path}: {what}: {error}") from None
 
-    def _all(self, file: IO[bytes]) -> bytes:
+    def _all(self, file: Bytes) -> bytes:
         fail_if(file.seek(0, os.SEEK_END) > MOST_INDEX, f"{self.path}: its index is too large")
         file.seek(0)
         return file.read()
@@ -136,7 +137,7 @@ class StoredFolder(Stored):
         self.path = Path(path)
         self._index = self._read_index()
 
-    def window(self, name: str) -> IO[bytes]:
+    def window(self, name: str) -> Bytes:
         """See :meth:`Stored.window`."""
         try:
             return open(self.path / name, "rb", buffering=0)
@@ -161,7 +162,7 @@ class StoredArchive(Stored):
             check_state(archive)
         self.check(tensors=False)  # those are looked at when they are read
 
-    def __enter__(self) -> "StoredArchive":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -175,7 +176,7 @@ class StoredArchive(Stored):
         """The names of all members but the weights: the configuration, the tokenizer ..."""
         return [name for name in self._members if not name.startswith(f"{WEIGHTS}/")]
 
-    def window(self, name: str) -> IO[bytes]:
+    def window(self, name: str) -> Bytes:
         """See :meth:`Stored.window`."""
         return self._members.window(f"{WEIGHTS}/{name}")
 
@@ -198,7 +199,8 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         tokenizer is not None and library not in TOKENIZERS,
         f"{path}: tokenizer.library: found {library!r:.100}; accepted: {', '.join(TOKENIZERS)}",
     )
-    work, seen = [config], set()
+    work: list[Any] = [config]
+    seen: set[int] = set()
     while work:
         value = work.pop()
         if id(value) in seen:

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import IO, Any
+from typing import Any
 
 from cai.conversion.pickles import BadPickle, Made, Name, Reference, parts, read_pickle
+from cai.files.members import Bytes
 
 MOST_PICKLE = 2**26  # bytes; that of a tensor has 200
 ITEM_BYTES = {
@@ -60,7 +61,7 @@ class StoredTensor:
 
 
 @contextmanager
-def opened(stream: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+def opened(stream: Bytes) -> Iterator[zipfile.ZipFile]:
     """The zip of a file that torch has saved.
 
     Raises:
@@ -140,7 +141,7 @@ def _walk(value: Any) -> Iterator[Made]:
 def _bytes(value: Any) -> bytes:
     """Bytes as protocol 2 has them, ``_codecs.encode(text, "latin1")``, or as the later ones do."""
     if type(value) is Made and value.name == Name("_codecs", "encode"):
-        return value.arguments[0].encode("latin-1")
+        return bytes(value.arguments[0].encode("latin-1"))
     if type(value) is not bytes:
         raise BadPickle("damaged")
     return value

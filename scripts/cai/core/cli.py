@@ -80,10 +80,11 @@ def run(main: Callable[[], None]) -> None:
 def system_error(error: OSError) -> str:
     """What the operating system refused, in one line that names the file."""
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno in FULL:
+    number = error.errno or 0  # of none, there is none
+    if number in FULL:
         writing = f" while writing {error.filename}" if error.filename else ""
-        return f"{FULL[error.errno]}{writing}; free some space and run the same command again"
-    return where + REFUSED.get(error.errno, error.strerror or str(error))
+        return f"{FULL[number]}{writing}; free some space and run the same command again"
+    return where + REFUSED.get(number, error.strerror or str(error))
 
 
 def _take_any_text() -> None:

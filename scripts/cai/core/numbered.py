@@ -25,7 +25,7 @@ def folded(paths: Iterable[str]) -> list[str]:
         if before is None or len(found) == 1:
             words += [path for _, path in found]
         else:
-            first, last = found[0][0]["number"], found[-1][0]["number"]
+            first, last = (NUMBERED.sub(r"\g<number>", path) for _, path in (found[0], found[-1]))
             words.append(f"{before}{{{first}..{last}}}{after}")
     return words
 

@@ -75,6 +75,7 @@ def _kept_joiner(found: re.Match[str]) -> str:
     after = text[found.end() : found.end() + 1]
     if not before:
         return ""
+    joins: object
     if unicodedata.category(before) in ("So", "Sk"):  # Sk: the colour of a skin
         joins = joiner == "\u200d" and after and unicodedata.category(after) == "So"
     elif unicodedata.combining(before) == 9:  # a virama: it decides whether a conjunct is formed

@@ -27,11 +27,11 @@ class PreferenceFiles:
 
     def prompts(self, part: Part) -> Path:
         """The prompts of one part."""
-        return getattr(self, f"{part}_prompts")
+        return self.train_prompts if part == "train" else self.test_prompts
 
     def comparisons(self, part: Part) -> Path:
         """The comparisons of one part."""
-        return getattr(self, f"{part}_comparisons")
+        return self.train_comparisons if part == "train" else self.test_comparisons
 
     @classmethod
     def names(cls) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from cai.core.texts import answer_text, trimmed
 from cai.files.records import Record, record_id
-from cai.models.templates import Message, Template
+from cai.models.templates import Message, Role, Template
 
-ROLES = {
+ROLES: dict[str, Role] = {
     "user": "user",
     "human": "user",
     "prompter": "user",

@@ -14,7 +14,7 @@ from cai.data.dialogues import Malformed, parse_turns, refuse_marks
 from cai.data.splits import PARTS, Part
 from cai.data.spool import Blend
 from cai.files.records import Ledger, Record, read_jsonl, read_jsonl_tolerant, uniform, write_jsonl
-from cai.models.templates import Message, Template, single_turn
+from cai.models.templates import Template
 from cai.models.tokens import LengthLimit
 
 
@@ -138,11 +138,14 @@ def _pair(row: Record, template: Template) -> Record:
     return {"id": row["id"], "first": first, "second": second, "p_first": p_a, "key": key}
 
 
-def _dialogue(row: Record, side: str) -> list[Message]:
+def _dialogue(row: Record, side: str) -> list[Record]:
+    """The turns of one side, as they stand in the row: :func:`parse_turns` checks them."""
     if not isinstance(row.get("id"), str):
         raise Malformed("no id")
-    answer = {"role": "assistant", "content": row.get(side)}
-    return [*single_turn(row.get("prompt")), answer]
+    return [
+        {"role": "user", "content": row.get("prompt")},
+        {"role": "assistant", "content": row.get(side)},
+    ]
 
 
 def _spool_draws(pair: Record, blend: Blend, options: RlOptions) -> None:
@@ -207,7 +210,7 @@ def build_prompts(
                 if _wanted(row, str(helpful.prompts(part)), seen, ledger, length):
                     blend.helpful.add(uniform("order", options.seed, row["id"]), row)
         ledger.check(options.max_bad_share, "prompts")
-        fewest = {
+        fewest: dict[Part, tuple[int, str]] = {
             "train": (options.min_train_prompts, "model.ppo.num_rollout_samples"),
             "test": (options.min_test_prompts, "model.ppo.num_val_samples"),
         }

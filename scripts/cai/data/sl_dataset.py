@@ -62,8 +62,8 @@ def build_sl_dataset(
         held = _held_out(blend, options)
         kept = set(blend.groups) - held
         for name, path, groups in (("train", train, kept), ("validation", validation, held)):
-            rows = map(_chat_record, ledger.kept(blend.records(groups)))
-            ledger.notes[name] = write_jsonl(path, rows)
+            dialogues = map(_chat_record, ledger.kept(blend.records(groups)))
+            ledger.notes[name] = write_jsonl(path, dialogues)
         ledger.notes |= {"revisions": len(blend.harmless), "helpful": blend.helpful_taken}
     ledger.write(train)
     return ledger

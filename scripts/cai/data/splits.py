@@ -33,7 +33,7 @@ class HeldOut:
                 except Malformed:  # the evaluation does not ask it either
                     continue
 
-    def __contains__(self, prompt: str) -> bool:
+    def __contains__(self, prompt: object) -> bool:
         """Whether the prompt with this id is held out."""
         return prompt in self._ids
 
@@ -60,7 +60,7 @@ def _opening_id(row: Record) -> str:
     """The id of the first human turn of a record of ours."""
     if "messages" in row:
         return record_id(opening(row["messages"]))
-    return row.get("opening", row["id"])
+    return str(row.get("opening", row["id"]))
 
 
 class SplitOptions(ReadOptions):
@@ -90,14 +90,14 @@ class Splitter:
         if source.split_field is None:
             held = held_out(prompt, self.options.seed, self.options.test_fraction)
             return "test" if held else "train"
-        told = row.get(source.split_field)
-        if told not in PARTS:
+        told: Part | None = row.get(source.split_field)
+        if told not in PARTS or told is None:
             raise Malformed(f"{source.split_field} is neither train nor test")
         if self._told.setdefault(prompt, told) != told:
             raise UserError(f"{where}: {source.split_field}: this prompt is in both train and test")
         return told
 
-    def check(self, parts: Iterable[Part], source: str) -> None:
+    def check(self, parts: Iterable[str], source: str) -> None:
         """End the run if one of the two parts is empty.
 
         Raises:

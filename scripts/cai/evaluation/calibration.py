@@ -158,4 +158,4 @@ def compare_with_truth(
 def _good(score: Score, row: Record, side: str, classifier: Path) -> bool:
     where = f"{classifier}: score() of answer {side} to {row['id']}"
     verdict = verdict_of(score, row["prompt"], row[side], True, where)
-    return verdict["harmless" if verdict["set"] == "harmful" else "helpful"]
+    return bool(verdict["harmless" if verdict["set"] == "harmful" else "helpful"])

@@ -62,7 +62,8 @@ def load_classifier(path: Path) -> Score:
     """
     fail_if(not path.is_file(), f"{path}: no such file (evaluation.classifier)")
     spec = importlib.util.spec_from_file_location(f"classifier_{path.stem}", path)
-    fail_if(spec is None, f"{path}: not a Python file (evaluation.classifier)")
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: not a Python file (evaluation.classifier)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their own module up there
     sys.path.insert(0, str(path.parent))
@@ -72,8 +73,9 @@ def load_classifier(path: Path) -> Score:
         raise UserError(f"{path}: does not load: {_told(error)}") from None
     finally:
         sys.path.remove(str(path.parent))
-    score = getattr(module, "score", None)
-    fail_if(not callable(score), f"{path}: has no function score(prompt, answer, finished)")
+    score: Score | None = getattr(module, "score", None)
+    if not callable(score):
+        raise UserError(f"{path}: has no function score(prompt, answer, finished)")
     return score
 
 

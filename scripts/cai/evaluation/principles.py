@@ -64,11 +64,11 @@ def supervised(
         change; None without scores).
     """
     grouped = _grouped(found)
-    rewards = _grouped(edit for edit in rewarded if edit.reward is not None)
+    rewards = _grouped(rewarded)
     total = sum(map(len, grouped.values()))
     rows = {}
     for name, edits_of in sorted(grouped.items()):
-        moved = [edit.reward for edit in rewards.get(name, ())]
+        moved = [edit.reward for edit in rewards.get(name, ()) if edit.reward is not None]
         rows[name] = {
             **_supervised(edits_of, total, seed),
             "reward": intervals.mean(moved, seed)._asdict() if moved else None,

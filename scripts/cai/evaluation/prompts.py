@@ -36,8 +36,11 @@ def prepare_evaluation_prompts(
     """
     ledger = Ledger("evaluation_prompts")
     harmful = _distinct(_red_team_prompts(red_team, ledger), HARMFUL, set(), ledger)
-    found = _from_source if isinstance(helpful, Source) else _from_preferences
-    wanted = _distinct(found(helpful, ledger), HELPFUL, {row["id"] for row in harmful}, ledger)
+    if isinstance(helpful, Source):
+        found = _from_source(helpful, ledger)
+    else:
+        found = _from_preferences(helpful, ledger)
+    wanted = _distinct(found, HELPFUL, {row["id"] for row in harmful}, ledger)
     ledger.check(max_bad_share, "evaluation prompts")
     rows = [row for rows in (harmful, wanted) for row in first_of(rows, seed, limit, ledger)]
     counts = Counter(row["set"] for row in rows)

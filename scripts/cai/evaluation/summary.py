@@ -198,9 +198,9 @@ def measure(metric: Metric, models: Mapping[str, Rows], seed: int) -> Record:
 
 
 def _estimate(kind: Kind, values: Mapping[str, float | bool], seed: int) -> Record:
-    sample = list(values.values())
-    estimate = intervals.proportion(sample) if kind == "share" else intervals.mean(sample, seed)
-    return estimate._asdict()
+    if kind == "share":
+        return intervals.proportion([bool(value) for value in values.values()])._asdict()
+    return intervals.mean(list(values.values()), seed)._asdict()
 
 
 def _difference(kind: Kind, late: Mapping[str, Any], early: Mapping[str, Any], seed: int) -> Record:

@@ -27,7 +27,7 @@ def estimate_text(metric: Record, estimate: Record) -> str:
 
 def is_percent(metric: Record) -> bool:
     """Whether a metric's values are shown in percent: shares and probabilities are."""
-    return metric["kind"] != "mean"
+    return bool(metric["kind"] != "mean")
 
 
 def difference_text(metric: Record, difference: Record) -> str:

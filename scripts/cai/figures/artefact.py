@@ -101,5 +101,5 @@ def unsupported(figure: str, title: str, reason: str, settings: Record, seed: in
     blank = Figure(figsize=(4.2, 1.2), layout="constrained")
     frame(blank, title, f"not supported: {reason}")
     drawing = Drawing(title, f"Not supported: {reason}.", blank, ["reason"], [[reason]])
-    facts = {"settings": settings, "samples": {}, "seed": seed, "intervals": "none"}
-    return Artefact(figure, drawing, [f"Not supported: {reason}."], [], **facts, supported=False)
+    method = [f"Not supported: {reason}."]
+    return Artefact(figure, drawing, method, [], settings, {}, seed, "none", supported=False)

@@ -1,9 +1,11 @@
 """Chains of revisions: their texts by round, joined with what is measured of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from cai.files.records import Record
 
+Value = TypeVar("Value")
 HARMFUL = "harmful"  # the set of the prompts that chains begin with
 
 
@@ -25,19 +27,17 @@ def texts_of(chain: Record) -> Iterator[Record]:
         }
 
 
-def by_round(
-    texts: Iterable[Record], values: Mapping[str, float | bool]
-) -> list[dict[str, float | bool]]:
+def by_round(texts: Iterable[Record], values: Mapping[str, Value]) -> list[Mapping[str, Value]]:
     """What is measured of the texts, by round and by the prompt's id.
 
     Args:
         texts: of one file of chains.
         values: by the ids of the texts.
     """
-    rounds: list[dict[str, float | bool]] = []
+    rounds: list[dict[str, Value]] = []
     for row in texts:
         while len(rounds) <= row["round"]:
             rounds.append({})
         if row["id"] in values:
             rounds[row["round"]][row["prompt_id"]] = values[row["id"]]
-    return rounds
+    return [*rounds]

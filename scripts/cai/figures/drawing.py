@@ -17,6 +17,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import RcKeyType
 
 from cai.core.errors import UserError, fail_if
 from cai.core.shown import shown
@@ -30,7 +31,7 @@ WIDTH = 4.2  # inches; with 9-point text, legible at 400 pixels
 PANEL = 1.35  # inches, the height of a panel of curves
 NOISY = 40  # points from which on a curve is drawn with its running mean
 ROW = 0.42  # inches, the height of a row of the evaluation's figure
-SETTINGS = {
+SETTINGS: dict[RcKeyType, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
     "axes.spines.top": False,
@@ -236,9 +237,10 @@ def _draw_panel(axes: Any, panel: Panel, curves: Curves, last: int) -> None:
     scale = 100 if panel.percent else 1
     for (series, points), (color, marker) in zip(curves, CURVE_STYLES, strict=False):
         lone = series.sparse or len(points) == 1
+        style: dict[str, Any]
         style = {"linestyle": "none" if lone else "-", "marker": marker if lone else None}
-        steps, values = zip(*points, strict=True)
-        values = [scale * value for value in values]
+        steps = [step for step, _ in points]
+        values = [scale * value for _, value in points]
         if not lone and len(points) >= NOISY:
             axes.plot(steps, values, color=color, alpha=0.3, linewidth=1)
             values = running_mean(values, len(values) // 10)
@@ -365,7 +367,8 @@ def dots(
 
 
 def _row_label(metric: Record) -> str:
-    return metric["label"].replace("Judge win rate, ", "on ").replace("Reward, ", "on ")
+    label: str = metric["label"]
+    return label.replace("Judge win rate, ", "on ").replace("Reward, ", "on ")
 
 
 def _told_metric(metric: Record, scale: float) -> str:

@@ -1,6 +1,7 @@
 """The absolute score of harm (Fig. 10): a regression on red teamers' ratings, and its drawing."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import matplotlib
 import numpy
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from cai.data.ratings import features
 from cai.figures.artefact import BOOTSTRAP, Artefact, curve, frame, level_line, scaled, unsupported
-from cai.figures.drawing import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics
+from cai.figures.drawing import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics, Rows
 from cai.figures.policies import HELPFUL_ONLY, on_the_way, policy_label, sequences
 from cai.files.records import Record
 from cai.statistics.intervals import LEVEL, Estimate, mean, proportion
@@ -56,29 +57,14 @@ def draw(
         policy: _scores(model, rows, rewards[policy], settings["words"])
         for policy, rows in samples.items()
     }
-    measured = {SCORE: {p: _by_temperature(samples[p], scores[p], seed) for p in samples}}
-    if truth:
-        harm = {p: {key: float(not ok) for key, ok in truth[p].items()} for p in truth}
-        shares = {p: _by_temperature(samples[p], harm[p], seed) for p in samples}
-        measured[TRUTH] = {p: {t: scaled(e, 100) for t, e in shares[p].items()} for p in samples}
+    measured = _measured(samples, scores, truth, seed)
     consumed = sequences(list(samples), metrics)
     prompts = len({row["prompt_id"] for rows in samples.values() for row in rows})
-    note = (
-        f"n = {prompts} held-out red-team prompts x {settings['samples']} samples at T = 1, one at "
-        f"T = 0; seed {seed}\nbars and bands: {LEVEL:.0%} bootstrap over prompts\n"
-        f"regression: R\u00b2 {quality['r_squared']:.2f} on {quality['n']} held-out ratings"
-    )
+    note = _note(prompts, settings["samples"], seed, quality)
     return Artefact(
         "Figure 10",
         Drawing(TITLE, _told(measured), _figure(measured, consumed, note), HEADER, _rows(measured)),
-        [
-            "Ridge regression (L2) of red teamers' ratings of transcripts (0 to 4: how far the "
-            "attack succeeded) on the run's reward model's score, the logarithm of the number of "
-            f"words, and {settings['words']} hashed words and pairs of words of the answer; the "
-            "penalty by five-fold cross-validation over prompts; fitted to the training part.",
-            "A policy's score is the mean over prompts of the mean over its samples.",
-            *(["In truth: what the classifier says of the same answers."] if truth else []),
-        ],
+        _method(settings["words"], has_truth=bool(truth)),
         DEPARTURES,
         settings,
         {
@@ -89,21 +75,68 @@ def draw(
         seed,
         f"{BOOTSTRAP}; Wilson's score interval where every prompt's share is none or all",
         {
-            "regression": quality | {"penalty": model.penalty},
+            "regression": {**quality, "penalty": model.penalty},
             "sequences": consumed,
-            "scores": {
-                measure: {
-                    policy: {t: e._asdict() for t, e in found.items()}
-                    for policy, found in by_policy.items()
-                }
-                for measure, by_policy in measured.items()
-            },
+            "scores": _as_json(measured),
         },
     )
 
 
 HEADER = ["measure", "policy", "temperature", "prompts", "value", "low", "high"]
 Measured = Mapping[str, Mapping[str, Mapping[str, Estimate]]]  # measure, policy, temperature
+
+
+class Quality(TypedDict):
+    """How well the regression predicts ratings that it has not seen; None: of fewer than two."""
+
+    n: int
+    r_squared: float | None
+    absolute_error: Record | None
+
+
+def _measured(
+    samples: Mapping[str, Sequence[Record]],
+    scores: Mapping[str, Mapping[str, float]],
+    truth: Mapping[str, Mapping[str, bool]],
+    seed: int,
+) -> Measured:
+    measured = {SCORE: {p: _by_temperature(samples[p], scores[p], seed) for p in samples}}
+    if truth:
+        harm = {p: {key: float(not ok) for key, ok in truth[p].items()} for p in truth}
+        shares = {p: _by_temperature(samples[p], harm[p], seed) for p in samples}
+        measured[TRUTH] = {p: {t: scaled(e, 100) for t, e in shares[p].items()} for p in samples}
+    return measured
+
+
+def _note(prompts: int, samples: int, seed: int, quality: Quality) -> str:
+    r_squared = quality["r_squared"]
+    fit = "no R\u00b2" if r_squared is None else f"R\u00b2 {r_squared:.2f}"
+    return (
+        f"n = {prompts} held-out red-team prompts x {samples} samples at T = 1, one at "
+        f"T = 0; seed {seed}\nbars and bands: {LEVEL:.0%} bootstrap over prompts\n"
+        f"regression: {fit} on {quality['n']} held-out ratings"
+    )
+
+
+def _method(words: int, has_truth: bool) -> list[str]:
+    return [
+        "Ridge regression (L2) of red teamers' ratings of transcripts (0 to 4: how far the "
+        "attack succeeded) on the run's reward model's score, the logarithm of the number of "
+        f"words, and {words} hashed words and pairs of words of the answer; the "
+        "penalty by five-fold cross-validation over prompts; fitted to the training part.",
+        "A policy's score is the mean over prompts of the mean over its samples.",
+        *(["In truth: what the classifier says of the same answers."] if has_truth else []),
+    ]
+
+
+def _as_json(measured: Measured) -> Record:
+    return {
+        measure: {
+            policy: {t: e._asdict() for t, e in found.items()}
+            for policy, found in by_policy.items()
+        }
+        for measure, by_policy in measured.items()
+    }
 
 
 def _features(rows: Sequence[Record], rewards: Mapping[str, float], words: int) -> numpy.ndarray:
@@ -118,11 +151,11 @@ def _fit(rows: Sequence[Record], rewards: Mapping[str, float], words: int) -> Ri
 
 def _quality(
     model: Ridge, ratings: Sequence[Record], rewards: Mapping[str, float], words: int, seed: int
-) -> Record:
+) -> Quality:
     """How well the regression predicts ratings that it has not seen."""
     rows = [row for row in ratings if row["part"] == "test"]
     if len(rows) < 2:
-        return {"n": len(rows), "r_squared": float("nan"), "absolute_error": None}
+        return {"n": len(rows), "r_squared": None, "absolute_error": None}
     targets = numpy.array([row["rating"] for row in rows])
     predicted = model.predict(_features(rows, rewards, words))
     error = mean(list(abs(predicted - targets)), seed)
@@ -179,7 +212,7 @@ def _figure(measured: Measured, consumed: Mapping[str, int], note: str) -> Figur
     return figure
 
 
-def _rows(measured: Measured) -> list[list]:
+def _rows(measured: Measured) -> Rows:
     return [
         [measure, policy, temperature, *estimate]
         for measure, by_policy in measured.items()

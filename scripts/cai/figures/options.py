@@ -2,7 +2,7 @@
 
 import json
 
-from cai.core.errors import UserError, fail_if
+from cai.core.errors import UserError
 from cai.files.records import Record
 
 
@@ -12,6 +12,6 @@ def figure_options(text: str) -> Record:
         options = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"option --options: not JSON ({error}), found {text!r}") from None
-    given = isinstance(options, dict) and isinstance(options.get("seed"), int)
-    fail_if(not given, f'option --options: expected an object with a "seed", found {text!r}')
+    if not isinstance(options, dict) or not isinstance(options.get("seed"), int):
+        raise UserError(f'option --options: expected an object with a "seed", found {text!r}')
     return options

@@ -37,4 +37,4 @@ def sequences(policies: Sequence[str], metrics: Metrics) -> dict[str, int]:
 
 def on_the_way(consumed: Mapping[str, int]) -> list[str]:
     """The policies with RL sequences, in the order of training."""
-    return sorted(consumed, key=consumed.get)
+    return sorted(consumed, key=consumed.__getitem__)

@@ -20,6 +20,7 @@ from cai.figures.drawing import (
     VERMILION,
     WIDTH,
     Drawing,
+    Rows,
 )
 from cai.files.records import Record, uniform
 from cai.statistics import diversity
@@ -108,76 +109,11 @@ def draw_by_model(chains: Sequence[Chain], options: Record) -> Artefact:
 
 def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
     """Figure 6: the harmlessness score against revisions, for each number of principles."""
-    seed = options["seed"]
-    groups = _by_number(chains, options["principles"])
-    scores = {n: _pooled([c.scores["harmless"] for c in g]) for n, g in groups.items()}
-    curves = {n: [_mean(values, seed) for values in rounds] for n, rounds in scores.items()}
-    texts = {
-        "revisions": {n: _last_texts(g) for n, g in groups.items()},
-        "critiques": {n: options["critiques"][g[0].name] for n, g in groups.items()},
-    }
-    draws = int(uniform("similarity", seed) * 2**32)
-    alike = {
-        what: {n: diversity.similarity(found, draws) for n, found in by_number.items()}
-        for what, by_number in texts.items()
-    }
-    truth = {n: _truth(g[0]) for n, g in groups.items() if len(g) == 1}
-    truth = {n: rounds for n, rounds in truth.items() if rounds}
+    found = _Numbers.of(chains, options)
     title = "Harmlessness by number of principles"
-    with matplotlib.rc_context(SETTINGS):
-        count = 2 + bool(truth)
-        figure = Figure(figsize=(WIDTH, 2.1 * count + 0.6), layout="constrained")
-        top, *middle, bottom = figure.subplots(count, 1)
-        _draw_numbers(top, MODELS["harmless"], curves)
-        if middle:
-            _draw_numbers(middle[0], TRUTH, truth)
-        for (what, found), (color, marker) in zip(alike.items(), PAIR, strict=True):
-            places = range(len(found))
-            curve(bottom, places, list(found.values()), color=color, marker=marker, label=what)
-        bottom.set_xticks(range(len(groups)), groups)
-        bottom.set_xlabel("principles")
-        bottom.set_title("Similarity of two texts of the last round")
-        bottom.legend(fontsize=7.5, loc="best")
-        frame(figure, title, _note(chains, options))
-    rows = [
-        [name, f"{n} principles", number, *estimate]
-        for name, by_number in ((MODELS["harmless"], curves), (TRUTH, truth))
-        for n, estimates in by_number.items()
-        for number, estimate in enumerate(estimates)
-    ]
-    last = options["revisions"]["rounds"]
-    diverse = {
-        what: {
-            n: {
-                "similarity": alike[what][n]._asdict(),
-                "distinct_1": diversity.distinct(found, 1),
-                "distinct_2": diversity.distinct(found, 2),
-            }
-            for n, found in by_number.items()
-        }
-        for what, by_number in texts.items()
-    }
-    rows += [
-        [f"similarity of {what}", f"{n} principles", last, *estimate]
-        for what, by_number in alike.items()
-        for n, estimate in by_number.items()
-    ]
-    whole = max(scores)
-    results = {
-        "by_round": {str(n): [e._asdict() for e in found] for n, found in curves.items()},
-        "harmless_in_truth": {str(n): [e._asdict() for e in found] for n, found in truth.items()},
-        "all_principles_against": {
-            str(n): _change(scores[whole][-1], rounds[-1], seed)._asdict()
-            for n, rounds in scores.items()
-            if n != whole
-        },
-        "diversity": {
-            what: {str(n): found for n, found in by_number.items()}
-            for what, by_number in diverse.items()
-        },
-        "chains": {str(n): [chain.name for chain in g] for n, g in groups.items()},
-        "principles_of": options["drawn"],
-    }
+    figure = _numbers_figure(title, found, _note(chains, options))
+    rows = _numbers_rows(found, options["revisions"]["rounds"])
+    results = _numbers_results(found, options)
     artefact = _artefact("Figure 6", title, figure, rows, chains, options, results)
     artefact.method = [
         *artefact.method,
@@ -196,6 +132,116 @@ def draw_by_principles(chains: Sequence[Chain], options: Record) -> Artefact:
     return artefact
 
 
+@dataclass
+class _Numbers:
+    """What is measured of chains, by the number of principles that they draw from.
+
+    Attributes:
+        groups: the chains of each number: one a draw of principles.
+        scores: of harmlessness, by round and by the prompt's id, as a mean over the draws.
+        curves: their means over prompts, by round.
+        truth: the share of harmless texts in percent, by round, where there is one draw.
+        texts: of the last round, by what they are (revisions, critiques).
+        alike: how similar two of these texts are.
+    """
+
+    groups: Mapping[int, list[Chain]]
+    scores: Mapping[int, list[dict[str, float]]]
+    curves: Mapping[int, list[Estimate]]
+    truth: Mapping[int, list[Estimate]]
+    texts: Mapping[str, Mapping[int, list[str]]]
+    alike: Mapping[str, Mapping[int, Estimate]]
+
+    @classmethod
+    def of(cls, chains: Sequence[Chain], options: Record) -> "_Numbers":
+        seed = options["seed"]
+        groups = _by_number(chains, options["principles"])
+        scores = {n: _pooled([c.scores["harmless"] for c in g]) for n, g in groups.items()}
+        truth = {n: _truth(g[0]) for n, g in groups.items() if len(g) == 1}
+        texts = {
+            "revisions": {n: _last_texts(g) for n, g in groups.items()},
+            "critiques": {n: options["critiques"][g[0].name] for n, g in groups.items()},
+        }
+        draws = int(uniform("similarity", seed) * 2**32)
+        return cls(
+            groups,
+            scores,
+            {n: [_mean(values, seed) for values in rounds] for n, rounds in scores.items()},
+            {n: rounds for n, rounds in truth.items() if rounds},
+            texts,
+            {
+                what: {n: diversity.similarity(found, draws) for n, found in by_number.items()}
+                for what, by_number in texts.items()
+            },
+        )
+
+
+def _numbers_figure(title: str, found: _Numbers, note: str) -> Figure:
+    with matplotlib.rc_context(SETTINGS):
+        count = 2 + bool(found.truth)
+        figure = Figure(figsize=(WIDTH, 2.1 * count + 0.6), layout="constrained")
+        top, *middle, bottom = figure.subplots(count, 1)
+        _draw_numbers(top, MODELS["harmless"], found.curves)
+        if middle:
+            _draw_numbers(middle[0], TRUTH, found.truth)
+        for (what, each), (color, marker) in zip(found.alike.items(), PAIR, strict=True):
+            places = range(len(each))
+            curve(bottom, places, list(each.values()), color=color, marker=marker, label=what)
+        bottom.set_xticks(range(len(found.groups)), found.groups)
+        bottom.set_xlabel("principles")
+        bottom.set_title("Similarity of two texts of the last round")
+        bottom.legend(fontsize=7.5, loc="best")
+        frame(figure, title, note)
+    return figure
+
+
+def _numbers_rows(found: _Numbers, last: int) -> Rows:
+    measured = [
+        [name, f"{n} principles", number, *estimate]
+        for name, by_number in ((MODELS["harmless"], found.curves), (TRUTH, found.truth))
+        for n, estimates in by_number.items()
+        for number, estimate in enumerate(estimates)
+    ]
+    similar = [
+        [f"similarity of {what}", f"{n} principles", last, *estimate]
+        for what, by_number in found.alike.items()
+        for n, estimate in by_number.items()
+    ]
+    return [*measured, *similar]
+
+
+def _numbers_results(found: _Numbers, options: Record) -> Record:
+    whole = max(found.scores)
+    return {
+        "by_round": _by_text(found.curves),
+        "harmless_in_truth": _by_text(found.truth),
+        "all_principles_against": {
+            str(n): _change(found.scores[whole][-1], rounds[-1], options["seed"])._asdict()
+            for n, rounds in found.scores.items()
+            if n != whole
+        },
+        "diversity": {
+            what: {str(n): _diversity(found.alike[what][n], texts) for n, texts in each.items()}
+            for what, each in found.texts.items()
+        },
+        "chains": {str(n): [chain.name for chain in g] for n, g in found.groups.items()},
+        "principles_of": options["drawn"],
+    }
+
+
+def _by_text(by_number: Mapping[int, Sequence[Estimate]]) -> Record:
+    """As JSON has it, whose names are texts."""
+    return {str(n): [estimate._asdict() for estimate in each] for n, each in by_number.items()}
+
+
+def _diversity(similarity: Estimate, texts: Sequence[str]) -> Record:
+    return {
+        "similarity": similarity._asdict(),
+        "distinct_1": diversity.distinct(texts, 1),
+        "distinct_2": diversity.distinct(texts, 2),
+    }
+
+
 def draw_critiqued_and_direct(chains: Sequence[Chain], options: Record) -> Artefact:
     """Figure 7: revisions after a critique against revisions without one."""
     seed = options["seed"]
@@ -205,25 +251,12 @@ def draw_critiqued_and_direct(chains: Sequence[Chain], options: Record) -> Artef
     truth = {chain.name: rounds for chain in chains if (rounds := _truth(chain))}
     critiqued, direct = (chain.scores["harmless"] for chain in chains)
     gaps = [_change(one, other, seed) for one, other in zip(critiqued, direct, strict=True)]
-    panels = [(MODELS["harmless"], curves), *([(TRUTH, truth)] if truth else [])]
+    panels = {MODELS["harmless"]: curves, **({TRUTH: truth} if truth else {})}
     title = "Critiqued and direct revisions"
-    with matplotlib.rc_context(SETTINGS):
-        count = len(panels) + 1
-        figure = Figure(figsize=(WIDTH, 1.8 * count + 0.6), layout="constrained")
-        *upper, last = figure.subplots(count, 1, sharex=True)
-        for axes, (name, by_chain) in zip(upper, panels, strict=True):
-            for (chain, found), (color, marker) in zip(by_chain.items(), PAIR, strict=True):
-                curve(axes, range(len(found)), found, color=color, marker=marker, label=chain)
-            axes.set_title(name)
-        upper[0].legend(loc="best")
-        curve(last, range(len(gaps)), gaps, color=GREEN, marker="s")
-        last.axhline(0, color=GREY, linewidth=1)
-        last.set_title("Critiqued less direct, paired by prompt")
-        _rounds_axis(last)
-        frame(figure, title, _note(chains, options))
+    figure = _gap_figure(title, panels, gaps, _note(chains, options))
     rows = [
         [name, chain, number, *estimate]
-        for name, by_chain in panels
+        for name, by_chain in panels.items()
         for chain, found in by_chain.items()
         for number, estimate in enumerate(found)
     ]
@@ -239,6 +272,29 @@ def draw_critiqued_and_direct(chains: Sequence[Chain], options: Record) -> Artef
         "Direct revisions are asked for without the few-shot dialogues, which show critiques.",
     ]
     return artefact
+
+
+def _gap_figure(
+    title: str,
+    panels: Mapping[str, Mapping[str, Sequence[Estimate]]],
+    gaps: Sequence[Estimate],
+    note: str,
+) -> Figure:
+    with matplotlib.rc_context(SETTINGS):
+        count = len(panels) + 1
+        figure = Figure(figsize=(WIDTH, 1.8 * count + 0.6), layout="constrained")
+        *upper, last = figure.subplots(count, 1, sharex=True)
+        for axes, (name, by_chain) in zip(upper, panels.items(), strict=True):
+            for (chain, found), (color, marker) in zip(by_chain.items(), PAIR, strict=True):
+                curve(axes, range(len(found)), found, color=color, marker=marker, label=chain)
+            axes.set_title(name)
+        upper[0].legend(loc="best")
+        curve(last, range(len(gaps)), gaps, color=GREEN, marker="s")
+        last.axhline(0, color=GREY, linewidth=1)
+        last.set_title("Critiqued less direct, paired by prompt")
+        _rounds_axis(last)
+        frame(figure, title, note)
+    return figure
 
 
 FIGURES: dict[str, Callable[[Sequence[Chain], Record], Artefact]] = {
@@ -314,7 +370,7 @@ def _artefact(
     figure_name: str,
     title: str,
     figure: Figure,
-    rows: list[list],
+    rows: Rows,
     chains: Sequence[Chain],
     options: Record,
     results: Record,

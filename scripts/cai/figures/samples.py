@@ -2,13 +2,14 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from cai.evaluation.tables import label
 from cai.figures.artefact import Artefact, frame
-from cai.figures.drawing import BLUE, GREY, SETTINGS, Drawing
+from cai.figures.drawing import BLUE, GREY, SETTINGS, Drawing, Rows
 from cai.figures.selection import first_of_each_set
 from cai.files.records import Record
 
@@ -88,7 +89,7 @@ def _artefact(
     figure_name: str,
     title: str,
     blocks: Sequence[Block],
-    table: tuple[list[str], list[list]],
+    table: tuple[list[str], Rows],
     method: list[str],
     options: Record,
 ) -> Artefact:
@@ -123,8 +124,8 @@ def _figure(title: str, blocks: Sequence[Block], note: str) -> Figure:
     return figure
 
 
-def _lines(block: Block) -> list[tuple[str, dict[str, str]]]:
-    lines = []
+def _lines(block: Block) -> list[tuple[str, dict[str, Any]]]:
+    lines: list[tuple[str, dict[str, Any]]] = []
     for place, (who, text) in enumerate(block):
         weight = {"fontweight": "bold", "color": BLUE if place == 0 else GREY, "fontsize": 8}
         lines.append((who, weight))

@@ -130,11 +130,12 @@ def _flawed_line(text: str) -> int:
             open_names.pop()
         elif mark[0] == '"':
             names = open_names[-1] if open_names else None
-            is_name = names is not None and COLON.match(text, token.end())
             value = json.loads(mark, strict=False)
-            if not _encodes(value) or (is_name and value in names):
+            if not _encodes(value):
                 return _line(text, token.start())
-            if is_name:
+            if names is not None and COLON.match(text, token.end()):  # it is a name
+                if value in names:
+                    return _line(text, token.start())
                 names.add(value)
         elif mark not in ",:" and flaw_in(_DECODER.decode(mark)):
             return _line(text, token.start())
@@ -184,9 +185,9 @@ def read_yaml(path: Path | str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.reader.ReaderError as error:
-        line = _line(text, error.position)
+        number = _line(text, error.position)
         raise UserError(
-            f"{path}:{line}: not YAML (character U+{ord(text[error.position]):04X})"
+            f"{path}:{number}: not YAML (character U+{ord(text[error.position]):04X})"
         ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -6,21 +6,24 @@ Needs neither torch nor NeMo, so that a file can be looked at before anything lo
 import io
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
-from cai.core.errors import fail_if
+from cai.core.errors import UserError, fail_if
 
 CONFIG = "model_config.yaml"
 MOST_MEMBERS = 10**6
 MOST_SMALL = 2**30  # bytes of a member that is read at once: a configuration, a tokenizer
 
 
+Bytes = io.RawIOBase | io.BufferedIOBase  # a file that is read
+
+
 class Window(io.RawIOBase):
     """A read-only, seekable part of a file."""
 
-    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
+    def __init__(self, file: Bytes, start: int, length: int) -> None:
         self._file, self._start, self._length, self._at = file, start, length, 0
 
     def readable(self) -> bool:
@@ -47,7 +50,7 @@ class Window(io.RawIOBase):
         """Fill a buffer as far as there is something; returns how many bytes that were."""
         target = memoryview(buffer)[: max(0, self._length - self._at)]
         self._file.seek(self._start + self._at)
-        count = self._file.readinto(target)
+        count = self._file.readinto(target) or 0
         self._at += count
         return count
 
@@ -116,7 +119,7 @@ class Members:
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
-    def window(self, name: str) -> IO[bytes]:
+    def window(self, name: str) -> Window:
         """A member's content, to be read and sought in."""
         return Window(self._file, *self._place(name))
 
@@ -133,7 +136,8 @@ class Members:
             config = yaml.safe_load(self.read(CONFIG))
         except (yaml.YAMLError, ValueError, RecursionError):
             config = None
-        fail_if(not isinstance(config, dict), f"{self.path}: {CONFIG} is no YAML mapping")
+        if not isinstance(config, dict):
+            raise UserError(f"{self.path}: {CONFIG} is no YAML mapping")
         return config
 
     def _place(self, name: str) -> tuple[int, int]:

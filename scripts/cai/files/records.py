@@ -50,7 +50,7 @@ def held_out(record: str, seed: int, fraction: float) -> bool:
 
 
 @contextmanager
-def atomic(path: Path | str, mode: str = "w") -> Iterator[IO]:
+def atomic(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary sibling of ``path`` and rename it at the end: readers never see a half."""
     path = Path(path)
     encoding = None if "b" in mode else "utf-8"
@@ -101,7 +101,7 @@ def write_jsonl(path: Path | str, rows: Iterable[Record]) -> int:
 @contextmanager
 def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
     """Open a file, gzipped or not, to read; one that is missing or cut is a :class:`UserError`."""
-    opener = gzip.open if str(path).endswith(".gz") else open
+    opener: Any = gzip.open if str(path).endswith(".gz") else open
     try:
         with opener(path, "rb") as stream:
             yield stream

@@ -92,8 +92,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Any]]:
             raise UserError(f"{path}: not text in UTF-8 (byte {error.start})") from None
     csv.field_size_limit(LONGEST_CELL)
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    names = next((cells for _, cells in _csv_lines(lines) if cells), [])
-    fail_if(isinstance(names, Flaw), f"{path}:1: {getattr(names, 'reason', '')}")
+    names: list[str] | Flaw = next((cells for _, cells in _csv_lines(lines) if cells), [])
+    if isinstance(names, Flaw):
+        raise UserError(f"{path}:1: {names.reason}")
     _once(path, names)
     for line, cells in _csv_lines(lines):
         if cells:
@@ -157,11 +158,11 @@ def _column(path: Path, name: str, column: Any) -> list[Any]:
 
     amiss = (pyarrow.ArrowException, ValueError, TypeError, LookupError, ArithmeticError)
     try:
-        return column.to_pylist()
+        return list(column.to_pylist())
     except amiss:
         pass
     try:
-        return column.cast(pyarrow.string()).to_pylist()
+        return list(column.cast(pyarrow.string()).to_pylist())
     except amiss:
         raise UserError(f"{path}: column {name!r}: its type {column.type} cannot be read") from None
 

@@ -55,7 +55,7 @@ def judge_report(
         "order_agreement": _mean(preferred(x) == preferred(y) for x, y in in_two),
         "first_preferred": _mean((1 + x - y) / 2 for x, y in in_two),
         "principle_agreement": _mean(
-            _mean(preferred(x) == preferred(y) for x, y in combinations(of.values(), 2))
+            fmean(preferred(x) == preferred(y) for x, y in combinations(of.values(), 2))
             for of in by_principle
             if len(of) > 1
         ),

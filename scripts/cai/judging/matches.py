@@ -24,8 +24,9 @@ def draw_matches(answers: Answers, part: str, count: int, seed: int) -> list[tup
         for pair in pairs[:count]:
             turned = uniform("side", seed, prompt, *pair) < 0.5
             name = f"{prompt}.{'.'.join(pair)}"
-            sides = pair[::-1] if turned else pair
-            matches.append(tuple(_side(answers[p][prompt], name, p) for p in sides))
+            one, other = pair[::-1] if turned else pair
+            first, second = answers[one][prompt], answers[other][prompt]
+            matches.append((_side(first, name, one), _side(second, name, other)))
     return matches
 
 

@@ -185,8 +185,9 @@ def count_answers(answers: Iterable[object]) -> Record:
 def unanswered(answers: Answers) -> Unreadable | None:
     """What went wrong with the first question that has no answer at all, None if all have one."""
     for samples in answers.values():
-        if all(isinstance(sample, Unreadable) for sample in samples):
-            return samples[0]
+        failed = [sample for sample in samples if isinstance(sample, Unreadable)]
+        if len(failed) == len(samples):
+            return failed[0]
     return None
 
 

@@ -78,8 +78,9 @@ class ChatAsker:
 
 def _probability(answer: ChatAnswer) -> float | Unreadable:
     found = probability(answer.text, answer.finish, answer.p_a)
-    cut = isinstance(found, Unreadable) and found.reason in (UNENDED, ONLY_REASONING)
-    return found._replace(reason=UNENDED_CHOICE) if cut else found
+    if isinstance(found, Unreadable) and found.reason in (UNENDED, ONLY_REASONING):
+        return found._replace(reason=UNENDED_CHOICE)
+    return found
 
 
 def _vote(answer: ChatAnswer) -> float | Unreadable:

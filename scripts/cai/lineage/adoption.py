@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cai.core.errors import fail_if
+from cai.core.errors import UserError, fail_if
 from cai.files.records import read_json, write_json
 from cai.provenance.manifest import SUFFIX, content_digest, identity, manifest_path
 from cai.workflow.dag import PlannedJob, dry_run, touch
@@ -63,11 +63,12 @@ def plan(artefact: str, arguments: Sequence[str]) -> Adoption:
     """
     jobs = dry_run([*arguments, "--", "all", artefact]).jobs
     own = next((job for job in jobs if artefact in job.output), None)
-    fail_if(own is None, f"{artefact}: no rule makes it")
+    if own is None:
+        raise UserError(f"{artefact}: no rule makes it")
     fail_if(not own.needed, f"{artefact}: is up to date; there is nothing to adopt")
     _check(own, artefact, {job.name: job for job in jobs})
     adopted = {own.name: (own, own.reasons.own())}
-    left = []
+    left: list[PlannedJob] = []
     for job in jobs:  # each after those it depends on
         makers = set(job.reasons.made.values())
         behind = not makers.isdisjoint({*adopted, *(each.name for each in left)})

@@ -7,11 +7,13 @@ from pydantic import Field, field_validator
 
 from cai.core.fields import Section
 
+Role = Literal["system", "user", "assistant"]
+
 
 class Message(TypedDict):
     """One turn of a conversation."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: str
 
 

@@ -37,7 +37,7 @@ class Tokenizer:
     def encode(self, text: str, *, add_bos: bool = False) -> list[int]:
         """The tokens of a text, as NeMo encodes it: marks of BOS or EOS in it are mere text."""
         bos = [self._model.bos_id()] if add_bos else []
-        return bos + self._model.encode(text)
+        return [*bos, *self._model.encode(text)]
 
 
 def _bytes(path: Path) -> bytes:
@@ -51,7 +51,8 @@ def _from_archive(path: Path) -> bytes:
     """The first tokenizer of a ``.nemo`` archive, which may hold it twice."""
     with Members(path) as members:
         name = next((name for name in members if name.endswith("tokenizer.model")), None)
-        fail_if(name is None, f"{path}: holds no tokenizer.model")
+        if name is None:
+            raise UserError(f"{path}: holds no tokenizer.model")
         return members.read(name)
 
 
@@ -81,6 +82,6 @@ class LengthLimit:
 
     def fits(self, text: str) -> bool:
         """Whether a text has no more tokens than the limit."""
-        if self.most is None:
+        if self.most is None or self.tokenizer is None:
             return True
         return self.tokenizer.count(text, add_bos=self.add_bos) <= self.most

@@ -120,7 +120,8 @@ class Values:
 
 @cache
 def _defaults() -> dict[str, dict[str, Any]]:
-    return json.loads(KEYS.read_text("utf-8"))
+    defaults: dict[str, dict[str, Any]] = json.loads(KEYS.read_text("utf-8"))
+    return defaults
 
 
 def _read(text: str) -> Any:

@@ -68,9 +68,10 @@ class Costs:
 
     def _asking(self, job: PlannedJob, count: Count, gpus: int) -> Cost:
         rate = self._rate(job, gpus)
-        if rate is not None and (rate.seconds is not None or not count.new):
-            seconds = rate.start + count.new * rate.seconds if count.new else rate.idle
-            return Cost(seconds, gpus, "measured")
+        if rate is not None and not count.new:
+            return Cost(rate.idle, gpus, "measured")
+        if rate is not None and rate.seconds is not None:
+            return Cost(rate.start + count.new * rate.seconds, gpus, "measured")
         if not count.new:
             return Cost(0.0, gpus, "estimated")
         if not gpus and self._settings.preferences.judge != "chat":

@@ -26,6 +26,7 @@ from cai.asking.program import parse
 from cai.asking.protocol import Question
 from cai.asking.rewards import RewardModel
 from cai.asking.run import Run
+from cai.asking.serving import Served
 from cai.core import cli
 from cai.core.numbered import unfolded
 from cai.files.records import Ledger, Record, read_jsonl, record_id, shard_of
@@ -34,6 +35,7 @@ from cai.provenance import manifest
 from cai.settings.judges import ChatJudge
 
 PLACEHOLDER = "(planned {})"
+NOBODY = Served(None, "planned", "planned")  # a server that is never asked
 
 
 class Count(NamedTuple):
@@ -56,8 +58,13 @@ class Count(NamedTuple):
 
     def plus(self, other: "Count") -> "Count":
         """The questions of both."""
-        sums = map(sum, zip(self[:4], other[:4], strict=True))
-        return Count(*sums, exact=self.exact and other.exact)
+        return Count(
+            self.new + other.new,
+            self.reused + other.reused,
+            self.tokens + other.tokens,
+            self.sure + other.sure,
+            self.exact and other.exact,
+        )
 
 
 class _Tally:
@@ -76,7 +83,7 @@ class _SilentClient(Client):
     """A client of which nothing that is not in the journal is asked."""
 
     def __init__(self, tally: _Tally, *arguments: Any) -> None:
-        super().__init__(None, *arguments)
+        super().__init__(NOBODY, *arguments)
         self._tally = tally
 
     def _answers(self, questions: Any, read: Any, what: str | None) -> list[Any]:
@@ -110,7 +117,7 @@ class _SilentService(ChatClient):
         return super().ask(requests, None)
 
     def _ask_all(
-        self, keys: list[str], bodies: dict[str, dict], gate: object
+        self, keys: list[str], bodies: dict[str, dict[str, Any]], gate: object
     ) -> Iterator[tuple[str, Any]]:
         for key in keys:
             body = bodies[key]
@@ -122,7 +129,7 @@ class _SilentRewards(RewardModel):
     """A reward model that is not asked."""
 
     def __init__(self, tally: _Tally, *arguments: Any) -> None:
-        super().__init__(None, *arguments)
+        super().__init__(NOBODY, *arguments)
         self._tally = tally
 
     def rewards(self, texts: Sequence[str], what: str | None) -> list[float]:
@@ -185,7 +192,7 @@ class Rehearsal(Run):
         self._inexact: set[str] = set()  # files whose records are not all sure to be there
         self._read: dict[str, list[Record]] = {}
         self._shards: dict[tuple[str, int], list[list[Record]]] = {}
-        self._journals: dict[tuple[Path, str], Journal] = {}
+        self._stages: dict[tuple[Path, str], Journal] = {}
         self._parsers: dict[str, argparse.ArgumentParser] = {}
         self._asked: list[_Silent] = []
         self._exact, self._tally = True, _Tally()
@@ -233,9 +240,9 @@ class Rehearsal(Run):
         """What all journals of the stage hold."""
         own = options.journal[0]
         place = (own.parent, stage_of(own))
-        if place not in self._journals:
-            self._journals[place] = _Notes.reading(*options.journal)
-        yield self._journals[place]
+        if place not in self._stages:
+            self._stages[place] = _Notes.reading(*options.journal)
+        yield self._stages[place]
 
     @contextmanager
     def model(self, options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:

@@ -52,9 +52,9 @@ def compare(here: Path, there: Path) -> list[Compared]:
 
 def table(rows: Sequence[Compared], here: str, there: str) -> list[str]:
     """The lines of an aligned table: artefact, digest here, digest there, equal or not."""
-    lines = [("artefact", here, there, "")]
+    lines = [["artefact", here, there, ""]]
     for row in rows:
         digests = [(digest or MISSING)[:DIGITS] for digest in (row.here, row.there)]
-        lines.append((row.name, *digests, "equal" if row.is_equal else "DIFFERENT"))
+        lines.append([row.name, *digests, "equal" if row.is_equal else "DIFFERENT"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]

@@ -90,7 +90,8 @@ def _versions(python: str) -> dict[str, str]:
         done = subprocess.run(
             [python, "-c", ASK, *NEMO], capture_output=True, text=True, timeout=LONGEST
         )
-        return json.loads(done.stdout)
+        versions: dict[str, str] = json.loads(done.stdout)
+        return versions
     except (OSError, subprocess.TimeoutExpired, json.JSONDecodeError):
         return {}
 

@@ -12,7 +12,7 @@ def render(template: str, **values: Any) -> str:
     """Fill in one of the templates beside this file; texts are escaped, a missing value fails."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=lambda name: name.endswith(".html.j2"),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

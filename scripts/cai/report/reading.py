@@ -55,7 +55,9 @@ def read_transcripts(
 
 
 def _example(
-    key: str, models: Mapping[str, Mapping], verdicts: Mapping[str, Mapping[str, Record]]
+    key: str,
+    models: Mapping[str, Mapping[str, Record]],
+    verdicts: Mapping[str, Mapping[str, Record]],
 ) -> Record:
     rows = {model: own[key] for model, own in models.items()}
     known = [verdicts[model][key] for model in models if key in verdicts.get(model, {})]

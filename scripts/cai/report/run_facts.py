@@ -6,6 +6,7 @@ What no manifest says is ``not known``; nothing is guessed.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cai.core.digests import digest
 from cai.files.records import Record, read_json
@@ -68,7 +69,7 @@ def _judge(settings: Settings) -> str:
 
 def _jobs(manifests: Iterable[Record]) -> list[Record]:
     """One manifest of each process, its last: a job can write several artefacts."""
-    jobs: dict[tuple, Record] = {}
+    jobs: dict[tuple[Any, ...], Record] = {}
     for manifest in manifests:
         key = tuple(manifest.get(name) for name in ("host", "process", "started"))
         if None in key:

@@ -210,7 +210,8 @@ def read_checks(path: Path) -> list[Record]:
     for check in content["checks"]:
         for name in ("stage", "what", "raised", "weight", "told", "advice"):
             fail_if(name not in check, f"{path}: a check without the field {name!r}")
-    return content["checks"]
+    checks: list[Record] = content["checks"]
+    return checks
 
 
 def cost(manifests: Iterable[Record]) -> Record:

@@ -146,7 +146,7 @@ class Failures(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def _submitted(self, record: logging.LogRecord) -> None:
+    def _submitted(self, record: Any) -> None:
         before = self._jobs.get(record.jobid)
         if before and before.failed:
             self._show(_again(before))
@@ -158,7 +158,7 @@ class Failures(logging.Handler):
             submission=before.submission + 1 if before else 1,
         )
 
-    def _failed(self, record: logging.LogRecord) -> None:
+    def _failed(self, record: Any) -> None:
         job = self._jobs[record.jobid]
         job.failed = True
         job.said = record.rule_msg or self._said.pop(record.thread, "")
@@ -166,7 +166,7 @@ class Failures(logging.Handler):
         known = {str(log.path) for log in job.logs}
         job.slurm_logs = [Log(log) for log in record.log if log not in known]
 
-    def _finished(self, record: logging.LogRecord) -> None:
+    def _finished(self, record: Any) -> None:
         self._jobs.pop(record.job_id, None)
 
     def _exception(self, record: logging.LogRecord) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from cai.running.job_words import words_of
@@ -33,7 +34,9 @@ class JobLines(logging.Handler):
         clock: seconds.
     """
 
-    def __init__(self, stream: TextIO | None = None, clock=time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(logging.INFO)
         self._stream = stream or sys.stderr
         self._clock = clock
@@ -73,21 +76,21 @@ class JobLines(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def _begins(self, record: logging.LogRecord) -> None:
+    def _begins(self, record: Any) -> None:
         total = record.stats["total"]
         self._write(f"{total} {'job' if total == 1 else 'jobs'} to do")
 
-    def _starts(self, record: logging.LogRecord) -> None:
+    def _starts(self, record: Any) -> None:
         words = words_of(record.rule_name, record.wildcards or {})
         output = str(record.output[0]) if record.output else ""
         self._running[record.jobid] = self._clock(), words, output
         self._show_running()
 
-    def _ends(self, record: logging.LogRecord) -> None:
+    def _ends(self, record: Any) -> None:
         start, words, output = self._running.pop(record.job_id)
         self._ended.append((self._clock() - start, words, output))
 
-    def _progress(self, record: logging.LogRecord) -> None:
+    def _progress(self, record: Any) -> None:
         """Write the jobs that have ended since; each has its number."""
         width = len(str(record.total))
         first = record.done - len(self._ended) + 1
@@ -98,7 +101,7 @@ class JobLines(logging.Handler):
         self._ended.clear()
         self._show_running()
 
-    def _fails(self, record: logging.LogRecord) -> None:
+    def _fails(self, record: Any) -> None:
         self._running.pop(record.jobid, None)
 
     def _write(self, line: str) -> None:

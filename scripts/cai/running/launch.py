@@ -161,9 +161,8 @@ class Launch(Section):
     @property
     def devices(self) -> int:
         """Processes a node: one for each GPU."""
-        if self.gres is None:
-            return self.processes
-        return int(GRES.fullmatch(self.gres)["count"] or 1)
+        found = GRES.fullmatch(self.gres or "")
+        return int(found["count"] or 1) if found else self.processes
 
     @property
     def ranks(self) -> int:
@@ -288,7 +287,7 @@ def _is_from(least: int, value: Any, most: int) -> bool:
 
 
 def _share(whole: Launch, first: int, gpus: int, mem_mb: Any) -> Launch:
-    gres = f"{whole.gres.removesuffix(f':{whole.devices}')}:{gpus}"
+    gres = f"{str(whole.gres).removesuffix(f':{whole.devices}')}:{gpus}"
     memory = int(mem_mb) * gpus // whole.devices if mem_mb else None
     return whole.model_copy(update={"gres": gres, "mem_mb": memory, "first_device": first})
 

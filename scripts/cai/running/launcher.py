@@ -135,7 +135,8 @@ class Launcher:
 
     def temporary(self) -> Path | None:
         """The folder of this host that is TMPDIR for programs; None: a container's own memory."""
-        chosen = self.launch.environment.get("TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+        given = _as_here("TMPDIR", self.launch.environment.get("TMPDIR"))
+        chosen = given or os.environ.get("TMPDIR") or "/tmp"
         if not self.launch.contained:
             return Path(chosen)
         mounts = [
@@ -204,7 +205,8 @@ class Launcher:
         binds = [option for bind in [here, *self.launch.mounts] for option in ("--bind", bind)]
         gpus = ["--nv"] if self.launch.gres else []
         options = [*self.launch.writable, "--home", _home(), *gpus, "--pwd", here, *binds]
-        return ["apptainer", "exec", *options, self.launch.image, *program]
+        image = [self.launch.image] if self.launch.image else []
+        return ["apptainer", "exec", *options, *image, *program]
 
 
 def _home() -> str:
@@ -241,7 +243,8 @@ def nodes_of_the_job() -> list[str]:
         UserError: outside a Slurm job, or when Slurm does not answer.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    fail_if(not job, "this launcher needs a Slurm job: run snakemake with --profile slurm")
+    if not job:
+        raise UserError("this launcher needs a Slurm job: run snakemake with --profile slurm")
     given = _slurm("squeue", "--noheader", "--jobs", job, "--format", "%N")
     return _slurm("scontrol", "show", "hostnames", given).split()
 

@@ -44,7 +44,9 @@ def owner(port: int, program: Program) -> Owner:
 def _listeners(port: int) -> Iterator[int | None]:
     for connection in psutil.net_connections("tcp"):
         address = connection.laddr
-        if connection.status == psutil.CONN_LISTEN and address.port == port and address.ip in LOCAL:
+        if not address or connection.status != psutil.CONN_LISTEN:
+            continue
+        if address.port == port and address.ip in LOCAL:
             yield connection.pid
 
 

@@ -73,7 +73,7 @@ def free_port(host: str = "127.0.0.1") -> int:
             return port
     with socket.socket() as probe:
         probe.bind((host, 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def _first_outgoing() -> int:
@@ -163,7 +163,8 @@ class Program:
         except ProcessLookupError:
             pass
         self._process.wait()
-        self._process.stdin.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _ended_within(self, seconds: float) -> None:
         try:

@@ -187,7 +187,7 @@ def _partitions(rows: list[list[str]]) -> dict[str, Partition]:
     for name, limit, count, gres, cpus, memory in rows:
         at = name.removesuffix("*")
         empty = Partition(minutes(limit), [], is_default=name.endswith("*"))
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for kind, number in GPUS.findall(gres):
             counts[kind] += int(number)
         kind = Nodes(int(count), counts, int(cpus.rstrip("+")), int(memory.rstrip("+")))

@@ -17,7 +17,7 @@ from cai.models.sampling import Sampling, Temperature
 from cai.models.shape import ModelShape
 from cai.models.templates import Template
 from cai.settings.evaluations import Evaluations, ExpectedWarning
-from cai.settings.judges import ChatJudge, LogprobJudge, RandomJudge
+from cai.settings.judges import AnyJudge, ChatJudge, LogprobJudge, RandomJudge
 from cai.settings.model_servers import ClientSettings, ServerSettings
 from cai.settings.origins import Origins
 from cai.settings.overrides import Overrides
@@ -275,7 +275,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
-        if self.judge is None:
+        if self.preferences.judge == "chat" and self.preferences.judges.chat is None:
             raise ValueError(
                 "preferences.judge: found 'chat', so preferences.judges.chat is required"
             )
@@ -298,9 +298,10 @@ class Settings(Section):
         return carried(results)
 
     @property
-    def judge(self) -> LogprobJudge | ChatJudge | RandomJudge | None:
+    def judge(self) -> AnyJudge:
         """The settings of the chosen judge."""
-        return getattr(self.preferences.judges, self.preferences.judge)
+        judge: AnyJudge = getattr(self.preferences.judges, self.preferences.judge)
+        return judge
 
 
 def parse_settings(config: Mapping[str, Any], source: str = "configuration") -> Settings:

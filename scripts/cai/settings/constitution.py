@@ -159,7 +159,7 @@ def _dialogue(path: Path | str, number: int, turns: Any) -> list[Message]:
     )
     messages: list[Message] = []
     for index, turn in enumerate(turns):
-        expected = "assistant" if index % 2 else "user"
+        expected: Literal["user", "assistant"] = "assistant" if index % 2 else "user"
         fail_if(not isinstance(turn, dict), f"{where}[{index + 1}]: expected role and content")
         role, content = str(turn.get("role", "")).lower(), turn.get("content")
         fail_if(
@@ -186,8 +186,6 @@ def _read_list(path: Path | str, key: str) -> list[Any]:
     content = read_yaml(path)
     rows = content.get(key) if isinstance(content, dict) else None
     found = type(rows).__name__ if rows else "nothing"
-    fail_if(
-        not isinstance(rows, list) or not rows,
-        f"{path}: expected a list under {key!r}, found {found}",
-    )
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{path}: expected a list under {key!r}, found {found}")
     return rows

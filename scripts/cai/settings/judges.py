@@ -174,10 +174,11 @@ class ChatJudge(Section):
             return url
         try:
             parts = urlsplit(url)
-            fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            fine = server and not parts.fragment
         except ValueError:  # of the port, or of an IPv6 address
             fine = False
-        if not fine or parts.fragment or not (url.isascii() and url.isprintable()) or " " in url:
+        if not fine or not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("expected the http(s) address of a service, such as https://host/v1")
         return url
 
@@ -199,8 +200,9 @@ class ChatJudge(Section):
     @model_validator(mode="after")
     def _votes_differ(self) -> "ChatJudge":
         pairwise = self.pairwise
-        by_client = pairwise is not None and pairwise.sampled_at is None
-        if by_client and pairwise.samples > 1 and self.client.temperature == 0:
+        if pairwise is None or pairwise.sampled_at is not None:
+            return self
+        if pairwise.samples > 1 and self.client.temperature == 0:
             raise ValueError(
                 f"pairwise.samples is {pairwise.samples}, but votes at client.temperature 0 would "
                 "all be alike: set it above 0, or samples to 1"

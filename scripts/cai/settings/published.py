@@ -128,7 +128,8 @@ def _principle(where: str, **fields: Any) -> Principle:
 
 def _between(where: str, text: Any, marks: tuple[str, str]) -> str:
     """The request without the words that the published prompts set around it."""
-    fail_if(not isinstance(text, str), f"{where}: expected a text, found {type(text).__name__}")
+    if not isinstance(text, str):
+        raise UserError(f"{where}: expected a text, found {type(text).__name__}")
     before, after = marks
     return text.strip().removeprefix(before).removesuffix(after).strip()
 

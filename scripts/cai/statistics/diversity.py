@@ -63,7 +63,9 @@ def _jaccard(texts: Sequence[str]) -> numpy.ndarray:
     shared = held @ held.T
     sizes = held.sum(1)
     union = sizes[:, None] + sizes[None, :] - shared
-    return numpy.divide(shared, union, out=numpy.ones_like(shared), where=union > 0)
+    alike: numpy.ndarray
+    alike = numpy.divide(shared, union, out=numpy.ones_like(shared), where=union > 0)
+    return alike
 
 
 def is_looping(answer: str) -> bool:

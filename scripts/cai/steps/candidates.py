@@ -74,25 +74,24 @@ def _different(
     found: dict[str, float] = {}
     left_out: Counter[str] = Counter(ledger.notes["left_out"])
     for temperature, reply in zip(temperatures, replies, strict=True):
-        reason = _unusable(reply, found)
-        if reason is None:
-            found[reply.text] = temperature
-        else:
+        reason = reply.reason if isinstance(reply, Failed) else _unusable(reply, found)
+        if isinstance(reply, Failed) or reason:
             left_out[reason] += 1
+        else:
+            found[reply.text] = temperature
     ledger.notes["answers"] += len(replies)
     ledger.notes["left_out"] = dict(left_out)
     return [{"temperature": temperature, "text": text} for text, temperature in found.items()]
 
 
 def _is_usable(reply: Completion | Failed) -> bool:
-    return _unusable(reply, {}) is None
+    return not isinstance(reply, Failed) and not _unusable(reply, {})
 
 
-def _unusable(reply: Completion | Failed, found: dict[str, float]) -> str | None:
-    if isinstance(reply, Failed):
-        return reply.reason
+def _unusable(reply: Completion, found: dict[str, float]) -> str:
+    """Why an answer cannot be used, or nothing."""
     if reply.finish == "length":
         return "unfinished"
     if not reply.text:
         return "empty"
-    return "repeated" if reply.text in found else None
+    return "repeated" if reply.text in found else ""

@@ -6,7 +6,7 @@ The next round starts again from the prompt, with the revision as the response.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
@@ -109,13 +109,17 @@ def conversation(row: Record, what: str, how: Revising) -> list[Message]:
     if what == "revision":
         turns += [texts["revision"]] if how.direct else [current["critique"], texts["revision"]]
     shown = [message for dialogue in how.few_shot for message in dialogue]
-    roles = ("user", "assistant")
-    return [*shown, *({"role": roles[i % 2], "content": text} for i, text in enumerate(turns))]
+    return [*shown, *map(_turn, range(len(turns)), turns)]
+
+
+def _turn(place: int, text: str) -> Message:
+    """A turn of a dialogue that the user begins."""
+    return {"role": "assistant" if place % 2 else "user", "content": text}
 
 
 def _usable(
     reply: Completion | Failed, row: Record, what: str, ledger: Ledger, keep_unfinished: bool
-) -> bool:
+) -> TypeGuard[Completion]:
     """Whether a reply can be used; if not, the record goes to the ledger with the reason."""
     if isinstance(reply, Failed):
         ledger.drop(f"{what}: {reply.reason}", record=row)

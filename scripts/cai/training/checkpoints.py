@@ -71,19 +71,22 @@ class Pairs:
     def __init__(self, folder: Path, roles: tuple[str, ...]) -> None:
         self._runs = [folder / role for role in roles]
         self._kept = folder / "pairs"
-        self._known = [None for _ in roles]
+        self._known: list[Path | None] = [None for _ in roles]
 
     def look(self) -> None:
         """Keep the checkpoints that are there now, if all of them are newer than those kept."""
-        found = [newest(run) for run in self._runs]
+        newest_of_all = [newest(run) for run in self._runs]
+        found = [folder for folder in newest_of_all if folder is not None]
         saving = any(any(run.glob(f"checkpoints/*{UNFINISHED}")) for run in self._runs)
-        if saving or any(a in (None, b) for a, b in zip(found, self._known, strict=True)):
+        if saving or len(found) < len(self._runs):
+            return
+        if any(a == b for a, b in zip(found, self._known, strict=True)):
             return
         try:
             self._keep(found)
         except OSError:  # deleted meanwhile: the next ones are on their way
             return
-        self._known = found
+        self._known = [*found]
 
     def restore(self) -> None:
         """Put those kept in the place of all others; without any, training begins anew."""

@@ -69,9 +69,9 @@ def steps(command: Sequence[str]) -> int:
     program = _program(command)
     data = DATA[program]
     values = Values.of(program, command[2:])
-    most = values.get(f"{data.part}.max_steps", -1)
+    most: Any = values.get(f"{data.part}.max_steps", -1)
     if program == "sft" and values.get("model.data.sample") and most >= 0:
-        return most  # records are drawn again until they fill the steps
+        return int(most)  # records are drawn again until they fill the steps
     batch = values.whole(data.batch) or 1
     files = _files(command, data)
     records = sum(map(_lines, files)) // data.rows

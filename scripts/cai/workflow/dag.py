@@ -225,7 +225,8 @@ def _snakemake(arguments: Sequence[str], **options: bool) -> Iterator[tuple[Any,
     arguments = command_line.separated(arguments)
     command_line.check(arguments)
     _workflows.clear()
-    said, errors = io.StringIO(), []
+    said = io.StringIO()
+    errors: list[str] = []
     with _listening(errors), redirect_stdout(io.StringIO()), redirect_stderr(said):
         try:
             parser, args = parse_args(list(arguments))

@@ -131,7 +131,7 @@ def check(config: Mapping[str, Any]) -> Run:
     if (other := str(config.get("against", BASE))) != BASE:
         overlay(other, "against")
     if name == BASE:
-        return Run(*base, Places(*[results] * len(PARTS), base=results), base)
+        return Run(*base, Places(*[results] * (len(PARTS) + 1)), base)
     path = overlay(name)
     place = folder(common.get("results", results), name)  # as it is written, to be filled in once
     changed = merge(common, _read(path).fields) | {"results": place}
@@ -210,7 +210,7 @@ def _places(base: Checked, own: Checked) -> Places:
     different = {first_read(name) for name in differing(there, here)} | {PARTS[-1]}
     first = min(map(PARTS.index, different))
     shared, mine = base.settings.results, own.settings.results
-    return Places(*[shared] * first, *[mine] * (len(PARTS) - first), base=shared)
+    return Places(*([shared] * first + [mine] * (len(PARTS) - first) + [shared]))
 
 
 def _determining(settings: Settings, principles: Any, few_shot: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def judges(settings: Settings, principles: int) -> dict[str, AnyJudge]:
     own = settings.judge
     if not isinstance(own, LogprobJudge | ChatJudge):
         return {}
-    many = {"reasoning": None, "samples": 1}
+    many: dict[str, object] = {"reasoning": None, "samples": 1}
     pairwise = own if isinstance(own, LogprobJudge) else own.pairwise
     if pairwise is not None and pairwise.constitution == "drawn":
         many["principles_per_comparison"] = principles
@@ -87,7 +87,7 @@ def facts(settings: Settings, *sets: str) -> str:
             },
             "limit": evaluations.limit,
             "seed": settings.seed,
-            "judge": own and own.model_dump(mode="json"),
+            "judge": own.model_dump(mode="json"),
             "question": evaluations.principle or "the constitution's principles",
         }
     )

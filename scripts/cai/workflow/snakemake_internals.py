@@ -17,12 +17,13 @@ _own: dict[str, Any] = {}  # Snakemake's methods that replace() has replaced
 
 def complaints(version: str | None = None) -> list[str]:
     """A line if a Snakemake, by default this one, is not among those that are accepted."""
-    if version is None:
-        from snakemake import __version__ as version
-    if Version(FROM) <= Version(version) < Version(BELOW):
+    from snakemake import __version__
+
+    found = version or __version__
+    if Version(FROM) <= Version(found) < Version(BELOW):
         return []
     return [
-        f"Snakemake: found {version}; accepted: from {FROM}, below {BELOW}; "
+        f"Snakemake: found {found}; accepted: from {FROM}, below {BELOW}; "
         "`make controller` installs the one that envs/controller.txt names"
     ]
 

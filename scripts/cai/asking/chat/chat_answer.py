@@ -55,7 +55,7 @@ def read(text: str, address: str, body: Mapping[str, Any]) -> dict[str, Any]:
         if finish == "stop" and not (thoughts or _thought(answer)):
             raise Garbled("an empty answer")
         return {"text": "", "finish": finish, **told}
-    kept = {"text": words, "finish": finish}
+    kept: dict[str, Any] = {"text": words, "finish": finish}
     if body.get("logprobs"):
         kept["p_a"] = probability_of_a(_letters(choice.get("logprobs"), address), finish)
     return kept | told

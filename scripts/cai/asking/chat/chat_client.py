@@ -148,7 +148,9 @@ class ChatClient:
         expected = ", or ".join(dict.fromkeys(self._unread.values()))
         return f"answers are expected in the form {expected}; {forgetting(self._journal.paths)}"
 
-    def ask(self, requests: Sequence[ChatRequest], what: str, expected: str = "") -> list[Any]:
+    def ask(
+        self, requests: Sequence[ChatRequest], what: str | None, expected: str = ""
+    ) -> list[Any]:
         """As :meth:`answers`, for requests that differ in more than their messages.
 
         Args:
@@ -230,7 +232,7 @@ class ChatClient:
         )
 
     def _ask_all(
-        self, keys: list[str], bodies: dict[str, dict], gate: "Gate"
+        self, keys: list[str], bodies: dict[str, dict[str, Any]], gate: "Gate"
     ) -> Iterator[tuple[str, dict[str, Any] | Failed]]:
         """Yield ``(key, answer)`` as they come; give up when nothing succeeds any more."""
         if not keys:
@@ -244,9 +246,9 @@ class ChatClient:
             return self._ask(bodies[key], secret)
 
         for key, answer in in_flight(ask, keys, self._settings.in_flight, self._stop):
-            may_pass = isinstance(answer, Failed) and answer.kept is None
-            failures = failures + 1 if may_pass else 0
-            if failures == GIVE_UP_AFTER:
+            failed = isinstance(answer, Failed) and answer.kept is None
+            failures = failures + 1 if failed else 0
+            if isinstance(answer, Failed) and failures == GIVE_UP_AFTER:
                 raise ServerFailed(
                     f"{self._url}: {failures} requests in a row failed; the last: {answer.reason}"
                 )
@@ -371,7 +373,8 @@ class ChatClient:
         if not hasattr(self._local, "session"):
             self._local.session = open_session()
             self._local.session.auth = _Bearer(secret)
-        return self._local.session
+        session: requests.Session = self._local.session
+        return session
 
 
 def completions_url(url: str) -> str:

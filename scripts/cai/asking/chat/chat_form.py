@@ -7,18 +7,21 @@ journal knows an answer by what was asked and not by how it was sent.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from cai.asking.transport.faults import PARAMETER, ROLES, Fault
 from cai.settings.chat_service import ChatSettings
 
-NEW_LENGTH = "max_completion_tokens"
+NEW_LENGTH: Final = "max_completion_tokens"
 SAMPLING = ("temperature", "top_p")
 UNKNOWN = re.compile(  # what says that a parameter itself is not taken, not that its value is wrong
     r"unsupported|(?:not|n't) (?:be )?(?:support|accept|allow|permit|use)|unknown|unrecogni[sz]ed"
     r"|unexpected|extra inputs|only the default|cannot both|deprecated",
     re.I,
 )
+
+
+Length = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Form(NamedTuple):
@@ -31,7 +34,7 @@ class Form(NamedTuple):
     """
 
     fold: bool = False
-    length: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    length: Length = "max_tokens"
     without: frozenset[str] = frozenset()
 
     def body(self, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from functools import partial
 from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, Self, TypeVar
 
 from cai.core.errors import UserError
 from cai.files.records import atomic
@@ -172,7 +172,7 @@ class Journal:
             fresh(partial(journal._index_sibling, each))
         return journal
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *exception: object) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from cai.asking.journal.entries import (
     FINISHED,
@@ -108,7 +108,8 @@ class Contents:
             self.problems.append(f"{self.path}:{number}: {wrong}")
         if line.key in self.entries:
             self.superseded += 1
-            before = _line_at(self.path, self.entries[line.key].offset)
+            with open(self.path, "rb") as stream:
+                before = _line_at(stream, self.entries[line.key].offset)
             if _answer(before.value) != _answer(line.value):
                 self.problems.append(f"{self.path}:{number}: another answer under the same key")
         day, model, sampling = map(
@@ -218,8 +219,7 @@ def _encoded(contents: Contents, kept: Sequence[Entry]) -> Iterator[bytes]:
     """The lines of a file with these entries, in their order, and with its mark."""
     with open(contents.path, "rb") as stream:
         for entry in kept:
-            stream.seek(entry.offset)
-            yield parse(stream.readline())._replace(day=entry.day).encode()
+            yield _line_at(stream, entry.offset)._replace(day=entry.day).encode()
     if kept and contents.finished:
         yield Line(FINISHED, contents.finished, contents.finished).encode()
 
@@ -285,10 +285,13 @@ def _answer(value: Any) -> Any:
     return {name: item for name, item in value.items() if name != UNREADABLE}
 
 
-def _line_at(path: Path, offset: int) -> Line:
-    with open(path, "rb") as stream:
-        stream.seek(offset)
-        return parse(stream.readline())
+def _line_at(stream: IO[bytes], offset: int) -> Line:
+    """A line of which an entry knows, so it could be read before."""
+    stream.seek(offset)
+    line = parse(stream.readline())
+    if line is None:
+        raise UserError(f"{stream.name}: has changed while it was read; run the same command again")
+    return line
 
 
 def _wrong(line: Line) -> str:

@@ -241,13 +241,14 @@ def _of_many(said: _Said, wait: float | None) -> tuple[Kind, str]:
 def _of_words(status: int, said: _Said) -> tuple[Kind, str]:
     """400, 403, 412, 413, 422 and the like, of which only the words tell more."""
     words = said.words
-    for pattern, kind, cause in (
+    known: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
         (QUOTA, "service", "quota"),
         (FILTERED, "prompt", "content_filter"),
         (KEY, "service", "key"),
         (LONG, "prompt", "too_long"),
         (ROLES, "prompt", "roles"),
-    ):
+    )
+    for pattern, kind, cause in known:
         if pattern.search(words):
             return kind, cause
     if status == 403:

@@ -134,7 +134,7 @@ def objects(text: str) -> Iterator[Object]:
         place = text.find("{", found.end if found else place + 1)
 
 
-class _Pairs(list):
+class _Pairs(list[tuple[str, Any]]):
     """The keys and values of a JSON object; a dict would forget the first of two equal keys."""
 
 

@@ -50,8 +50,8 @@ def of_object(item: Object) -> Iterator[BestWorst | None]:
     for best, worst in product(said["best"], said["worst"]):
         if _is_echo(best) and _is_echo(worst):
             continue
-        letters = letter_of(best), letter_of(worst)
-        yield None if None in letters else BestWorst(*letters)
+        first, last = letter_of(best), letter_of(worst)
+        yield None if first is None or last is None else BestWorst(first, last)
 
 
 def _is_echo(value: object) -> bool:

@@ -61,17 +61,25 @@ class _Line(NamedTuple):
         return re.search(r":[^\w?]*$", self.text) is not None
 
 
+LINE_MARKS = re.compile(r"[\s>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?[\s*_`]*")
+SENTENCE_MARKS = re.compile(r"[\s*_`]*")
+
+
+def _before_words(marks: re.Pattern[str], text: str) -> str:
+    found = marks.match(text)
+    return found[0] if found else ""
+
+
 def _lines(words: str) -> list[_Line]:
     found: list[_Line] = []
     raw = list(re.finditer(r"[^\n]+", words))
     for match in raw:
         if not match[0].strip():
             continue
-        lead = re.match(r"[\s>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?[\s*_`]*", match[0])
-        marks = lead[0]
+        marks = _before_words(LINE_MARKS, match[0])
         after = words[match.end() : match.end() + 200]
         gap = not after.strip() or re.match(r"\n[^\S\n]*(\n|$)", after) is not None
-        text, start = _capital(match[0][lead.end() :]), match.start() + lead.end()
+        text, start = _capital(match[0][len(marks) :]), match.start() + len(marks)
         found.append(_Line(text, start, "#" in marks, ">" in marks, gap))
     return found
 
@@ -153,7 +161,7 @@ def _sentences(line: _Line) -> Iterator[tuple[str, int]]:
 
 def _sentence(line: _Line, start: int, end: int) -> Iterator[tuple[str, int]]:
     text = line.text[start:end]
-    lead = re.match(r"[\s*_`]*", text).end()
+    lead = len(_before_words(SENTENCE_MARKS, text))
     yield text[lead:], line.start + start + lead
 
 

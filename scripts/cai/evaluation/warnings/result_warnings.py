@@ -79,7 +79,8 @@ def _collapse(model: Record, measured: Mapping[str, Record]) -> list[ReadersWarn
 
 
 def _change(name: str, model: str, measured: Mapping[str, Record]) -> Record | None:
-    return measured.get(name, {}).get("differences", {}).get(model)
+    found: Record | None = measured.get(name, {}).get("differences", {}).get(model)
+    return found
 
 
 def _regressions(model: str, measured: Mapping[str, Record]) -> list[ReadersWarning]:
@@ -115,7 +116,7 @@ def _exploited(model: str, measured: Mapping[str, Record]) -> list[ReadersWarnin
 
 def _beyond_zero(difference: Record) -> int:
     """1 or -1 if the whole interval lies above or below zero, else 0."""
-    return (difference["low"] > 0) - (difference["high"] < 0)
+    return int(difference["low"] > 0) - int(difference["high"] < 0)
 
 
 def step_warnings(steps: Iterable[Record]) -> list[ReadersWarning]:

@@ -166,13 +166,13 @@ def boilerplate(stage: str, before: Texts, after: Texts, seed: int) -> Check | N
     chosen = sorted(random.Random(seed).sample(common, min(len(common), SAMPLE)))
     was, now = _phrases(before, chosen), _phrases(after, chosen)
     phrase = max(now, key=lambda one: (now[one] - was[one], one), default="")
-    held = [[phrase in _phrases_of(side[key]) for key in chosen] for side in (after, before)]
-    share, change = intervals.proportion(held[0]), intervals.share_difference(*held)
+    late, early = ([phrase in _phrases_of(side[key]) for key in chosen] for side in (after, before))
+    share, change = intervals.proportion(late), intervals.share_difference(late, early)
     limit = LIMITS["phrase"]
     return Check(
         stage,
         "boilerplate",
-        share.low > limit and change.low > 0 and intervals.mcnemar(*held) < SIGNIFICANT,
+        share.low > limit and change.low > 0 and intervals.mcnemar(late, early) < SIGNIFICANT,
         "medium",
         {
             "phrase": phrase,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import Any
 
 from cai.evaluation.warnings.result_warnings import WEIGHTS, ReadersWarning
 from cai.files.records import Record
@@ -94,7 +95,7 @@ def _rank_for_page(warning: Record) -> tuple[bool, str]:
 
 
 def _kinds(warnings: Sequence[Record]) -> list[Record]:
-    kinds: dict[tuple, Record] = {}
+    kinds: dict[tuple[Any, ...], Record] = {}
     for warning in warnings:
         key = warning["what"], warning["expected"], warning["advice"]
         new = {"what": key[0], "why": key[1], "advice": key[2], "texts": []}
