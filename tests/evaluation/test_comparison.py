@@ -1,4 +1,5 @@
 import csv
+import re
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from tests.messages import says
 
 from cai.evaluation.warnings import warning_list
 from cai.files.records import read_json, read_jsonl, write_json
-from cai.report import changed_settings, comparison
+from cai.report import changed_settings, comparison, comparison_page
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,18 @@ def test_the_answer_comes_first_in_one_sentence(told, compared):
     assert f"the other {others} kinds of harm show no difference; helpful " in words
     assert words.endswith("(no difference shown).")
     page = compared.read_text()
-    assert page.index(words) < page.index("<table")
+    story = (words, 'id="run"', "<figure id=", 'id="warnings"', 'id="results"')
+    places = [page.index(part) for part in story]
+    assert places == sorted(places)
+
+
+def test_both_runs_facts_stand_side_by_side_and_an_older_report_knows_fewer(told):
+    a, b = ({**run, "facts": dict(run["facts"])} for run in told["runs"])
+    b["facts"] = {"Seed": "7"}
+    page = comparison_page.render(told | {"runs": [a, b]}, None)
+    found = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "|", page[page.index('id="run"') :]))
+    assert "|Seed||1||7|" in found
+    assert "|Command||snakemake --profile &#39;my profile&#39;||not known|" in found
 
 
 def test_a_warning_of_both_runs_stands_once_in_reports_of_any_version(finished, copied):

@@ -9,6 +9,7 @@ from cai.evaluation.warnings import warning_list
 from cai.figures import drawing
 from cai.files.records import Record
 from cai.report import drawings, page
+from cai.report.run_facts import UNKNOWN
 
 
 def render(compared: Record, picture: Path | None) -> str:
@@ -18,6 +19,7 @@ def render(compared: Record, picture: Path | None) -> str:
     return page.render(
         "comparison.html.j2",
         **compared | {"warnings": warning_list.grouped(compared["warnings"])},
+        facts=_facts(*(run["facts"] for run in compared["runs"])),
         figure=figure,
         palette=drawings.palette([figure] if figure else []),
         by_model=[
@@ -33,6 +35,14 @@ def render(compared: Record, picture: Path | None) -> str:
             ("cost", "Cost"),
         ],
     )
+
+
+def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> list[Record]:
+    """What was run, both values by name; what a report of an older version lacks is not known."""
+    return [
+        {"name": name, "a": a.get(name, UNKNOWN), "b": b.get(name, UNKNOWN)}
+        for name in dict.fromkeys([*a, *b])
+    ]
 
 
 def _told(compared: Record, model: str) -> list[Record]:
