@@ -7,7 +7,7 @@ asked of a model that is still to be made.
 """
 
 import argparse
-import importlib
+import importlib.util
 import itertools
 import json
 import shlex
@@ -339,7 +339,11 @@ def _step(program: Path) -> ModuleType | None:
         return None
     if "\ndef step(" not in program.read_text(encoding="utf-8"):
         return None
-    return importlib.import_module(program.stem)  # programs lie beside each other, in scripts/
+    spec = importlib.util.spec_from_file_location(program.stem, program)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _sharded(rows: Sequence[Record], count: int) -> list[list[Record]]:

@@ -87,8 +87,10 @@ class JobLines(logging.Handler):
         self._show_running()
 
     def _ends(self, record: Any) -> None:
-        start, words, output = self._running.pop(record.job_id)
-        self._ended.append((self._clock() - start, words, output))
+        job = self._running.pop(record.job_id, None)
+        if job:
+            start, words, output = job
+            self._ended.append((self._clock() - start, words, output))
 
     def _progress(self, record: Any) -> None:
         """Write the jobs that have ended since; each has its number."""
@@ -97,7 +99,7 @@ class JobLines(logging.Handler):
         for number, (seconds, words, output) in enumerate(self._ended, first):
             place = f"[{number:{width}}/{record.total}]"
             made = f"-> {output}" if output else ""
-            self._write(f"{place} {_time(seconds):>7}  {words:46} {made}".rstrip())
+            self._write(f"{place} {_time(seconds):>8}  {words:46} {made}".rstrip())
         self._ended.clear()
         self._show_running()
 
