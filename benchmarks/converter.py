@@ -21,12 +21,11 @@ from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+from cai.conversion.hf_folder import Planned, write_weights
+from cai.conversion.mistral_layout import Shape
+from cai.files.records import write_json
 
-from cai.conversion.hf_folder import Planned, write_weights  # noqa: E402
-from cai.conversion.mistral_layout import Shape  # noqa: E402
-from cai.files.records import write_json  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 UPSTREAM = "scripts/checkpoint_converters/convert_mistral_7b_hf_to_nemo.py"
 VOCABULARY = 8192

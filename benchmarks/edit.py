@@ -18,16 +18,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+from cai.asking.run import cost_path
+from cai.core import cli
+from cai.core.errors import fail_if
+from cai.files.records import Record, ledger_path, read_json, write_json
+from cai.settings.configuration import Settings, load_settings
+from cai.settings.constitution import load_constitution
+from cai.workflow import servers
 
-from cai.asking.run import cost_path  # noqa: E402
-from cai.core import cli  # noqa: E402
-from cai.core.errors import fail_if  # noqa: E402
-from cai.files.records import Record, ledger_path, read_json, write_json  # noqa: E402
-from cai.settings.configuration import Settings, load_settings  # noqa: E402
-from cai.settings.constitution import load_constitution  # noqa: E402
-from cai.workflow import servers  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 PRINCIPLES = 16
 

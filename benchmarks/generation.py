@@ -9,7 +9,6 @@ given by its median, so that a busy machine slows them alike.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,20 +17,19 @@ from tempfile import TemporaryDirectory
 
 import requests
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+from cai.asking.client import Client, ClientSettings, Failed, Request
+from cai.asking.journal.entries import Journal
+from cai.asking.serving import Served
+from cai.core import cli
+from cai.files.records import Record, read_jsonl, write_json
+from cai.models.sampling import Sampling
+from cai.models.templates import Template, single_turn
+from cai.models.tokens import Tokenizer
+from cai.running.launcher import filled
+from cai.settings.configuration import load_settings
+from cai.workflow import servers
 
-from cai.asking.client import Client, ClientSettings, Failed, Request  # noqa: E402
-from cai.asking.journal.entries import Journal  # noqa: E402
-from cai.asking.serving import Served  # noqa: E402
-from cai.core import cli  # noqa: E402
-from cai.files.records import Record, read_jsonl, write_json  # noqa: E402
-from cai.models.sampling import Sampling  # noqa: E402
-from cai.models.templates import Template, single_turn  # noqa: E402
-from cai.models.tokens import Tokenizer  # noqa: E402
-from cai.running.launcher import filled  # noqa: E402
-from cai.settings.configuration import load_settings  # noqa: E402
-from cai.workflow import servers  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 BATCHES = (1, 32, 128)
 IN_FLIGHT = (1, 2, 3)

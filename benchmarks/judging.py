@@ -8,22 +8,20 @@ number at a time. Both clients ask it the same kind of question and keep its ans
 
 import argparse
 import multiprocessing
-import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+from cai.asking.chat.chat_client import ChatClient
+from cai.asking.journal.entries import Journal
+from cai.core import cli
+from cai.files.records import Record, write_json
+from cai.models.templates import single_turn
+from cai.settings.chat_service import ChatSettings
 
-from cai.asking.chat.chat_client import ChatClient  # noqa: E402
-from cai.asking.journal.entries import Journal  # noqa: E402
-from cai.core import cli  # noqa: E402
-from cai.files.records import Record, write_json  # noqa: E402
-from cai.models.templates import single_turn  # noqa: E402
-from cai.settings.chat_service import ChatSettings  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 ANSWER = b'{"choices": [{"message": {"content": "(A)"}, "finish_reason": "stop"}]}'
 

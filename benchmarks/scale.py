@@ -17,13 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+from cai.core import cli
+from cai.core.errors import fail_if
+from cai.files.records import Record, record_id, write_json, write_jsonl
+from cai.settings.configuration import load_settings
 
-from cai.core import cli  # noqa: E402
-from cai.core.errors import fail_if  # noqa: E402
-from cai.files.records import Record, record_id, write_json, write_jsonl  # noqa: E402
-from cai.settings.configuration import load_settings  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 TOKENIZER = "demo/models/instruct/tokenizer.model"
 WORDS = ("the neighbour", "wants", "to know", "how a letter", "is opened", "without", "being seen")

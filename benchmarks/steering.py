@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+from cai.files.records import Record, read_jsonl, write_text
+from cai.statistics.intervals import proportion
 
-from cai.files.records import Record, read_jsonl, write_text  # noqa: E402
-from cai.statistics.intervals import proportion  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 RESULTS = Path("results/steering")
 CONSTITUTION = ROOT / "demo/constitution.yaml"

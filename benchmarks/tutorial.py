@@ -13,7 +13,6 @@ by its median.
 
 import argparse
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,26 +22,25 @@ from tempfile import TemporaryDirectory
 
 import requests
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+from cai.asking.chat_model import ChatModel
+from cai.asking.journal.entries import Journal
+from cai.asking.run import client_of, served_by
+from cai.asking.serving import Served
+from cai.asking.transport.http import in_flight
+from cai.core import cli
+from cai.files.records import Ledger, Record, read_jsonl, write_json
+from cai.models.sampling import Sampling
+from cai.models.templates import Template, single_turn
+from cai.models.tokens import Tokenizer
+from cai.nemo import programs
+from cai.running.launcher import Launcher, filled
+from cai.settings.configuration import Settings, load_settings
+from cai.settings.constitution import draw_principle, for_stage, load_constitution
+from cai.settings.model_servers import ClientSettings, Serving
+from cai.steps.answers import respond
+from cai.steps.critique import Revising, conversation, revise
 
-from cai.asking.chat_model import ChatModel  # noqa: E402
-from cai.asking.journal.entries import Journal  # noqa: E402
-from cai.asking.run import client_of, served_by  # noqa: E402
-from cai.asking.serving import Served  # noqa: E402
-from cai.asking.transport.http import in_flight  # noqa: E402
-from cai.core import cli  # noqa: E402
-from cai.files.records import Ledger, Record, read_jsonl, write_json  # noqa: E402
-from cai.models.sampling import Sampling  # noqa: E402
-from cai.models.templates import Template, single_turn  # noqa: E402
-from cai.models.tokens import Tokenizer  # noqa: E402
-from cai.nemo import programs  # noqa: E402
-from cai.running.launcher import Launcher, filled  # noqa: E402
-from cai.settings.configuration import Settings, load_settings  # noqa: E402
-from cai.settings.constitution import draw_principle, for_stage, load_constitution  # noqa: E402
-from cai.settings.model_servers import ClientSettings, Serving  # noqa: E402
-from cai.steps.answers import respond  # noqa: E402
-from cai.steps.critique import Revising, conversation, revise  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 BATCH = 32  # prompts that the tutorial's client sends at a time
 NEMO = Serving()

@@ -191,3 +191,14 @@ def test_what_cannot_be_planned_is_told_in_one_line(project, arguments, targets,
     done = dry_run(project, *arguments, targets=targets)
     assert done.returncode != 0 and done.stdout == ""
     assert told in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_another_constitution_is_shown_once_at_the_report(project):
+    text = (project.folder / "demo/constitution.yaml").read_text()
+    (project.folder / "demo/other.yaml").write_text(text)
+    done = dry_run(project, "--config", "constitution=demo/other.yaml")
+    assert done.returncode == 0, done.stderr
+    jobs = {name: job for name, job in json.loads(done.stdout).items() if job["needed"]}
+    assert rules_of(jobs) == {"report"}
+    (line,) = jobs["report"]["own"]
+    assert "constitution" in line and "demo/other.yaml" in line

@@ -36,15 +36,62 @@ def run(*command: str) -> subprocess.CompletedProcess:
 PROGRAMS = [
     str(path.relative_to(ROOT))
     for path in sorted((ROOT / "scripts").rglob("*.py"))
-    if not path.is_relative_to(ROOT / "scripts/cai")
+    if not path.is_relative_to(ROOT / "scripts/cai") and "\nif __name__ ==" in path.read_text()
 ]
+HELP = """
+import os, runpy, sys
+import cai.settings.configuration  # takes long to import: once for all programs
+
+for program in sys.argv[1:]:
+    if os.fork() == 0:
+        sys.argv, sys.path[0] = [program, "--help"], os.path.dirname(program)
+        runpy.run_path(program, run_name="__main__")
+    if os.wait()[1]:
+        print("fails:", program, flush=True)
+"""
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_each_program_explains_itself_from_the_root(program, monkeypatch):
+def test_each_program_explains_itself_from_the_root():
+    programs = [path for path in PROGRAMS if not path.endswith("finish_training.py")]  # NeMo's
+    done = run("-c", HELP, *programs)
+    assert "fails:" not in done.stdout, done.stdout[:300] + done.stderr
+    assert done.stdout.count("usage: ") == len(programs) > 40
+
+
+@pytest.mark.parametrize("folder", sorted({str(Path(path).parent) for path in PROGRAMS}))
+def test_the_programs_of_each_folder_find_the_library(folder, monkeypatch):
     monkeypatch.delenv("PYTHONPATH")
+    program = next(path for path in PROGRAMS if str(Path(path).parent) == folder)
     done = run(program, "--help")
     assert "usage: " in done.stdout or "TRAINING_PROGRAM" in done.stderr, done.stderr
+
+
+def test_the_root_has_a_persons_commands_and_each_folder_the_name_of_a_file_of_rules():
+    root = {path for path in PROGRAMS if path.count("/") == 1}
+    assert len(root) <= 12
+    folders = {path.split("/")[1] for path in set(PROGRAMS) - root}
+    rules = {path.stem for path in (ROOT / "rules").iterdir()}
+    assert folders - rules == {"tools"}
+
+
+@pytest.mark.parametrize(
+    "start, told",
+    [
+        ("sys.modules['cai'] = None", "does not find the library scripts/cai; `make controller`"),
+        ("sys.path.insert(0, 'OTHER')", "finds OTHER/cai, not the library of this folder"),
+    ],
+)
+def test_a_workflow_without_its_own_library_says_what_to_do(start, told, tmp_path):
+    (tmp_path / "cai").mkdir()
+    (tmp_path / "cai/__init__.py").touch()
+    code = (
+        f"import sys; {start}; from snakemake.cli import main; "
+        "sys.argv[:] = ['snakemake', '-n', '--cores', '1']; main()"
+    )
+    done = run("-c", code.replace("OTHER", str(tmp_path)))
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert len(lines) == 1 and told.replace("OTHER", str(tmp_path)) in lines[0]
 
 
 def test_two_programs_never_have_one_name():
