@@ -50,7 +50,7 @@ process.keep_from_programs([getattr(settings.judge, "key_variable", None)])
 
 
 # Where each part of the workflow has its files. All is in one folder, but for an experiment, which
-# takes the parts that come out alike from the base run's.
+# takes the parts that do not differ from the base run.
 pathvars:
     pretrained=at.pretrained,
     source=at.source,

@@ -95,7 +95,7 @@ rule judged_comparisons:
         principles=literal(HHH_PRINCIPLES),
         judge=lambda wildcards: HHH_JUDGES[wildcards.method].model_dump_json(),
         seed=settings.seed,
-        # numbered like the shards of a stage, so that methods share what they ask alike
+        # numbered like the shards of a stage, so that methods share the questions that they have in common
     shell:
         "python scripts/public_sets/judge_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
         f" {JUDGE} {ASK}"

@@ -1,4 +1,4 @@
-"""Look through .nemo files that someone else has made, before NeMo loads them.
+"""Check .nemo files that someone else has made, before NeMo loads them.
 
 NeMo's own programs unpickle what a .nemo holds, so that one from a stranger can run anything as the
 user. This program reads it as data and refuses it if something in it would be run. Needs neither

@@ -6,7 +6,7 @@
 Runs with the Python of NeMo, such as the container's, and needs no GPU. The programs must exist,
 and their own Hydra configurations must take the overrides that the jobs give them. With --imports,
 what they import is imported, in a process of its own, and where they write is written: a folder
-that is read-only in the container is told here, and not by the first job that has waited for GPUs.
+that is read-only in the container is reported here, not by the first job that has waited for GPUs.
 Other versions than those that this project is written for are a warning, and so is an import that
 fails for another reason, which may be the missing GPU.
 """
@@ -40,7 +40,7 @@ RUNNERS = ("hydra_runner", "entry_point")  # decorators that name a program's co
 IMPORTED = ("nemo", "nemo_aligner", "megatron", "pytriton")  # packages that write, or need much
 PATIENCE = 900.0  # seconds for all imports; a container on a busy file system takes its time
 UNWRITABLE = ("EROFS", "EACCES", "EPERM", "ENOTDIR", "ENOSPC", "EDQUOT")  # of errno
-# Imports modules and tells of each that failed: its name, the error, and the error's number.
+# Imports modules and reports each that failed: its name, the error, and the error's number.
 IMPORT = """
 import errno, importlib, json, os, sys
 failed = []
@@ -215,7 +215,7 @@ def main() -> None:
         required=True,
         metavar="JSON",
         help="[[PYTHON, PROGRAM, OVERRIDE, ...], ...] or a file with it; words that the launcher "
-        "fills in, such as FREE_PORT, may stand in it",
+        "fills in, such as FREE_PORT, may be in it",
     )
     parser.add_argument("--output", required=True, type=Path, help="report to write (JSON)")
     parser.add_argument("--image", help="name of the container's image, for the report")
@@ -233,7 +233,7 @@ def main() -> None:
     warned = list(unexpected(versions))
     for line in warned:
         print(f"warning: {line}", file=sys.stderr)
-    found: dict[str, None] = {}  # without repetition: one program stands in several commands
+    found: dict[str, None] = {}  # without repetition: one program is in several commands
     for _, program, *overrides in map(filled, commands):
         found |= dict.fromkeys(problems(Path(program), overrides))
     fail_if(found, "\nerror: ".join(found))

@@ -1,14 +1,15 @@
 """Inspect and clean the journals, where each generated answer is kept for reuse.
 
-python scripts/journal.py stats                  what there is, by stage
+python scripts/journal.py stats                  what is stored, by stage
 python scripts/journal.py verify                 what is wrong; exit code 1 if anything is
-python scripts/journal.py prune --dry-run        what could be thrown away
-python scripts/journal.py prune --older-than 90  throw away what 90 days of runs have not used
-python scripts/journal.py forget --unreadable    throw away what a judge said unreadably
+python scripts/journal.py prune --dry-run        what could be removed
+python scripts/journal.py prune --older-than 90  remove what no run has used for 90 days
+python scripts/journal.py forget --unreadable    remove a judge's unreadable answers
 
-What the last finished run of a journal used is never thrown away, and nothing is while a job writes
-to a journal of the stage. Without --older-than go superseded, copied and malformed lines alone.
-What is forgotten is asked again when its step runs again (snakemake --forcerun, if it has ended).
+What the last finished run of a journal used is never removed, and nothing is removed while a job
+writes to a journal of the stage. Without --older-than only superseded, copied and malformed lines
+are removed. What was forgotten is asked again when its step runs again (snakemake --forcerun, if it
+is finished).
 """
 
 import argparse
@@ -82,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         "--older-than", type=cli.positive, metavar="DAYS",
         help="also what no run has used for so many days, unless the last finished run used it",
     )  # fmt: skip
-    command.add_argument("--dry-run", action="store_true", help="only tell what would go")
-    text = "throw away answers that are of no use, so that they are asked again"
+    command.add_argument("--dry-run", action="store_true", help="only print what would be removed")
+    text = "remove useless answers, so that they are asked again"
     command = commands.add_parser("forget", parents=[configured], help=text, description=text)
     command.add_argument(
         "places", nargs="*", type=Path, metavar="JOURNAL",
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument("--unreadable", action="store_true", help="what a judge said unreadably")
     command.add_argument("--refused", action="store_true", help="what a service refused to answer")
-    command.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    command.add_argument("--dry-run", action="store_true", help="only print what would be removed")
     return parser
 
 

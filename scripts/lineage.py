@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Where an artefact came from, what differs between two, and accepting a change that is none.
+"""Show where a result came from, or what differs between two; accept a change that does not matter.
 
     lineage.py ARTEFACT                     the tree, down to principles, datasets and models
     lineage.py --diff A B                   what differs between two, also of other results
     lineage.py ARTEFACT --record ID         one record: prompt, principles, intermediate texts
     lineage.py --adopt ARTEFACT --why WHY [SNAKEMAKE ARGUMENT...]
-                                            take it as up to date, for a reason that is recorded
+                                            accept it as up to date, for a reason that is recorded
 
-Ends with 1 where the chain is broken: a file changed since, a manifest missing.
+Exit code 1: the chain is broken, by a file that was changed afterwards or a missing manifest.
 """
 
 import argparse
@@ -61,13 +61,13 @@ def _parser(adopting: bool) -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--diff", nargs=2, metavar=("A", "B"), help="compare two artefacts")
     what.add_argument("--record", metavar="ID", help="follow one record of a dataset")
-    what.add_argument("--adopt", metavar="ARTEFACT", help="take it as up to date; see --why")
+    what.add_argument("--adopt", metavar="ARTEFACT", help="accept it as up to date; see --why")
     parser.add_argument("--why", help="why the change does not matter")
     return parser
 
 
 def _print(options: argparse.Namespace, content: object, words: str) -> None:
-    # What models and services have said stands in it: nothing of that may steer a terminal.
+    # It holds what models and services have said: nothing of that may control a terminal.
     print(json.dumps(content, indent=2) if options.json else shown(words), flush=True)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What a run will do, why, how much of it is new, and what it costs; nothing is run or changed.
+"""Show what a run will do, why, how much is new, and what it costs; nothing is run or changed.
 
     plan.py [options] [arguments of snakemake]
     plan.py --profile slurm results/rl_cai.nemo
@@ -8,8 +8,8 @@
 For each stage: its jobs; the answers that would be asked for and those that the journals hold
 already; GPU-hours and time, as earlier runs measured them or, with a star, by stated estimates;
 disk; and the reasons, in terms of principles, settings and files. Only the options given here are
-this program's own; all others are Snakemake's. Exit code 1: the plan is above the budget; 4: it may
-be, for what is known is within it, and some is not known.
+this program's own; all others are Snakemake's. Exit code 1: the plan is above the budget; 4: it
+may be, since the known part is within it and another part is unknown.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--compare", type=cli.existing_file, metavar="CONSTITUTION",
-        help="plan with this constitution, too, and tell the difference",
+        help="plan with this constitution, too, and show the difference",
     )  # fmt: skip
     return parser
 

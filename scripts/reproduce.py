@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run the workflow again, from nothing, into another folder, and compare what both have made.
+"""Run the workflow again, from nothing, into another folder, and compare the results of both.
 
     reproduce.py HERE THERE [arguments of snakemake]
     reproduce.py results/demo results/demo-again --profile profiles/demo

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Look for held-out prompts that are nearly prompts of the training sets.
+"""Look for held-out prompts that are nearly the same as training prompts.
 
 Reads held-out {"id", "prompt"}, and training records with a "prompt", a "text" in the chat template
 or a dialogue; memory grows with the held-out ones alone.

@@ -2,7 +2,7 @@
 """Measure over-refusal and evasiveness by phrases of refusal, and draw them.
 
 Reads answers {"id", "set", "answer"} of each model, in the order of the stages, to the held-out
-prompts and, if there are any, to XSTest's. What a classifier knows (--truth) stands beside it.
+prompts and, if there are any, to XSTest's. What a classifier knows (--truth) is shown beside it.
 """
 
 import argparse
@@ -21,9 +21,9 @@ def main() -> None:
     parser.add_argument("--answers", type=cli.existing_file, nargs="+", required=True)
     parser.add_argument("--xstest", type=cli.existing_file, nargs="*", default=[])
     parser.add_argument("--truth", type=cli.existing_file, nargs="*", default=[])
-    parser.add_argument("--why-no-xstest", help="told where there are no answers to XSTest")
+    parser.add_argument("--why-no-xstest", help="the reason why there are no answers to XSTest")
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
     answers = {path.stem: list(read_jsonl(path)) for path in options.answers}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Tell what each principle does: draws, edits, opinions, disagreements; and draw it.
+"""Report what each principle does (draws, edits, opinions, disagreements), and draw it.
 
 Reads revisions (sl_cai/revisions/*.jsonl), judged comparisons (rl_cai/preferences/*.jsonl) and, if
 there are any, chains whose texts are scored (--scored), with the rewards: {"id": "ID.ROUND",
@@ -33,7 +33,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=cli.existing_file, nargs="*", default=[], help=what)
     parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
     scores = {_place(row["id"]): row["reward"] for row in _rows(options.scores)}

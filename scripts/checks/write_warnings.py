@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Look for signs of collapse, reward hacking and leakage in what a run has made anyway.
+"""Look for signs of collapse, reward hacking and leakage in the files of a run.
 
 The warnings are data: they are written and printed, and never end a run.
 """

@@ -1,8 +1,8 @@
-"""Hold judged comparisons against a classifier that knows the truth: is the judge calibrated?
+"""Compare a judge with a classifier that knows the truth: is the judge calibrated?
 
 Reads {"id", "prompt", "a", "b", "p_a"} (rl_cai/preferences/*.jsonl), writes JSON: the accuracy, the
 Brier score, the expected calibration error and its reliability table, of the comparisons of which
-the classifier tells one answer to be good (harmless, or helpful) and the other not. With the
+the classifier calls one answer good (harmless, or helpful) and the other not. With the
 ledgers of the judging, also how many comparisons have no judgement, by reason ("failed").
 """
 

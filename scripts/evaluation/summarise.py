@@ -33,7 +33,7 @@ def main() -> None:
     for source in SOURCES:
         parser.add_argument(f"--{source}", type=cli.existing_file, nargs="*", default=[])
     parser.add_argument(
-        "--output", type=Path, required=True, help="JSON; .csv and .md stand beside it"
+        "--output", type=Path, required=True, help="JSON; .csv and .md are written beside it"
     )
     parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
     options = parser.parse_args()

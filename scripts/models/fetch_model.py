@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Bring a pretrained model into a folder: from a hub at a pinned revision, or from a local folder.
+"""Copy a pretrained model into a folder: from a hub at a pinned revision, or from a local folder.
 
 The hub's own environment variables are honoured (HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN).
 """

@@ -2,7 +2,7 @@
 """Draw matches between policies: pairs of their answers to one prompt, for judge_answers.py.
 
 Reads files of {"id", "prompt", "set", "answer"}, one of each policy, named by it. Writes the two
-sides of the matches to two files, alike in their ids.
+sides of the matches to two files with the same ids.
 """
 
 import argparse

@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--elo", type=cli.existing_file, required=True, help="of fit_elo.py")
     parser.add_argument("--figure", choices=FIGURES, required=True)
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
     FIGURES[options.figure](read_json(options.elo)).write(options.output)

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=cli.existing_file, required=True, help="of PPO, .csv")
     parser.add_argument("--options", type=figure_options, required=True, help="JSON: seed ...")
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
     harmfulness.draw(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw what becomes of responses that are revised again and again (Fig. 5, 6, 7)."""
+"""Draw how responses change when they are revised again and again (Fig. 5, 6, 7)."""
 
 import argparse
 from pathlib import Path
@@ -28,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--options", type=figure_options, required=True, help="JSON: seed ...")
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
     texts = {path.stem: list(read_jsonl(path)) for path in options.texts}

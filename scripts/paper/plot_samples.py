@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Set the appendix's tables: samples of each stage, or chains of critiques and revisions."""
+"""Write the appendix's tables: samples of each stage, or chains of critiques and revisions."""
 
 import argparse
 from pathlib import Path
@@ -20,7 +20,7 @@ def main() -> None:
     which.add_argument("--chains", type=cli.existing_file, help="of revise.py")
     parser.add_argument("--options", type=figure_options, required=True, help="JSON: seed ...")
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
     if options.chains:

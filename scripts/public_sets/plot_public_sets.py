@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Draw a figure of Bai et al. 2022 from a run's answers to public sets, with its data as JSON.
 
-What is not there (--missing) is told in the figure; where nothing is, the figure says why.
+What is missing (--missing) is named in the figure; where nothing can be drawn, it says why.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
     facts = {"seed": options.seed, "settings": options.facts}

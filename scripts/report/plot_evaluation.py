@@ -14,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--summary", type=cli.existing_file, required=True, help="summary.json")
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png and .csv stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png and .csv are written beside it"
     )
     options = parser.parse_args()
     drawing.draw_evaluation(read_json(options.summary)).write(options.output)

@@ -23,7 +23,7 @@ def main() -> None:
             f"--{run.replace('_', '-')}", type=cli.existing_file, help="its .metrics.csv"
         )
     parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png and .csv stand beside it"
+        "--output", type=Path, required=True, help="SVG; .png and .csv are written beside it"
     )
     options = parser.parse_args()
     chosen = [run for run in RUNS if getattr(options, run)]

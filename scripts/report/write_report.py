@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument(
         "--command", default="", help="what the user typed to make the run; empty: not known"
     )
-    parser.add_argument("--output", type=Path, required=True, help="HTML; .json stands beside it")
+    parser.add_argument("--output", type=Path, required=True, help="HTML; .json is beside it")
     options = parser.parse_args()
     summary = read_json(options.summary)
     files = {name: getattr(options, name) for name in FILES}

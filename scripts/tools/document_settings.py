@@ -25,8 +25,8 @@ HEADER = """\
 # Configuration
 
 Made by `make docs` from the models in `scripts/cai/settings/configuration.py`: edit those.
-`config/config.yaml`
-is the Mistral-7B run, `config/demo.yaml` lies over it. A key that is not here is refused.
+`config/config.yaml` is the Mistral-7B run, `config/demo.yaml` replaces some of its fields. A key
+that is not here is refused.
 
 | field | type | default | what it is |
 | --- | --- | --- | --- |

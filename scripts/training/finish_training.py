@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the .nemo of a training that was killed after its last checkpoint, and before that file.
+"""Write the .nemo of a training that was killed after its last checkpoint and before its .nemo.
 
 NeMo-Aligner's programs, resumed there, find no step left and end without it. This one runs under
 NeMo's Python with the program's own overrides; the variable TRAINING_PROGRAM names the program. It

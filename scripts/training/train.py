@@ -4,7 +4,7 @@
     train.py [options] -- PROGRAM OVERRIDE...
     train.py [options] -- CRITIC OVERRIDE... -- ACTOR OVERRIDE...      (PPO)
 
-In the commands, LOG_DIR stands for the run's own folder, FREE_PORT for the critic's port and
+In the commands, LOG_DIR stands for the training's own folder, FREE_PORT for the critic's port and
 CRITIC_HOST for the node where it is reached; STEPS for the steps that follow from the data and the
 global batch; NODES, DEVICES and RANKS for the sizes of the launch.
 """

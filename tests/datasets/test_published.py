@@ -104,7 +104,7 @@ def test_a_name_twice_in_a_published_file_is_refused(tmp_path):
     result = program(
         "import_constitution", "--critiques", path, "--constitution", tmp_path / "c.yaml"
     )
-    assert f"{path}:{line}: " in (told := error_line(result)) and "stands twice" in told
+    assert f"{path}:{line}: " in (told := error_line(result)) and "occurs twice" in told
 
 
 @pytest.mark.parametrize(

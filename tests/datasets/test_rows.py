@@ -65,8 +65,8 @@ def test_line_ends_and_marks_of_byte_order_are_no_content(tmp_path, name, conten
         (b'{"n": ' + b"9" * 5000 + b"}", "5000 digits"),
         (b'{"n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested deeper"),
         (b'{"n": ' + b"[" * 100 + b"]" * 100 + b"}", "nested deeper"),
-        (b'{"prompt": "a", "prompt": "b"}', "'prompt' stands twice"),
-        (b'{"a": {"b": 1, "b": 2}}', "'b' stands twice"),
+        (b'{"prompt": "a", "prompt": "b"}', "'prompt' occurs twice"),
+        (b'{"a": {"b": 1, "b": 2}}', "'b' occurs twice"),
         (b'{"prompt": "\\ud83d"}', "half a surrogate pair"),
         (b'{"\\ud83d": 1}', "half a surrogate pair"),
         (b'["list"]', "found list"),
@@ -107,7 +107,7 @@ def test_a_cell_may_be_long_and_a_column_stands_once(tmp_path):
     path.write_text(f"prompt\n{'x' * 300_000}\n")
     assert len(read(path)[0][0][1]["prompt"]) == 300_000
     path.write_text("prompt,prompt\na,b\n")
-    with pytest.raises(UserError, match=r"a\.csv:1: the column 'prompt' stands twice"):
+    with pytest.raises(UserError, match=r"a\.csv:1: the column 'prompt' occurs twice"):
         read(path)
 
 

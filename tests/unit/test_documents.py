@@ -52,9 +52,9 @@ def test_half_a_surrogate_pair_is_written_as_a_replacement():
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ('{"a": 1,\n "a": 2}', 2, "'a' stands twice"),
-        ('{"x": [1, {"a": "a",\n"b": {"c": 1,\n\n"c": 1}}]}', 4, "'c' stands twice"),
-        ('{"a:": 1, "b": "a:",\n"a\\u003a": 1}', 2, "'a:' stands twice"),
+        ('{"a": 1,\n "a": 2}', 2, "'a' occurs twice"),
+        ('{"x": [1, {"a": "a",\n"b": {"c": 1,\n\n"c": 1}}]}', 4, "'c' occurs twice"),
+        ('{"a:": 1, "b": "a:",\n"a\\u003a": 1}', 2, "'a:' occurs twice"),
         ("[1,\nNaN]", 2, "NaN"),
         ("[1,\n\n-Infinity]", 3, "-Infinity"),
         ("[1e999]", 1, "1e999 is out of range"),
@@ -73,8 +73,8 @@ def test_json_that_cannot_be_used_is_refused_with_its_line(tmp_path, text, line,
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("a: 1\nb: 2\na: 3\n", 3, "'a' stands twice"),
-        ("a:\n  - b: 1\n    c: {d: 1, d: 2}\n", 3, "'d' stands twice"),
+        ("a: 1\nb: 2\na: 3\n", 3, "'a' occurs twice"),
+        ("a:\n  - b: 1\n    c: {d: 1, d: 2}\n", 3, "'d' occurs twice"),
         ("a: &x\n  b: *x\n", 1, "holds itself"),
         ("- &x [*x]\n", 1, "holds itself"),
         ("a: 2024-13-45\n", 1, "month"),
@@ -127,7 +127,7 @@ PRINCIPLE = "principles:\n  - id: a\n    preference: Which is kinder?\n"
 )
 def test_a_name_twice_in_a_constitution_is_refused(tmp_path, text, line, name):
     told = refused(tmp_path / "c.yaml", text, load_constitution)
-    assert f"c.yaml:{line}: " in told and f"{name!r} stands twice" in told
+    assert f"c.yaml:{line}: " in told and f"{name!r} occurs twice" in told
 
 
 def test_a_name_twice_is_refused_in_every_file_of_a_user(tmp_path):

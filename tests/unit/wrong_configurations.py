@@ -307,7 +307,7 @@ CASES = [
         "with an id twice",
         "principles:\n- {id: a, critique: b, revision: c, preference: d}\n"
         "- {id: a, preference: d}\n",
-        "'a' stands twice",
+        "'a' occurs twice",
     ),
     constitution(
         "with half a principle",

@@ -1,4 +1,4 @@
-"""A served model as steps see it: conversations in, replies out, through the model's template."""
+"""A served model as steps use it: conversations in, replies out, through the model's template."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """Ask a served model: each answer kept in a journal, and never asked for twice.
 
-How a kind of server is asked is a :class:`cai.asking.protocol.Protocol`; keys, journal and the
+How a kind of server is asked is in a :class:`cai.asking.protocol.Protocol`; keys, journal and the
 reading of answers are the same for all.
 """
 
@@ -62,7 +62,7 @@ class Client:
     A question is known by the digest of all that determines its answer: model, prompt, sampling,
     seed, stop texts. What the journal holds is not asked again, and the server is started only
     when something is left to ask. Batches and their order are not part of it, nor is the kind of
-    server and how it computes (precision, parallelism, device): others reuse what is there.
+    server and how it computes (precision, parallelism, device): others reuse existing answers.
 
     Args:
         served: the server.
@@ -149,7 +149,7 @@ class Client:
         """
         fail_if(
             not self._protocol.scores_prompts,
-            "a server of kind openai tells no log-probabilities of what it is given; harm "
+            "a server of kind openai gives no log-probabilities of what it is given; harm "
             "identification (evaluations.harm_binary, harm_kinds) needs server.kind nemo",
         )
         parameters = {

@@ -76,7 +76,7 @@ class Reply(NamedTuple):
     """What a server answered to a question.
 
     Attributes:
-        text: what was generated; a stop text may stand at its end. None if it cannot be told from
+        text: what was generated; a stop text may be at its end. None if it cannot be separated from
             the prompt, which the server has not repeated as it was.
         ended: whether it is known that generation ended by itself, by EOS or a stop text.
         used: numbers of tokens by kind, see :class:`cai.asking.usage.Usage`.
@@ -97,7 +97,7 @@ Replies = list[Reply | Failed]
 class Protocol(Interface):
     """How one kind of server is asked; it retries, and finds out which prompts are at fault.
 
-    ``scores_prompts``: whether it tells the log-probabilities of a prompt's own tokens.
+    ``scores_prompts``: whether it gives the log-probabilities of a prompt's own tokens.
     """
 
     scores_prompts: bool

@@ -57,7 +57,7 @@ def add_reward_model_options(parser: ArgumentParser) -> None:
 
 
 class RewardModel:
-    """Scores texts with a served reward model; what stands in the journal is not asked again."""
+    """Scores texts with a served reward model; what is in the journal is not asked again."""
 
     def __init__(
         self, served: Served, journal: Journal, model_id: str, batch_size: int = 64
@@ -91,7 +91,7 @@ class RewardModel:
         return [self._journal.get(keys[text]) for text in texts]
 
     def key(self, text: str) -> str:
-        """Where a text's reward stands in the journal."""
+        """The key of a text's reward in the journal."""
         return digest(["reward", self._model_id, text])
 
     def _ask(self, texts: Sequence[str]) -> list[tuple[str, float]]:
@@ -158,7 +158,7 @@ def score_answers(
     for row in answers:
         ledger.count_in()
         text = template.closed(_messages(row))
-        fail_if(row["id"] in texts, f"{source}: the id {row['id']} stands twice; ids are unique")
+        fail_if(row["id"] in texts, f"{source}: the id {row['id']} occurs twice; ids are unique")
         if length.fits(text):
             texts[row["id"]] = text
         else:
@@ -178,7 +178,7 @@ def batches_left(texts: Iterable[str], missing: Container[str], size: int) -> li
     """The batches that are left to ask, packed as if nothing was known.
 
     A reward's last bits depend on its batch, so a run that was killed goes on with the same ones.
-    Texts are alike in length in a batch, and the longest come first: memory runs out early.
+    Texts of a batch are of similar length, and the longest come first: memory runs out early.
     """
     whole: list[list[str]] = []
     rest: list[str] = []

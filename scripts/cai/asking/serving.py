@@ -1,4 +1,4 @@
-"""A model server that lives as long as it is needed: started late, watched, stopped for certain."""
+"""A model server that runs as long as it is needed: started late, watched, always stopped."""
 
 import time
 from collections.abc import Sequence

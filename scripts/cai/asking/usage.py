@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cai.files.records import Record
 
-Tokens = Mapping[str, int]  # by kind: "prompt" and "answer", or "all" where they are not told apart
+Tokens = Mapping[str, int]  # by kind: "prompt" and "answer", or "all" if not distinguished
 
 
 class Usage:

@@ -26,7 +26,7 @@ from cai.settings.sources import Source
 class Sizes:
     """Numbers of records: of files as they are now, of others as the configuration lets expect.
 
-    What nobody tells (a source on a hub without ``records``) counts as none, and is listed in
+    An unknown number (a source on a hub without ``records``) counts as 0, and is listed in
     ``unknown``.
     """
 

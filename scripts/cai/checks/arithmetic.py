@@ -1,8 +1,8 @@
-"""Whether ranks, the model's sizes and the batches can be divided as they are to be.
+"""Whether ranks, the model's sizes and the batches divide as they must.
 
-Each rule here is one on which NeMo 2.1.0, NeMo-Aligner 0.7.0 or Megatron core 0.10 stops, or
-silently does something else, after the job has waited for its nodes and loaded its model. Where
-upstream says so is named in the comments.
+Each rule here is one whose violation stops NeMo 2.1.0, NeMo-Aligner 0.7.0 or Megatron core 0.10, or
+silently changes what they do, after the job has waited for its nodes and loaded its model. The
+comments name the place in the upstream code.
 """
 
 import math
@@ -25,7 +25,7 @@ VIRTUAL = "virtual_pipeline_model_parallel_size"
 
 
 def rank_problems(sizing: Sizing) -> Iterator[str]:
-    """Ranks that copies of the model do not come out on."""
+    """Ranks that copies of the model do not divide."""
     ranks, model_ranks = sizing.launch.ranks, sizing.model_ranks
     sizes = [sizing.tensor, sizing.pipeline, *([sizing.context] if sizing.context > 1 else [])]
     keys = [sizing.prefix + key for key in (*PARALLEL, CONTEXT)[: len(sizes)]]
@@ -90,7 +90,7 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
 
 
 def _lasting(sizing: Sizing) -> Iterator[str]:
-    """A training of no step, or whose steps lead nowhere."""
+    """A training of no step, or whose steps have no effect."""
     part = LOOPS.get(sizing.program)
     for name in ("max_epochs", "max_steps") if part else ():
         key = f"trainer.{part}.{name}"
@@ -123,7 +123,7 @@ def _recomputation(sizing: Sizing) -> Iterator[str]:
 def batch_problems(settings: Settings, sizing: Sizing, launches: Launches) -> Iterator[str]:
     """Batches that the ranks cannot share in whole micro batches."""
     if sizing.launch.ranks % sizing.model_ranks:
-        return  # there is no data parallel size; told by rank_problems
+        return  # there is no data parallel size; reported by rank_problems
     lines = list(BATCH_RULES[sizing.program](sizing)) if sizing.program in BATCH_RULES else []
     if lines and sizing.program in ("critic", "actor"):
         lines[-1] += _hint(settings, launches)
@@ -237,7 +237,7 @@ def schedule_warnings(sizing: Sizing) -> Iterator[str]:
 
 
 def _hint(settings: Settings, launches: Launches) -> str:
-    """Other shares of PPO's nodes with which its batches come out as they are."""
+    """Other shares of PPO's nodes that its batches divide over."""
     if not {"critic", "actor"} <= set(launches):
         return ""
     name = "critic_nodes" if launches["actor"].first_node else "critic_gpus"
@@ -246,7 +246,7 @@ def _hint(settings: Settings, launches: Launches) -> str:
 
 
 def fitting_shares(settings: Settings, launches: Launches) -> list[int]:
-    """The critic's shares of PPO's allocation with which all batches of PPO come out.
+    """The critic's shares of PPO's allocation over which all batches of PPO divide.
 
     Returns:
         Numbers of nodes, or of GPUs where there is one node.

@@ -1,4 +1,4 @@
-"""The batches that NeMo-Aligner fills from a dataset: one that is too small fails in training."""
+"""The batches that NeMo-Aligner fills from a dataset; a smaller dataset fails in training."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What a profile gives the jobs, against what they need: checked before anything is submitted."""
+"""Checks, before anything is submitted, that a profile gives the jobs what they need."""
 
 import difflib
 import json
@@ -162,7 +162,7 @@ def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str
 
 
 def _as_another(rule: str, resources: Mapping[str, Resources]) -> bool:
-    """Whether what a rule has is told of the one that it is like."""
+    """Whether a problem of a rule is already reported for the rule that it repeats."""
     other = kind_of(rule).like
     return other is not None and resources.get(rule) == resources.get(other)
 

@@ -1,7 +1,7 @@
 """The contract with upstream: every override is of a key that NeMo's own configuration has.
 
 The keys are those of NeMo 2.1.0 and NeMo-Aligner 0.7.0 (``envs/nemo-cpu/list_keys.py`` lists them).
-One that is mistyped in ``nemo.overrides`` is told before anything starts, not by a job that has
+A mistyped key in ``nemo.overrides`` is reported before anything starts, not by a job that has
 waited for its GPUs.
 """
 

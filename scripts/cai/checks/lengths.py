@@ -1,4 +1,4 @@
-"""Whether lengths agree with the models and with each other, and turns end where they should."""
+"""Whether lengths fit the models and each other, and whether turns end where they should."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

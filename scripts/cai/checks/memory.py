@@ -1,4 +1,4 @@
-"""The memory of one GPU that each stage takes, before it is tried.
+"""The memory of one GPU that each stage needs, estimated before it runs.
 
 Letters: L layers, H hidden, F feed-forward width, V vocabulary, q and k the widths of all query and
 of all key heads, T, P, C, D tensor, pipeline, context and data parallel size, s tokens of a
@@ -43,7 +43,7 @@ from cai.running.launch import Launch
 from cai.settings.configuration import Settings
 
 GB = 2**30
-FULL = 0.9  # of a GPU's memory: an estimate above it is told
+FULL = 0.9  # of a GPU's memory: an estimate above it is a warning
 Parts = dict[str, int]
 
 

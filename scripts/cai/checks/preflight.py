@@ -1,4 +1,4 @@
-"""What is checked, and worked out for the rules, before any job starts."""
+"""What is checked, and computed for the rules, before any job starts."""
 
 import os
 import shlex

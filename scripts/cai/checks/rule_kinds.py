@@ -1,6 +1,6 @@
-"""What each rule's jobs are like: the one table that checks, plans and profiles' defaults read.
+"""What each rule's jobs need: the table that checks, plans and profiles' defaults read.
 
-A rule whose jobs Snakemake submits is here; others run where Snakemake does, in a moment.
+The rules whose jobs Snakemake submits are here; the others run where Snakemake does, in a moment.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether a run fits the GPUs that a profile gives: told before a job waits for them."""
+"""Whether a run fits the GPUs that a profile gives: reported before a job waits for them."""
 
 from collections.abc import Iterator
 

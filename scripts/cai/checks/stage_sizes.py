@@ -1,4 +1,4 @@
-"""NeMo's programs with the GPUs that a profile gives them: what is sized, and how."""
+"""NeMo's programs with the GPUs that a profile gives them, and their sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -71,7 +71,7 @@ class Sizing:
 
     @cached_property
     def prefix(self) -> str:
-        """What stands before the keys of the model's section."""
+        """The prefix of the keys of the model's section."""
         return "" if self.program in SERVERS else "model."
 
     def size(self, key: str) -> int:

@@ -1,7 +1,7 @@
 """What a Hugging Face folder says of chats: the chat template, and where an answer ends.
 
-Without it, other programs (transformers' ``generate``, vLLM's chat completions) render another form
-than the one that the model was trained in, and do not stop at the end of its turn.
+Without them, other programs (transformers' ``generate``, vLLM's chat completions) render chats in
+another form than the model was trained in, and do not stop at the end of its turn.
 """
 
 from pathlib import Path
@@ -59,7 +59,7 @@ def jinja(template: Template) -> str:
 
 
 def _form(text: str) -> str:
-    """An expression for a turn: the content in place of its mark, and no formatting besides."""
+    """An expression for a turn: the content in place of its mark, and no other formatting."""
     return " + message['content'] + ".join(map(_literal, text.split("{content}")))
 
 

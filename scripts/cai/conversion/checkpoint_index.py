@@ -1,7 +1,7 @@
 """What the ``.metadata`` of a torch distributed checkpoint says, read as data.
 
-Torch pickles its own classes there. They are neither imported nor made: the values that are needed
-are taken out and checked. Needs no torch.
+Torch pickles its own classes there. They are neither imported nor made: only the needed values are
+read and checked. Needs no torch.
 """
 
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ def _tensor(key: str, entry: Made, known: dict[int, tuple[Chunk, ...]]) -> Tenso
         known[id(listed)] = tuple(map(_chunk, listed))
     chunks = known[id(listed)]
     if not all(_is_within(chunk, shape) for chunk in chunks):
-        raise BadPickle(f"damaged: {key}: a part does not lie in its shape {list(shape)}")
+        raise BadPickle(f"damaged: {key}: a part is not within its shape {list(shape)}")
     return Tensor(kind.name, shape, chunks)
 
 

@@ -43,7 +43,7 @@ COMPANIONS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies: file, byte offset in it, shape and dtype."""
+    """Where a tensor is: file, byte offset in it, shape and dtype."""
 
     file: Path
     offset: int
@@ -174,7 +174,7 @@ def _entry(file: Path, start: int, name: str, fields: Any) -> Entry:
 
 
 def _check_places(file: Path, entries: dict[str, Entry], size: int) -> None:
-    """Refuse tensors that stand beyond the end, or in each other."""
+    """Refuse tensors that extend beyond the end, or overlap."""
     end, last = 0, ""
     for name, entry in sorted(entries.items(), key=lambda item: item[1].offset):
         length = prod(entry.shape) * entry.dtype.itemsize
@@ -242,7 +242,7 @@ class Planned:
 def write_weights(
     folder: Path, tensors: Iterable[Planned], dtype: torch.dtype, max_shard_bytes: int
 ) -> None:
-    """Write safetensors shards of at most ``max_shard_bytes`` each (a larger tensor stands alone).
+    """Write safetensors shards of at most ``max_shard_bytes`` each (a larger tensor has its own).
 
     Tensors are made, converted to ``dtype`` and written one at a time, in the order given.
     """

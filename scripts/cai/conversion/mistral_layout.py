@@ -75,7 +75,7 @@ class Shape:
 
     @classmethod
     def from_nemo(cls, config: dict[str, Any], vocab: int, where: str) -> "Shape":
-        """The shape a model_config.yaml describes; the vocabulary stands only in the weights."""
+        """The shape a model_config.yaml describes; the vocabulary is only in the weights."""
         heads = _need(config, "num_attention_heads", where)
         hidden = _need(config, "hidden_size", where)
         return cls(

@@ -1,12 +1,12 @@
 """The identity of a ``.nemo`` archive: what the model is, not when and where its file was written.
 
-Two trainings of the same give the same weights in different files: a tar holds times, its
-``model_config.yaml`` the work folders, torch's index of the weights numbers of its own. What counts
-here is the content:
+Two equal trainings give the same weights in different files: a tar contains times, its
+``model_config.yaml`` the work folders, and torch's index of the weights its own numbers. Only the
+content counts here:
 
 - each tensor: its name, type, shape and numbers, however ranks have divided it between files;
-- the tokenizer and whatever else lies beside the weights, without the random names that NeMo gives;
-- what of ``model_config.yaml`` shapes the arithmetic: all but how the run went (:data:`OF_A_RUN`).
+- the tokenizer and whatever else is beside the weights, without the random names that NeMo gives;
+- fields of ``model_config.yaml`` that shape the arithmetic: all but the run's (:data:`OF_A_RUN`).
 
 Everything is read inside the tar, in blocks. Needs no torch.
 """

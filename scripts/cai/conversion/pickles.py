@@ -41,7 +41,7 @@ class Made:
 
 @dataclass(eq=False)
 class Reference:
-    """Something that stands beside the pickle, such as a tensor's numbers."""
+    """Something beside the pickle, such as a tensor's numbers."""
 
     key: Any
 
@@ -59,7 +59,7 @@ def read_pickle(content: bytes, allowed: Collection[tuple[str, str]]) -> Any:
 
     Args:
         content: the pickle.
-        allowed: the names (module, name) that may stand in it.
+        allowed: the names (module, name) that it may contain.
 
     Raises:
         BadPickle: it names something else, does what no file of torch's does, or is damaged.
@@ -90,7 +90,7 @@ class _Reader:
             step(self, argument)
         raise BadPickle("not a pickle, or cut short")
 
-    # What stands on the stack
+    # What is on the stack
 
     def push(self, value: Any) -> None:
         self._stack.append(value)

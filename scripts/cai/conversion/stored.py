@@ -1,7 +1,6 @@
 """A torch distributed checkpoint as it is stored, in a folder or a ``.nemo``; needs no torch.
 
-Whoever opens one here has checked it: nothing in it names anything that its readers, NeMo's among
-them, would run.
+Opening one here checks it: it names nothing that a reader, such as NeMo, would run.
 """
 
 import json
@@ -27,7 +26,7 @@ TOKENIZERS = ("sentencepiece", "huggingface", "megatron", "byte-level", "tiktoke
 
 
 class Stored:
-    """A checkpoint; where it stands is said by a subclass, by :meth:`window`."""
+    """A checkpoint; a subclass says where it is, by :meth:`window`."""
 
     path: Path
     _index: Index
@@ -67,7 +66,7 @@ class Stored:
         return sorted(chosen, key=lambda item: (item[2].file, item[2].offset))
 
     def blocks(self, place: Place) -> Iterator[bytes]:
-        """What stands at a place, as it is stored, without ever holding much of it."""
+        """The content of a place, as it is stored, without ever holding much of it."""
         left = place.length
         with self.window(place.file) as file:
             file.seek(place.offset)
@@ -128,7 +127,7 @@ def _backend(path: Path, content: bytes) -> Any:
 
 
 class StoredFolder(Stored):
-    """A checkpoint of a training run: a folder, in which the optimizer's state stands, too.
+    """A checkpoint of a training run: a folder that holds the optimizer's state, too.
 
     Raises :class:`cai.core.errors.UserError` if it is none.
     """

@@ -42,7 +42,7 @@ STATE = TENSOR | RECIPE | {("_io", "BytesIO"), ("_codecs", "encode"), ("torch", 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor's numbers stand in its file, and how they lie there.
+    """Where a tensor's numbers are in its file, and in which layout.
 
     Attributes:
         storage: torch's name of their kind, such as ``FloatStorage``.
@@ -107,7 +107,7 @@ def check_state(archive: zipfile.ZipFile) -> None:
     """Refuse the saved state of a module, or anything small, that would run when it is loaded.
 
     Raises:
-        BadPickle: what stands in it.
+        BadPickle: what is in it.
     """
     value, folder = _content(archive, STATE)
     for inner in _pickled(value, archive, folder):
@@ -156,7 +156,7 @@ def _check_pickled(content: bytes) -> None:
 
 
 def _content(archive: zipfile.ZipFile, allowed: set[tuple[str, str]]) -> tuple[Any, str]:
-    """What a file's pickle describes, and the folder of the zip in which everything stands."""
+    """What a file's pickle describes, and the folder of the zip that holds everything."""
     names = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
     if len(names) != 1:
         raise BadPickle("damaged: it holds no data.pkl, or several")

@@ -1,4 +1,4 @@
-"""What differs between two values of settings, in terms that their reader knows.
+"""What differs between two values of settings, in the words of the configuration.
 
 Settings reach programs as JSON texts, as NeMo's overrides and as lists of principles. Each is first
 brought into the form of nested objects, so that one comparison serves all: by key, by override, by
@@ -54,7 +54,7 @@ class Change(NamedTuple):
 
 
 def changes(name: str, before: Any, now: Any) -> list[str]:
-    """Short lines that tell how a named value has changed.
+    """Short lines that say how a named value has changed.
 
     >>> changes("sampling", '{"temperature": 1.0, "top_k": 0}', '{"temperature": 0.5, "top_k": 0}')
     ['sampling.temperature: 1.0 -> 0.5']

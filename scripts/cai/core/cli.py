@@ -31,8 +31,8 @@ REFUSED = {
     errno.EPERM: "no permission; give it to yourself, or choose another place",
     errno.EROFS: "the file system is read-only; choose another place",
     errno.EISDIR: "is a folder, where a file is needed; move it away",
-    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
-    errno.EEXIST: "a file stands where a folder is needed; move it away",
+    errno.ENOTDIR: "a file is where a folder is needed; move it away",
+    errno.EEXIST: "a file is where a folder is needed; move it away",
     errno.ENOENT: "no such file or folder",
     errno.ENAMETOOLONG: "the name is too long",
     errno.EMFILE: "too many files are open (ulimit -n)",
@@ -169,7 +169,7 @@ def existing_file(text: str) -> Path:
 def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """The first complaint of a validation error as ``field: what is wrong, found ...``.
 
-    With ``model``, an unknown field is told with the one that was probably meant, or with all.
+    With ``model``, an unknown field is reported with the one that was probably meant, or with all.
     """
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or "value"

@@ -1,8 +1,8 @@
-"""The one exception for what a user can mend."""
+"""The exception for a mistake that the user can correct."""
 
 
 class UserError(Exception):
-    """A mistake in a file, an option or the surroundings, told in one line.
+    """A mistake in a file, an option or the surroundings, reported in one line.
 
     The message names the file, the field, what was found and what is accepted. Programs print it
     without a stack trace (see :func:`cai.core.cli.run`).

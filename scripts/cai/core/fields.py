@@ -1,4 +1,4 @@
-"""What all sections of the configuration refuse."""
+"""The base of all sections of the configuration: what they refuse."""
 
 import re
 from collections.abc import Iterator, Mapping

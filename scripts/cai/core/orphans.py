@@ -1,9 +1,9 @@
-"""Jobs on one machine end with the Snakemake that started them, also when it was killed outright.
+"""Jobs on one machine end with the Snakemake that started them, even if it was killed.
 
-Snakemake's own process tells its jobs in an environment variable who it is, and each job's program
-looks now and then whether it is still there. Otherwise the jobs would go on with nobody to wait for
-them, and the next start would meet them. Jobs that were submitted to Slurm are not meant: there
-each job has a Snakemake of its own, and the cluster ends them all together.
+Snakemake's own process names itself to its jobs in an environment variable, and each job's program
+looks now and then whether that process still runs. Otherwise the jobs would run on, and the next
+start would collide with them. Jobs that were submitted to Slurm are left out: there each job has a
+Snakemake of its own, and the cluster ends them all together.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 
 VARIABLE = "CAI_WORKFLOW"  # host, process, its start, Slurm's job
 LOOK_EVERY = 1.0  # seconds
-PATIENCE = 60.0  # seconds in which the program must have ended once it was told to
+PATIENCE = 60.0  # seconds in which the program must have ended after SIGTERM
 
 
 def announce() -> None:

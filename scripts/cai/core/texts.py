@@ -1,7 +1,7 @@
-"""What is done to texts that others wrote: their ends, their invisible characters, their encoding.
+"""Normalises texts that others wrote: their ends, their invisible characters, their encoding.
 
 Each use has its function: :func:`identity` says which prompts are the same, :func:`trimmed` and
-:func:`answer_text` take off what is no part of a prompt or of an answer, and :func:`csv_cell` makes
+:func:`answer_text` remove what is no part of a prompt or of an answer, and :func:`csv_cell` makes
 a text harmless in a spreadsheet, as :func:`cai.core.shown.shown` does on pages and terminals.
 """
 
@@ -47,7 +47,7 @@ _FORMULA = re.compile("[\t\r\n]|\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 def encodable(text: str) -> str:
     """The text with its surrogate pairs joined, and U+FFFD for a half of one: it encodes to UTF-8.
 
-    JSON can spell half a pair; a text that holds one can be written nowhere.
+    JSON can spell half a pair; a text that holds one cannot be written.
     """
     try:
         text.encode()
@@ -97,7 +97,7 @@ def trimmed(text: str) -> str:
 def answer_text(text: str) -> str:
     r"""An answer without what is no part of it at its ends.
 
-    Blank lines are taken off before it, white space after it, and, as often as it stands there, the
+    Blank lines are removed before it, white space after it, and, as often as it occurs there, the
     mark of a next turn (``\n\nHuman``, ``\nHuman:``, ``\nAssistant:``). The first line keeps its
     indentation where it means something: four spaces or a tab, or fewer if the next line is
     indented, too.

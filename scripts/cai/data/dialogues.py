@@ -32,7 +32,7 @@ class Malformed(ValueError):
 def parse_transcript(text: str) -> list[Message]:
     r"""Read ``"\n\nHuman: ...\n\nAssistant: ..."`` (hh-rlhf) into messages.
 
-    Line ends may be those of any system; where no blank line stands before an answer, turns begin
+    Line ends may be those of any system; where there is no blank line before an answer, turns begin
     at any line that begins with a speaker. An empty human turn at the end is cut off.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Helpful dialogues for the SFT blend, in one form whatever form they come in."""
+"""Helpful dialogues for the SFT blend, from all their forms into one."""
 
 from collections.abc import Iterator
 from pathlib import Path

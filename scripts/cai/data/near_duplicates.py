@@ -1,8 +1,8 @@
-"""Prompts that are nearly those of another set: by the words that they share in sequence.
+"""Prompts that are nearly the same as one of another set, by shared sequences of words.
 
 Two prompts are near-duplicates if the Jaccard similarity of their sets of word sequences
-(shingles) is at least a threshold. All are found, none by chance: to be as similar, two sets must
-share one of their rarest members, so that only the rarest of the smaller set are indexed. Source:
+(shingles) is at least a threshold. All of them are found: two sets that are so similar must share
+one of their rarest members, so only the rarest of the smaller set are indexed. Sources:
 Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", WWW 2007; shingles: Broder, "On
 the resemblance and containment of documents", 1997.
 """
@@ -36,7 +36,7 @@ def shingles(text: str) -> frozenset[str]:
 
 
 class Index:
-    """Prompts that others are held against; memory grows with these alone.
+    """Prompts that others are compared with; memory grows with these alone.
 
     Args:
         prompts: (id, text) of the smaller set, such as the held-out prompts.

@@ -95,7 +95,7 @@ def _exchange(row: Record) -> tuple[str, str, float]:
 def features(answers: Iterable[str], rewards: Sequence[float], places: int) -> numpy.ndarray:
     """What the regression sees of each answer: [n, 2 + places].
 
-    The reward, the logarithm of the number of words, and which words and pairs of words stand in
+    The reward, the logarithm of the number of words, and which words and pairs of words are in
     it: each is hashed to one of so many places. Source of hashing: Weinberger et al., "Feature
     hashing for large scale multitask learning", 2009 (without signs).
     """

@@ -1,4 +1,4 @@
-"""Red-team prompts: the first human turn of each transcript, each once, in two parts."""
+"""Red-team prompts: the first human turn of each transcript, without repetition, in two parts."""
 
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path

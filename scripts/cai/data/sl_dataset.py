@@ -69,7 +69,7 @@ def build_sl_dataset(
     return ledger
 
 
-Rows = Iterable[tuple[str, str, Any, str]]  # where it stands, id, turns, dataset
+Rows = Iterable[tuple[str, str, Any, str]]  # place, id, turns, dataset
 
 
 def _revised(paths: Sequence[Path], ledger: Ledger, train_on: str) -> Rows:
@@ -84,7 +84,7 @@ def _revised(paths: Sequence[Path], ledger: Ledger, train_on: str) -> Rows:
 
 
 def _answers(row: Record) -> list[Any]:
-    """The revisions of all rounds; the last one alone where no rounds are told."""
+    """The revisions of all rounds; the last one alone where no rounds are given."""
     rounds = row.get("rounds")
     told = [turn.get("revision") for turn in rounds or [] if isinstance(turn, dict)]
     return told or [row.get("revision")]

@@ -1,4 +1,4 @@
-"""Train and test: a prompt is in one of them, whatever else the dataset holds."""
+"""Train and test: each prompt is in exactly one of them, in all datasets."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ PARTS: tuple[Part, Part] = ("train", "test")
 class HeldOut:
     """The prompts that the evaluation asks, which are not to be trained on.
 
-    They are told by files of ours (prompts, comparisons, dialogues) and by the sources that the
+    They are given by files of ours (prompts, comparisons, dialogues) and by the sources that the
     evaluation reads; a dataset from elsewhere may hold any of them.
     """
 

@@ -1,4 +1,4 @@
-"""Scratch files that are read back in another order: shuffles that do not need the memory."""
+"""Scratch files that are read back in another order: shuffles that need little memory."""
 
 import heapq
 import json

@@ -1,4 +1,4 @@
-"""How far a judge's probabilities can be believed, where the truth is known.
+"""How far a judge's probabilities can be trusted, where the truth is known.
 
 A judge is calibrated if, of the comparisons of which it is 80 % sure, it is right about 80 %.
 Source of the expected calibration error: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated
@@ -87,7 +87,7 @@ def ece_interval(known: Sequence[Known], seed: int, level: float = intervals.LEV
 
     A calibrated judge of few comparisons has an error above zero too, by chance; so the interval is
     the basic bootstrap's (Davison and Hinkley, "Bootstrap Methods and their Application", 1997,
-    section 5.2), which takes that bias back, cut at zero. Beside it stands what a calibrated judge
+    section 5.2), which removes that bias, cut at zero. Beside it is what a calibrated judge
     of the same confidences would have (consistency resampling: Broecker and Smith, "Increasing the
     reliability of reliability diagrams", 2007); where that is as much, the interval begins at zero.
 

@@ -1,4 +1,4 @@
-"""The truth about answers, where a program can tell it: the user's own classifier."""
+"""The truth about answers, where a program can decide it: the user's own classifier."""
 
 import ast
 import importlib.util

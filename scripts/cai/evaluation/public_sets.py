@@ -85,7 +85,7 @@ def _opening_id(record: Record) -> str:
 def comparison(row: Record, where: str) -> Record:
     """``{"id", "set", "messages", "prompt", "chosen", "rejected"}`` of a comparison.
 
-    ``set`` is its part, told by BIG-bench's folders (helpful, honest, harmless, other), else
+    ``set`` is its part, known from BIG-bench's folders (helpful, honest, harmless, other), else
     "all"; ``prompt`` shows the dialogue to a judge, and is the request itself if that is all.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Refusals and evasions told by their words, where no classifier knows the truth.
+"""Refusals and evasions recognised by their words, where no classifier knows the truth.
 
-A heuristic: an answer refuses if its first sentences hold a phrase of refusal, and is evasive if it
-refuses in a few words, without a reason or another way. It misses refusals in other words, and
-takes quoted ones for the model's own; what it finds is labelled so.
+A heuristic: an answer refuses if its first sentences contain a phrase of refusal, and is evasive if
+it refuses in a few words, without a reason or another way. It misses refusals in other words and
+counts quoted ones as the model's own; its results are labelled as a heuristic.
 """
 
 import itertools

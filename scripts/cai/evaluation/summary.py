@@ -1,7 +1,7 @@
 """The summary of an evaluation: what is measured, of which model, with which uncertainty.
 
 Answers, rewards, verdicts of a judge and of a classifier are joined by the prompt's id. A number
-stands in the summary only if there is something to compute it from: without a classifier there is
+is in the summary only if there is something to compute it from: without a classifier there is
 no harmlessness, without a reward model no reward.
 """
 
@@ -103,7 +103,7 @@ def read_model(answers: Path, sources: Mapping[str, Path | None]) -> dict[str, R
         sources: files of ``rewards``, ``judged`` and ``truth``; a missing one is None.
 
     Raises:
-        UserError: for an id that stands twice, or that has no answer.
+        UserError: for an id that occurs twice, or that has no answer.
     """
     rows = _by_id(answers, ("prompt", "set", "answer", "finish"))
     fail_if(not rows, f"{answers}: no answers; at least 1 is needed")
@@ -130,7 +130,7 @@ def _by_id(path: Path, fields: Iterable[str]) -> dict[str, Record]:
         fail_if(
             missing, f"{path}: record {number}: the field {missing and missing[0]!r} is missing"
         )
-        fail_if(row["id"] in rows, f"{path}: the id {row['id']} stands twice; ids are unique")
+        fail_if(row["id"] in rows, f"{path}: the id {row['id']} occurs twice; ids are unique")
         rows[row["id"]] = row
     return rows
 

@@ -1,4 +1,4 @@
-"""What every figure of the paper states of itself, in the drawing and in a JSON file beside it."""
+"""What every figure of the paper says of itself, in the drawing and in a JSON file beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

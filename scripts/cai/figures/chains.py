@@ -12,7 +12,8 @@ HARMFUL = "harmful"  # the set of the prompts that chains begin with
 def texts_of(chain: Record) -> Iterator[Record]:
     """The first response (round 0) and each revision, in the form of answers.
 
-    A chain holds finished revisions only; a first response may have been cut, which is not told.
+    A chain holds finished revisions only; a first response may have been cut, which is not
+    recorded.
     """
     texts = [chain["response"], *(step["revision"] for step in chain["rounds"])]
     for number, text in enumerate(texts):

@@ -2,7 +2,7 @@
 
 Files depend on the data alone: no date, no random ids. Text stays text, so it can be searched,
 and every figure is legible at a width of 400 pixels. Colors are Okabe and Ito's, which
-color-blind readers tell apart (jfly.uni-koeln.de/color); each series has its own marker, too.
+color-blind readers can distinguish (jfly.uni-koeln.de/color); each series has its own marker, too.
 """
 
 import csv

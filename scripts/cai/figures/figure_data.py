@@ -1,4 +1,4 @@
-"""What a figure is, in words: the JSON file beside its SVG, and what the report reads of it.
+"""A figure's description: the JSON file beside its SVG, and what the report reads of it.
 
 A figure is up to three files of one name: ``fig02.svg`` is what is drawn, ``fig02.csv`` holds the
 numbers in it (header first), ``fig02.json`` a :class:`FigureData`. The report shows the drawing
@@ -38,7 +38,7 @@ class Lack(BaseModel):
 
 
 class FigureData(BaseModel):
-    """What the report tells of a figure. Every field may be missing; others are passed over.
+    """What the report says of a figure. Every field may be missing; others are ignored.
 
     Attributes:
         title: a few words; without it, the title of the SVG.
@@ -85,7 +85,7 @@ class FigureData(BaseModel):
 
     @property
     def heading(self) -> str:
-        """The category, by default the paper's for a figure that tells how it departs from it."""
+        """The category, by default the paper's for a figure that says how it departs from it."""
         return self.category or (PAPER if self.departures else "")
 
 
@@ -96,7 +96,7 @@ def _shown(value: Any) -> str:
 
 
 def read_figure_data(figure: Path) -> FigureData:
-    """What is told of a figure; nothing where it has no JSON beside it.
+    """The description of a figure; empty if it has no JSON beside it.
 
     Raises:
         UserError: if the JSON's fields are not of these types.

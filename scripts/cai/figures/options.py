@@ -1,4 +1,4 @@
-"""What a figure's program is told of the run: the seed, and the figure's settings."""
+"""What a figure's program is given of the run: the seed, and the figure's settings."""
 
 import json
 

@@ -23,7 +23,7 @@ def sequences(policies: Sequence[str], metrics: Metrics) -> dict[str, int]:
     count: NeMo-Aligner rolls that out again for the policy.
 
     Raises:
-        UserError: if the metrics do not tell it.
+        UserError: if it is not in the metrics.
     """
     fail_if(ROLLOUTS not in metrics, f"PPO's metrics hold no {ROLLOUTS}")
     sizes = dict(metrics[ROLLOUTS])

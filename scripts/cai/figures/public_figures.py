@@ -1,8 +1,8 @@
 """Figures 4, 9, 11 and 12 of Bai et al. 2022 (arXiv 2212.08073), from a run's own models.
 
 Each is a drawing, and a record of what it shows: method, settings, sample sizes, seed, intervals,
-tests, where it departs from the paper, and what is not there and why. Where nothing can be
-computed, the drawing and the record say so, and hold no number.
+tests, where it departs from the paper, and what is missing and why. Where nothing can be computed,
+the drawing and the record say so and have no numbers.
 """
 
 import textwrap
@@ -97,7 +97,7 @@ def hhh_accuracy(
     missing: Mapping[str, str],
     facts: Record,
 ) -> tuple[Drawing, Record]:
-    """The share of comparisons of which each method tells the better answer.
+    """The share of comparisons in which each method recognises the better answer.
 
     Args:
         rewards: of both answers, {"id", "set", "chosen", "rejected"}.
@@ -215,7 +215,7 @@ def judge_calibration(
         title,
         "Comparisons are binned by the probability that the judge gives to the answer that it "
         "prefers; a bin's accuracy has Wilson's interval. The expected calibration error (ECE) has "
-        "a basic bootstrap interval, and stands beside the error that a calibrated judge of the "
+        "a basic bootstrap interval, and is shown beside the error that a calibrated judge of the "
         "same confidences would have by chance.",
         ["Bins go from 50 to 100 %: which answer is called (A) does not matter."],
         missing,

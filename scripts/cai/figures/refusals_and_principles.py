@@ -1,4 +1,4 @@
-"""Pictures of what goes beyond the paper: refusals, and what each principle does."""
+"""Figures beyond the paper: refusals, and what each principle does."""
 
 from collections.abc import Mapping
 

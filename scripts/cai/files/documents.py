@@ -1,8 +1,8 @@
-"""A user's YAML and JSON, read at one place: what is ambiguous is refused with its line.
+"""A user's YAML and JSON files, all read here: ambiguity is refused with its line.
 
-A name that stands twice in one mapping is refused: YAML and JSON readers take the last one without
-a word, and a principle, a text or a limit is gone. JSON is JSON by the standard (RFC 8259): NaN and
-Infinity are none.
+A name that occurs twice in one mapping is refused: YAML and JSON readers silently take the last
+one, and a principle, a text or a limit is lost. JSON is JSON by the standard (RFC 8259), without
+NaN and Infinity.
 """
 
 import json
@@ -43,7 +43,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     if len(found) == len(pairs):
         return found
     names = [name for name, _ in pairs]
-    return Flaw(f"{next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return Flaw(f"{next(name for name in names if names.count(name) > 1)!r} occurs twice")
 
 
 def _number(text: str) -> Any:
@@ -120,7 +120,7 @@ def parse_json(raw: bytes | str) -> Any:
 
 
 def _flawed_line(text: str) -> int:
-    """The line of the first name that stands twice, or of the first value that is a flaw."""
+    """The line of the first name that occurs twice, or of the first value that is a flaw."""
     open_names: list[set[str] | None] = []  # of each open object; None for a list
     for token in TOKEN.finditer(text):
         mark = token[0]
@@ -198,7 +198,7 @@ def read_yaml(path: Path | str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what is ambiguous: names that stand twice, values that hold themselves."""
+    """Refuses what is ambiguous: names that occur twice, values that hold themselves."""
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
@@ -235,7 +235,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen:
-                raise _refused(f"{key.value!r} stands twice", key)
+                raise _refused(f"{key.value!r} occurs twice", key)
             if name:
                 seen.add(name)
 

@@ -1,6 +1,6 @@
-"""The members of a ``.nemo``, a plain tar, read in place; what no genuine one has is refused.
+"""The members of a ``.nemo``, a plain tar, read in place; what NeMo never writes is refused.
 
-Needs neither torch nor NeMo, so that a file can be looked at before anything loads it.
+Needs neither torch nor NeMo, so that a file can be checked before anything loads it.
 """
 
 import io

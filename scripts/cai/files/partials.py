@@ -1,9 +1,9 @@
-"""Half-written files and folders: named after who writes them, removed once he is gone.
+"""Half-written files and folders: named after their writer, removed once the writer has ended.
 
-What is written stands beside its place under a name that only its writer uses, and takes its place
+A file is written beside its place under a name that only its writer uses, and takes its place
 when it is whole. A killed writer leaves it behind, 14.5 GB of a Mistral: the next writer of the
-same file finds it. On a shared file system a writer may be on another host, where nobody can see
-whether it lives; there its age decides.
+same file finds it. On a shared file system a writer may be on another host, where it cannot be seen
+whether it still runs; there the file's age decides.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Paths that a user writes into a configuration: what is filled in, and what cannot be carried.
+"""Paths that a user writes into a configuration: what is filled in, and what is refused.
 
-``~`` and ``$NAME`` mean what they mean in a shell, once, where the configuration is read: every job
-is told the filled-in path, and no other program sees the sign.
+``~`` and ``$NAME`` mean what they mean in a shell. They are filled in once, where the configuration
+is read: every job gets the filled-in path, and no other program sees the sign.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 from cai.core.errors import UserError
 
-# The fields of a configuration that hold paths, wherever they stand.
+# The fields of a configuration that hold paths, wherever they are.
 FIELDS = {
     *("results", "constitution", "few_shot", "source", "classifier"),
     *("python", "root", "aligner_root"),
@@ -78,7 +78,7 @@ def _not_carried(path: str) -> str:
     sign = NOT_CARRIED.search(path)
     if sign:
         return (
-            f"{sign[0]!r} stands in it, which Snakemake cannot carry in a path; accepted: all but "
+            f"{sign[0]!r} is in it, which Snakemake cannot carry in a path; accepted: all but "
             "braces, < and >, and control characters"
         )
     return "it begins with '-', as an option does" if path.startswith("-") else ""

@@ -62,7 +62,7 @@ def atomic(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def named_errors(path: Path | str) -> Iterator[None]:
-    """Have the system's errors name this path, where they name none: a full disk is told so."""
+    """Have the system's errors name this path, where they name none, such as for a full disk."""
     try:
         yield
     except OSError as error:
@@ -133,7 +133,7 @@ def read_jsonl_tolerant(path: Path | str, ledger: "Ledger") -> Iterator[tuple[st
 def _lines(path: Path | str) -> Iterator[tuple[str, Record | str]]:
     """Yield ``(file:line, record)``, with what is wrong in place of a record that is malformed.
 
-    Lines end as they do on any system: in JSON, no carriage return stands within a value.
+    Lines end as they do on any system: in JSON, no carriage return is within a value.
     """
     number = 0
     with open_bytes(path) as stream:
@@ -234,7 +234,7 @@ class Ledger:
         """The ledger's content as it is written.
 
         Raises:
-            Unbalanced: records came in of which nothing is told.
+            Unbalanced: records came in that are not accounted for.
         """
         if self.seen != self.out + sum(self.dropped.values()):
             raise Unbalanced(self.summary())

@@ -1,7 +1,7 @@
-"""Files of rows, of any kind, read at one place: JSON Lines, a JSON list, CSV, Parquet; gzipped.
+"""Files of rows, all read here: JSON Lines, a JSON list, CSV, Parquet; gzipped or not.
 
-A row is a flat or nested object as JSON has them. What is malformed goes to the ledger with its
-place, and the reading goes on; a file that cannot be read at all ends it.
+A row is a flat or nested JSON object. A malformed row goes to the ledger with its place, and
+reading continues; a file that cannot be read at all is an error.
 """
 
 import csv
@@ -56,7 +56,7 @@ def _counted(rows: Iterable[tuple[str, Any]], ledger: Ledger) -> Iterator[tuple[
 def _is_whole(path: Path) -> bool:
     """Whether a file is one JSON value: a list, or a task of BIG-bench (an object of examples).
 
-    ``Dataset.to_json`` writes JSON Lines as ``.json``, so the name does not tell.
+    ``Dataset.to_json`` writes JSON Lines as ``.json``, so the name does not decide.
     """
     if ".jsonl" in path.suffixes:
         return False
@@ -123,7 +123,7 @@ def _csv_row(names: Sequence[str], cells: Any) -> Any:
 
 def _once(path: Path, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
-    fail_if(twice, f"{path}:1: the column {twice and twice[0]!r} stands twice")
+    fail_if(twice, f"{path}:1: the column {twice and twice[0]!r} occurs twice")
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:

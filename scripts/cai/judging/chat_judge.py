@@ -1,7 +1,7 @@
 """The tutorial's judge: a chat model names the best and the worst of a prompt's candidates.
 
-It is shown the whole constitution, and the candidates in an order drawn by hash. What it answers is
-never guessed at: a comparison whose answer cannot be read is dropped, and the answer is kept.
+It is shown the whole constitution, and the candidates in an order drawn by hash. Its answer is
+never guessed: a comparison whose answer cannot be read is dropped, and the answer is kept.
 """
 
 from collections.abc import Sequence
@@ -125,6 +125,6 @@ def _label(record: Record, order: Sequence[str], choices: Sequence[Choice]) -> R
 
 
 def _p_a(choice: Choice, a: str, b: str) -> float:
-    """1 if a choice puts ``a`` before ``b``, 0 if after, 0.5 if it does not tell them apart."""
+    """1 if a choice puts ``a`` before ``b``, 0 if after, 0.5 if it sees no difference."""
     lead = choice.points(a) - choice.points(b)
     return 0.5 if lead == 0 else float(lead > 0)

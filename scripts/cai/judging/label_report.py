@@ -1,4 +1,4 @@
-"""What can be told of a judge without knowing the truth; with it, see ``calibration``."""
+"""What can be said of a judge without knowing the truth; with it, see ``calibration``."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ Answers = Mapping[str, Mapping[str, Record]]  # by policy, by the prompt's id
 def draw_matches(answers: Answers, part: str, count: int, seed: int) -> list[tuple[Record, Record]]:
     """Pairs of answers to one prompt, from two policies each, as records for judge_answers.py.
 
-    On each prompt of the set up to ``count`` pairs of policies are drawn; who stands first is
+    On each prompt of the set up to ``count`` pairs of policies are drawn; who is first is
     drawn, too. Their common id is that of the prompt and the number of the pair.
     """
     matches = []

@@ -1,7 +1,7 @@
-"""Comparisons of a prompt's candidates: which pairs are judged, and in which order they stand.
+"""Comparisons of a prompt's candidates: which pairs are judged, and in which order.
 
 Both depend on hashes of the texts: never on the sampling temperature, nor on where a candidate
-stands in its record, so that a judge's bias towards a position cannot favour a temperature.
+is in its record, so that a judge's bias towards a position cannot favour a temperature.
 """
 
 import itertools

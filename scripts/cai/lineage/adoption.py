@@ -1,8 +1,8 @@
 """Accept that a change does not matter: an artefact is up to date, for a reason that is recorded.
 
 What Snakemake would run again is the artefact's own job and those that only follow from it. Their
-outputs are touched by Snakemake itself (``--touch``), which records the parameters, inputs and code
-of now; the reason, and what it would have run for, go into their manifests.
+outputs are touched by Snakemake itself (``--touch``), which records the current parameters,
+inputs and code; the reason, and why each job would have run, go into their manifests.
 """
 
 import getpass

@@ -1,4 +1,4 @@
-"""What differs between two lineages: each cause once, and before what follows of it."""
+"""What differs between two lineages: each cause once, before its consequences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ UNNUMBERED = "a version before 0.4.0"  # whose manifests do not say which
 
 
 def tree(lineage: Lineage) -> str:
-    """The lineage as a tree, the artefact first; what a file shares with another stands once."""
+    """The lineage as a tree, the artefact first; what a file shares with another is shown once."""
     lines = [*_node(lineage, [lineage.path], set())]
     costs = [f"{step} {hours:g}" for step, hours in lineage.gpu_hours.items() if hours]
     total = sum(lineage.gpu_hours.values())
@@ -116,7 +116,7 @@ FILES = 3  # that are named behind a difference
 def differences(found: Difference) -> str:
     """What differs: the principles first, then settings, the rest, and code and software.
 
-    A difference that several files share stands once, with their names.
+    A difference that several files share is shown once, with their names.
     """
     if not found.files:
         return "equal: made of the same, in the same way" + (

@@ -1,4 +1,4 @@
-"""One record of a dataset, back to its prompt, through each text that was written on the way."""
+"""One record of a dataset, traced back to its prompt through each intermediate text."""
 
 import json
 from collections.abc import Callable, Iterator

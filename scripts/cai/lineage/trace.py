@@ -27,7 +27,7 @@ class Node:
         manifest: what its manifest says; None if it has none, as data and models do not.
         inputs: their paths, with the digest that each had when this one was made.
         broken: what does not hold any more, a line each.
-        file: where it lies now.
+        file: where it is now.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Node:
 
     @property
     def job(self) -> tuple[Any, ...]:
-        """What tells the jobs apart that wrote manifests; one may have made several files."""
+        """What distinguishes the jobs that wrote manifests; one may have made several files."""
         return tuple(map(self.facts.get, ("host", "process", "started")))
 
     @property
@@ -154,10 +154,10 @@ def trace(artefact: Path | str) -> Lineage:
 
 
 class _Moved:
-    """Where files lie now, given where one of them was written and where it lies now.
+    """Where files are now, given where one of them was written and where it is now.
 
     Results may be looked at from another folder, or in a copy. The two paths of the artefact end
-    alike; what stands before that has moved, and the other files are looked for beside it.
+    the same; what is before that has moved, and the other files are looked for beside it.
     """
 
     def __init__(self, written: str, now: str) -> None:
@@ -169,7 +169,7 @@ class _Moved:
         self._here = self._after == Path.cwd() / self._before
 
     def file(self, path: str) -> Path:
-        """Where the file lies that was written at a path; the path itself if it has not moved."""
+        """Where the file is that was written at a path; the path itself if it has not moved."""
         if self._here or not Path(path).is_relative_to(self._before):
             return Path(path)
         moved = self._after / Path(path).relative_to(self._before)
@@ -211,7 +211,7 @@ def _should_have(lineage: Lineage, node: Node) -> bool:
 
 
 def _by_name(value: Any, paths: dict[str, str]) -> Any:
-    """A value in which inputs stand by their file names."""
+    """A value in which inputs are replaced by their file names."""
     if isinstance(value, str):
         for path in sorted(paths, key=len, reverse=True):
             value = value.replace(path, Path(path).name)

@@ -1,4 +1,4 @@
-"""Chat templates: the one way in which a conversation becomes the text that a model sees."""
+"""Chat templates: how a conversation becomes the text that a model sees."""
 
 from collections.abc import Sequence
 from typing import Literal, TypedDict
@@ -27,7 +27,7 @@ class Template(Section):
     system: str = Field("", description="Format of the system turn; empty: the model has none.")
     user: str = Field(description="Format of a user's turn, with {content}.")
     assistant: str = Field(description="Format of the assistant's turn, with {content}.")
-    between: str = Field("", description="What stands between an answer and the next user's turn.")
+    between: str = Field("", description="The text between an answer and the next user's turn.")
     close: str = Field("", description="What follows the last assistant turn, in training data.")
     stop: list[str] = Field(min_length=1, description="Texts that end a generated turn.")
     add_bos: bool = Field(description="Whether the model expects a BOS token before the text.")

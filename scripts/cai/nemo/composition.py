@@ -218,7 +218,7 @@ class _Configuration:
         return _Refused(_line(cause))
 
     def _meant(self, key: str) -> str:
-        """The key that was probably meant: a neighbour, one of this name elsewhere, or alike."""
+        """The key that was probably meant: a neighbour, this name elsewhere, or a similar one."""
         section, _, last = key.rpartition(".")
         siblings = {name.rpartition(".")[2]: name for name in self.keys if _is_in(name, section)}
         namesakes = [name for name in self.keys if name.rpartition(".")[2] == last]
@@ -257,7 +257,7 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
 
 
 def _check_one(default: Any, value: Any) -> None:
-    kinds: list[tuple[Any, Any, str]] = [  # what may stand in the place of what
+    kinds: list[tuple[Any, Any, str]] = [  # what may replace what
         (bool, bool | int, "true or false"),
         (int | float, int | float, "a number"),
         (str, str | int | float, "a text"),

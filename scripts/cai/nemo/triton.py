@@ -1,8 +1,8 @@
-"""PyTriton's files: where they lie, and that nothing is left of them.
+"""PyTriton's files: where they are, and that nothing is left of them.
 
 PyTriton keeps sockets and models in PYTRITON_HOME, by default in the user's home, and Triton copies
-each model to ``/tmp/folder??????``. Both stay when a server is killed, and PPO's critic and the
-reward model's server are never ended in another way.
+each model to ``/tmp/folder??????``. Both remain when a server is killed, and PPO's critic and the
+reward model's server always end by a kill.
 """
 
 import os
@@ -39,7 +39,7 @@ def tidied(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def home_of(folder: Path) -> Path:
-    """Where PyTriton's files lie: in a job's folder, or where that has too long a path, in /tmp."""
+    """Where PyTriton's files are: in a job's folder, or where that has too long a path, in /tmp."""
     home = folder.resolve() / "triton"
     if len(os.fsencode(home)) + len(LONGEST) <= SOCKET:
         return home
@@ -58,7 +58,7 @@ def remove(home: Path) -> None:
 
 
 def _workspace(folder: Path) -> Path:
-    """The workspace of the server that has copied a model; "." if it cannot be told."""
+    """The workspace of the server that has copied a model; "." if it is unknown."""
     try:
         found = WORKSPACE.search((folder / "config.pbtxt").read_text("utf-8", errors="replace"))
     except OSError:

@@ -1,14 +1,14 @@
 """A ``.nemo`` archive as a folder, made once for all processes that load it.
 
-Given an archive, each process of a NeMo program unpacks all of it into its own temporary folder,
+From an archive, each process of a NeMo program unpacks everything into its own temporary folder,
 twice: 16 copies of the model on a node of 8 GPUs, in a container's memory. All six programs take
-the unpacked folder in the archive's place. It lies beside the work of a run, on the file system
+the unpacked folder in the archive's place. It is beside the work of a run, on the file system
 that all nodes of a job share: there one copy serves all its nodes and the other jobs that load the
 same model at that time, and what a killed job has left is found from any node. On a node's own disk
 each would need a copy, and a node that the next job does not get would keep its own.
 
-Who uses a folder holds its lock file, shared; who makes or removes it holds the lock alone. The
-kernel gives up a lock with its process, so a folder whose lock is free is nobody's.
+A user of a folder holds its lock file, shared; who makes or removes it holds the lock alone. The
+kernel frees a lock when its process ends, so a folder whose lock is free is not in use.
 """
 
 import fcntl
@@ -80,7 +80,7 @@ def opened(archive: Path, place: Path) -> Iterator[Path]:
     known = [str(archive.resolve()), status.st_ino, status.st_size, status.st_mtime_ns]
     name = f"{archive.stem}-{digest([*known, status.st_ctime_ns])[:12]}"
     with _Lock(place / f"{name}{LOCK}") as lock:
-        lock.take()  # which tells whether there are locks on this file system
+        lock.take()  # which shows whether there are locks on this file system
         folder = place / (name if lock.works else f"{name}.{platform.node()}.{os.getpid()}")
         _sweep(place, name)
         while not (lock.share() and _is_whole(folder, archive)):

@@ -2,7 +2,7 @@
 
 Defaults are those of the YAML files of NeMo 2.1.0 and NeMo-Aligner 0.7.0, kept in
 ``envs/nemo-cpu/keys.json``. What neither gives, a program takes from the checkpoint that it starts
-from, which has it from the program that wrote it.
+from, and so from the program that wrote it.
 """
 
 import copy

@@ -1,10 +1,10 @@
 """What a job will take: as measured in earlier runs, else by stated formulas.
 
-Measured is what earlier jobs of the same stage took on as many GPUs: of asking, the seconds an
-answer and the start of the server (``*.cost.json`` beside the journals); of trainings, the last
-manifest; of other jobs, Snakemake's benchmark. The formulas for the others are those of
-docs/costs.md; their numbers stand in the configuration, under ``estimates``, with what it says of
-jobs that no formula tells. What nothing tells is unknown, which is not nothing.
+The measurements are those of earlier jobs of the same stage on as many GPUs: for asking, the
+seconds an answer and the start of the server (``*.cost.json`` beside the journals); for trainings,
+the last manifest; for other jobs, Snakemake's benchmark. The formulas for the others are those of
+docs/costs.md; their numbers are in the configuration, under ``estimates``, with what it says of
+jobs that have no formula. The rest is unknown, which is not zero.
 """
 
 import csv

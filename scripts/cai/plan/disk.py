@@ -1,4 +1,4 @@
-"""The disk that a job will need: as its results took last time, else by what is written."""
+"""The disk that a job will need: as its results took last time, else by what it will write."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from cai.workflow.dag import PlannedJob
 WEIGHT = 2  # bytes a parameter of a .nemo file
 CHECKPOINT = 14  # bytes a parameter: weights in 16 bits, master weights and two moments in 32
 TOKEN = 5  # bytes of text, at most
-TWICE = 2  # an answer stands in the output and in the journal
+TWICE = 2  # an answer is in the output and in the journal
 PPO_CHECKPOINTS = 4  # two of the actor, two of the critic
 TOP_K = "exp_manager.checkpoint_callback_params.save_top_k"
 

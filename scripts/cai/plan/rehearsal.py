@@ -1,9 +1,9 @@
-"""Steps gone through without asking anybody: how many of their questions would be new.
+"""Steps run without asking a model, to count how many of their questions would be new.
 
-A planned job's program takes its own steps, with the options of its own command line. Whoever it
-asks answers from the journals, and with a placeholder where they hold nothing. A placeholder is a
-text that no journal has seen, so what follows from a new answer is new, too, and so is whatever is
-asked of a model that is still to be made.
+A planned job's program runs its own steps, with the options of its own command line. Its questions
+are answered from the journals, or with a placeholder if they have no answer. A placeholder is a
+text that is in no journal, so questions that depend on a new answer are new, too, and so are all
+questions to a model that does not exist yet.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class Count(NamedTuple):
         reused: that they do, at least.
         tokens: that the new answers may have, at most.
         sure: those of the new that do not follow from another new answer. One that does is not
-            asked if that answer fails, and is known already if it comes out as an earlier one.
+            asked if that answer fails, and is known already if that answer equals an earlier one.
         exact: whether all new ones are sure, of records that are there already.
     """
 
@@ -111,7 +111,7 @@ class _SilentService(ChatClient):
         super().__init__(*arguments)
         self._tally = tally
 
-    remedy = ""  # placeholders are no verdicts, and nobody needs to be told so
+    remedy = ""  # placeholders are no verdicts, and that needs no remedy
 
     def ask(self, requests: Any, what: str | None, expected: str = "") -> list[Any]:
         return super().ask(requests, None)
@@ -142,7 +142,7 @@ class _SilentRewards(RewardModel):
 
 
 class _Notes(Journal):
-    """A stage's journals, with placeholders on top that are written nowhere."""
+    """A stage's journals, with placeholders on top that are not written to disk."""
 
     def __init__(self, path: None) -> None:
         super().__init__(path)

@@ -28,7 +28,7 @@ def show(plan: Plan) -> str:
             else []
         ),
         *(
-            [">= at least: what ? stands for, or what is told below, is not known"]
+            [">= at least: jobs marked ?, or named below, are of unknown length"]
             if plan.is_least
             else []
         ),
@@ -58,7 +58,7 @@ def _bill(plan: Plan) -> str:
 
 
 def _time(plan: Plan) -> str:
-    """Nothing is not told as a time, where it only means that nothing is known."""
+    """A time of zero is left out where it only means that nothing is known."""
     if plan.is_least and not plan.seconds:
         return "?"
     at_least = ">= " if plan.is_least else ""

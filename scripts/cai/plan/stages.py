@@ -60,12 +60,12 @@ class Stage:
 
     @property
     def is_estimated(self) -> bool:
-        """Whether any of it is reckoned by formulas and not measured."""
+        """Whether any of it is estimated by formulas and not measured."""
         return any(cost.source == "estimated" for cost in self.costs)
 
     @property
     def unknown(self) -> list[Cost]:
-        """The jobs of which nothing tells what they take."""
+        """The jobs whose cost is unknown."""
         return [cost for cost in self.costs if cost.source == "unknown"]
 
     def as_dict(self) -> Record:
@@ -100,7 +100,7 @@ class Plan:
         up_to_date: jobs that need not run.
         unknown: what would have to be stated for a better estimate.
         warnings: of the workflow's own checks.
-        spared: stages that run only if what is made anew for them comes out otherwise.
+        spared: stages that run only if their new inputs differ from the old ones.
     """
 
     settings: Settings
@@ -122,7 +122,7 @@ class Plan:
 
     @property
     def unknown_jobs(self) -> int:
-        """Jobs of which nothing tells what they take."""
+        """Jobs whose cost is unknown."""
         return sum(len(stage.unknown) for stage in self.stages)
 
     @property
@@ -171,7 +171,7 @@ class Plan:
 
 
 def make_plan(run: DryRun) -> Plan:
-    """Count and reckon what a dry run would run; nothing is asked, nothing is written."""
+    """Count and estimate what a dry run would run; nothing is asked, nothing is written."""
     settings = experiments.check(run.config).settings
     sizes = Sizes(settings)
     costs = Costs(settings, sizes)
@@ -211,7 +211,7 @@ def _too_short(run: DryRun, stages: Iterable[Stage]) -> Iterator[str]:
             yield (
                 f"warning: profile: rule {stage.name}: runtime: found {launch.minutes} min x "
                 f"{run.submissions} submissions (1 + retries); accepted: more than the "
-                f"{most / 60:,.0f} min that the plan reckons a job to take"
+                f"{most / 60:,.0f} min that the plan expects a job to take"
             )
 
 

@@ -38,7 +38,7 @@ def identity(path: Path | str) -> str:
     """What a file is, by its content: SHA-256 (hex).
 
     A model's is that of its weights, tokenizer and architecture
-    (:mod:`cai.conversion.model_identity`). It stands in its manifest, so that a large one is read
+    (:mod:`cai.conversion.model_identity`). It is in its manifest, so that a large one is read
     once and not by each job; a manifest of an older form has the digest of the file, which then
     stays its identity. A folder's is that of its files' names and contents.
     """
@@ -60,7 +60,7 @@ def content_digest(manifest: dict[str, Any]) -> str | None:
 
 
 def _is_untouched(path: Path, manifest: Path, known: dict[str, Any]) -> bool:
-    """Whether a model's file is still the one that its manifest tells of; found out in no time.
+    """Whether a model's file is still the one that its manifest describes; a quick check.
 
     Snakemake touches outputs in the order in which a rule names them, and rules name the manifest
     after its file: one that was modified later is another. The change time says more, as no program
@@ -90,7 +90,7 @@ def _read(path: Path, size: int, changed: int) -> str:
     if path.suffix == ".nemo":
         try:
             return model_identity(path)
-        except UserError:  # whatever it is, its bytes tell it from others
+        except UserError:  # whatever it is, its bytes identify it
             pass
     return file_digest(path)
 
@@ -155,8 +155,8 @@ def record(
 ) -> None:
     """Write the manifests of what a program has made, from the options that it was given.
 
-    Files among the options are inputs, known by their content; principles stand by their ids; the
-    rest are settings, except where things are logged, journalled and launched.
+    Files among the options are inputs, known by their content; principles are named by their ids;
+    the rest are settings, except where things are logged, journalled and launched.
 
     Args:
         options: as the program has parsed them.

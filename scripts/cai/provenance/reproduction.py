@@ -1,4 +1,4 @@
-"""Two runs of the same, compared: datasets, answers, the summary, and what the models are."""
+"""Compares two equal runs: datasets, answers, the summary, and the models' content."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def artefacts(folder: Path) -> dict[str, str]:
     """The digests of what a run has made of data and models, by the names in its folder.
 
     A model's is its identity (:func:`cai.provenance.manifest.identity`): weights, tokenizer,
-    architecture. Left out is what tells of the run itself: manifests, logs, times, pages.
+    architecture. Left out is what describes the run itself: manifests, logs, times, pages.
     """
     inside = (path.relative_to(folder) for path in sorted(folder.rglob("*")))
     chosen = [

@@ -1,6 +1,6 @@
-"""What made an artefact: the code, the software, the machine, the job. Found out in milliseconds.
+"""What made an artefact: the code, the software, the machine, the job. Takes milliseconds.
 
-Nothing is read of the environment but the number of the Slurm job.
+Of the environment only the number of the Slurm job is read.
 """
 
 import json

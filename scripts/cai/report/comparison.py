@@ -1,9 +1,9 @@
-"""Two runs side by side: what was different, what came of it, and what it cost.
+"""Two runs side by side: what was different, what changed, and what it cost.
 
-Both answered the same held-out prompts, so every difference is paired by prompt. One is called a
-difference only if its p-value, adjusted for all that are looked at (Holm), is below 0.05. The
-intervals and tests cover the prompts and the sampling of answers; not another seed of training,
-which takes more runs to see.
+Both answered the same held-out prompts, so every difference is paired by prompt. It is called a
+difference only if its p-value, adjusted for all tests (Holm), is below 0.05. The
+intervals and tests cover the prompts and the sampling of answers. They do not cover another seed of
+training, which needs more runs.
 """
 
 import difflib
@@ -135,7 +135,7 @@ def headline(rows: Sequence[Record], duels: Sequence[Record], model: str) -> str
     """What the second run did to the last model, in one sentence.
 
     The kinds of harm that differ come first, each with both values; the others are counted. Where
-    no classifier knows what is harmless, the judge's head-to-head comparisons stand in.
+    no classifier knows what is harmless, the judge's head-to-head comparisons are used.
 
     Args:
         rows: metrics with their verdicts, see :func:`compare`.
@@ -363,7 +363,7 @@ def _shifts(a: Run, b: Run, model: str) -> Counter[tuple[str, str | None]]:
 
 
 def _alike(one: Record, other: Record) -> tuple[bool, float]:
-    """Whether the verdict changed, and how alike the texts are, from 0 to 1."""
+    """Whether the verdict changed, and how similar the texts are, from 0 to 1."""
     known = "truth" in one and "truth" in other
     changed = known and _good(one) != _good(other)
     texts = (row["answer"].split() for row in (one, other))

@@ -90,7 +90,7 @@ def plain(compared: Record) -> str:
 def draw(compared: Record) -> drawing.Drawing | None:
     """Harmlessness, helpfulness and over-refusal of the last model in both runs, with intervals.
 
-    None where neither was measured alike in both.
+    None where neither was measured in the same way in both.
     """
     last = compared["models"][-1]
     names = {"a": compared["runs"][0]["name"], "b": compared["runs"][1]["name"]}

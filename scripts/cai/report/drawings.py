@@ -2,7 +2,7 @@
 
 A figure is drawn once, for a white page. Each color in it becomes a variable of the page, which has
 another value where the reader prefers dark: greys are turned around. Hues are made darker or
-lighter until they stand out from the page.
+lighter until they contrast with the page.
 """
 
 import base64
@@ -39,7 +39,7 @@ def read_figure(path: Path) -> Record:
         ``colors`` in it, without which a figure that is not supported does.
 
     Raises:
-        UserError: if the file is not SVG, or what is told of it is malformed.
+        UserError: if the file is not SVG, or its description is malformed.
     """
     told, numbers = read_figure_data(path), read_numbers(path)
     svg, title, colors = _inlined(path) if told.supported else ("", "", set())
@@ -62,7 +62,7 @@ def read_figure(path: Path) -> Record:
 
 
 def _inlined(path: Path) -> tuple[str, str, set[str]]:
-    """The SVG to stand within HTML, its title, and the colors in it."""
+    """The SVG for use within HTML, its title, and the colors in it."""
     try:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError:
@@ -118,7 +118,7 @@ def palette(figures: Iterable[Record]) -> str:
 
 
 def in_light(color: str) -> str:
-    """The color, six hexadecimal digits, or a darker one that stands out from a light page."""
+    """The color, six hexadecimal digits, or a darker one that contrasts with a light page."""
     return color if _is_grey(color) else _hex(_standing_out(_rgb(color), BLACK, LIGHT_PAGE, LINES))
 
 

@@ -1,4 +1,4 @@
-"""What a training or a generation has cost, over kills and resumptions; and when to give up.
+"""What a training or a generation has cost, kills and resumptions included; and when to give up.
 
 Each start is an entry of a JSON file in the work folder. The time in it is brought up to date while
 the programs run, so that a kill loses a minute at most.

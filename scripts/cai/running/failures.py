@@ -1,6 +1,6 @@
-"""Which jobs of a run failed, why, and what to do: a short block each, after Snakemake's own words.
+"""Which jobs of a run failed, why, and what to do: a block for each, after Snakemake's messages.
 
-Snakemake tells what happens in events of its log, those that its logger plugins get:
+Snakemake reports what happens in events of its log, those that its logger plugins get:
 :class:`Failures` listens to them. What a job's failure means is read from Slurm and from the logs.
 """
 
@@ -55,7 +55,7 @@ AGAIN = "the same command goes on from what is done"
 
 
 class Log:
-    """A log file as it stands; what it already has is of an earlier submission.
+    """A log file as it is; what it already has is of an earlier submission.
 
     Snakemake removes a job's logs when the job starts, which some never do.
     """
@@ -116,7 +116,7 @@ class Job:
 
 
 class Failures(logging.Handler):
-    """Keeps count of the jobs of a run and tells of the failed ones.
+    """Keeps count of the jobs of a run and reports the failed ones.
 
     Args:
         show: takes a line about a job that failed and is submitted again.

@@ -256,7 +256,7 @@ def end_step(name: str) -> bool:
     image that was unpacked for the step would stay on the node.
 
     Returns:
-        Whether there is such a step, and Slurm has been told.
+        Whether there is such a step, and Slurm has been asked to end it.
     """
     job = os.environ.get("SLURM_JOB_ID", "")
     try:

@@ -27,7 +27,7 @@ def owner(port: int, program: Program) -> Owner:
     Returns:
         ``ours``: the program alone; ``other``: somebody else, perhaps beside it; ``unknown``:
         somebody whose processes cannot be seen from here; ``nobody``, also where this machine does
-        not tell who listens.
+        not say who listens.
     """
     try:
         pids = set(_listeners(port))

@@ -1,4 +1,4 @@
-"""Child processes: each in its own process group, with a log, stopped whatever happens."""
+"""Child processes: each in its own process group, with a log, and always stopped."""
 
 import os
 import random
@@ -29,7 +29,7 @@ SECRET = re.compile(
     re.IGNORECASE,
 )
 SECRET_VALUE = re.compile(r"://[^/\s:@]*:[^/\s@]+@")  # an address with a password
-OWN_SECRETS = "CAI_SECRET_VARIABLES"  # names, separated by commas, that the configuration tells
+OWN_SECRETS = "CAI_SECRET_VARIABLES"  # names, separated by commas, that the configuration gives
 MARK = (
     "CAI_PROGRAM"  # variable by which a program and what it starts are known, see cai.running.ports
 )
@@ -110,7 +110,7 @@ class Program:
         argv: the command.
         log: what its output is added to.
         env: variables beside those of this process; None: one that it must not have.
-        ask: another way to tell the program to end than SIGTERM; returns whether it could.
+        ask: another way to end the program than SIGTERM; returns whether it could.
         grace: seconds that the program then has.
 
     Raises:

@@ -1,11 +1,11 @@
-"""Runs a program and ends all that it has started, with it or when nobody is left to ask for it.
+"""Runs a program, and ends all that it has started when it ends or when its caller is gone.
 
     supervisor.py PROGRAM ARGUMENT...
 
-A process of its own, so that it is there when the one that asked for the program has been killed:
-its standard input is a pipe that then closes. What the program starts and leaves behind becomes a
-child of this process (a "subreaper"), also what has gone into a session of its own, so that all can
-be found. Ends as the program did. It imports nothing of the project: it must start at once.
+It is a process of its own, so that it outlives a caller that was killed: its standard input is a
+pipe that then closes. What the program starts and leaves behind becomes a child of this process (a
+"subreaper"), also what has gone into a session of its own, so that all can be found. Its exit code
+is the program's. It imports nothing of the project: it must start at once.
 """
 
 import ctypes

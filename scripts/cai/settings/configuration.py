@@ -45,7 +45,7 @@ class NemoOverrides(Section):
 
 
 class Nemo(Section):
-    """Where NeMo is, and what its programs are told."""
+    """Where NeMo is, and the overrides of its programs."""
 
     python: str = Field("python", min_length=1, description="The Python that has NeMo.")
     root: str = Field("/opt/NeMo", min_length=1, description="Checkout or stand-in of NeMo v2.1.0.")
@@ -222,7 +222,7 @@ class Evaluation(Section):
 
 
 class Estimates(Section):
-    """What a plan reckons with where no earlier run has been measured; no result depends on it."""
+    """What a plan assumes where no earlier run was measured; no result depends on it."""
 
     server_start: float = Field(300, ge=0, description="Seconds until a model server answers.")
     decode_steps: float = Field(
@@ -235,7 +235,7 @@ class Estimates(Section):
     sft_tokens: int = Field(600, ge=1, description="Tokens of an SFT dialogue, on average.")
     jobs: dict[str, Seconds] = Field(
         {},
-        description="Seconds of a job, by its rule, where no formula tells them: of one without "
+        description="Seconds of a job, by its rule, where there is no formula: of one without "
         "GPUs, as somebody has measured it once.",
     )
 

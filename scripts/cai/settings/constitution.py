@@ -87,7 +87,7 @@ def parse_principles(rows: Sequence[Any], path: Path | str) -> list[Principle]:
     counts = Counter(principle.id for principle in principles)
     twice = [name for name, count in counts.items() if count > 1]
     fail_if(
-        twice, f"{path}: principles: the id {twice and twice[0]!r} stands twice; ids are unique"
+        twice, f"{path}: principles: the id {twice and twice[0]!r} occurs twice; ids are unique"
     )
     return principles
 

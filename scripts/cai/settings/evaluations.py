@@ -77,7 +77,7 @@ class Evaluations(Section):
     samples: int = Field(5, ge=2, description="Reasonings that are averaged in figures 4 and 11.")
     unsupported: dict[str, str] = Field(
         {},
-        description="Why a set or the reasoning is null, by its name, as the figures tell it.",
+        description="Why a set or the reasoning is null, by its name, for the figures.",
     )
 
     @field_validator("unsupported")

@@ -5,9 +5,9 @@
 - ``chat``, the tutorial's: an OpenAI-compatible model is shown the whole constitution and all
   candidates of a prompt, and names the best and the worst. With ``pairwise`` it is asked as the
   ``logprob`` judge is, and read by log-probabilities or by votes.
-- ``random``, the control: a coin, which shows what the pipeline does without a constitution.
+- ``random``, the control: a coin, which shows what the workflow does without a constitution.
 
-Options that mean nothing together are refused here, before anything is asked.
+Options that make no sense together are refused here, before anything is asked.
 """
 
 import re
@@ -170,7 +170,7 @@ class ChatJudge(Section):
     @field_validator("url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if "@" in url:  # told below, where it is not shown: it may hold a password
+        if "@" in url:  # reported below, where it is not shown: it may hold a password
             return url
         try:
             parts = urlsplit(url)

@@ -77,7 +77,7 @@ class ServerSettings(Serving):
         return self
 
     def serving(self) -> Serving:
-        """The part that programs are told."""
+        """The part that programs are given."""
         return Serving(**self.model_dump(exclude={"command"}))
 
 

@@ -37,7 +37,7 @@ Overrides = Annotated[dict[str, Any], BeforeValidator(typed)]
 def overrides(settings: Mapping[str, Any]) -> list[str]:
     """``{"model.seed": 1, "++a.b": "null", "~c.d": True}`` as a list of ``key=value`` arguments.
 
-    ``None`` leaves the key out (so that one configuration can take back what another has set), the
+    ``None`` leaves the key out (so that one configuration can remove what another has set), the
     text ``"null"`` is Hydra's null. A key that begins with ``~`` deletes. Sorted by key, so that
     the order in which a configuration names them changes nothing.
     Source: Hydra 1.3, "Basic override syntax".

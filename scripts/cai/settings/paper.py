@@ -1,4 +1,4 @@
-"""The settings of the paper's figures; the defaults are the paper's, where it tells them."""
+"""The settings of the paper's figures; the defaults are the paper's, where it gives any."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ class Snapshots(Section):
     steps: list[int] = Field(
         [50, 100, 150, 200],
         description="PPO steps whose policy is kept, of those before its end; its start (SL-CAI) "
-        "and its end (RL-CAI) come besides.",
+        "and its end (RL-CAI) are added.",
     )
     during_run: bool = Field(
         False,

@@ -150,11 +150,11 @@ def constitution_yaml(principles: Sequence[Principle]) -> str:
     """The text of a constitution file.
 
     Raises:
-        UserError: if an id stands twice.
+        UserError: if an id occurs twice.
     """
     names = [principle.id for principle in principles]
     twice = next((name for name in names if names.count(name) > 1), None)
-    fail_if(twice is not None, f"the id {twice!r} stands twice; ids are unique")
+    fail_if(twice is not None, f"the id {twice!r} occurs twice; ids are unique")
     return _dump({"principles": [p.model_dump(exclude_none=True) for p in principles]})
 
 

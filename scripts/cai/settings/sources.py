@@ -59,7 +59,7 @@ class Source(Section):
 
     @model_serializer(mode="wrap")
     def _without_digest(self, serialize: Serializer) -> Record:
-        """A digest that is not there is not told: jobs whose source has none are as they were."""
+        """A missing digest is left out, so that jobs whose source has none do not run again."""
         return {k: v for k, v in serialize(self).items() if k != "sha256" or v is not None}
 
     @model_validator(mode="after")

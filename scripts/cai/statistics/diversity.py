@@ -54,7 +54,7 @@ def similarity(texts: Sequence[str], seed: int, level: float = LEVEL) -> Estimat
 
 
 def _jaccard(texts: Sequence[str]) -> numpy.ndarray:
-    """The similarity of each pair of texts: [n, n]; two texts without word pairs are alike."""
+    """The similarity of each pair of texts: [n, n]; two texts without word pairs are equal."""
     sets = [set(ngrams(text, 2)) for text in texts]
     names = {gram: i for i, gram in enumerate(sorted(set().union(*sets)))}
     held = numpy.zeros((len(texts), max(1, len(names))))

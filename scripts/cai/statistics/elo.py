@@ -1,8 +1,8 @@
 """Elo ratings of policies from their matches, with intervals over prompts.
 
 A match is a comparison of two policies' answers to a prompt; its score is 1 if the first won, 0 if
-it lost, and what is between counts as that share of a win: a tie is half of one, a judge's
-probability is an expected win. Ratings are the maximum of Bradley and Terry's likelihood on Elo's
+it lost, and a number between counts as that share of a win: a tie is half a win, a judge's
+probability an expected win. Ratings are the maximum of Bradley and Terry's likelihood on Elo's
 scale, where 400 points are odds of 10 to 1.
 
 Sources: Bradley and Terry, "Rank analysis of incomplete block designs", 1952; Elo's scale as in

@@ -22,7 +22,7 @@ def answer(
 ) -> Iterator[tuple[Record, Completion]]:
     """Ask each record's ``prompt`` once; what failed is dropped with its reason.
 
-    Yields each record with its completion; ``finish`` tells whether it ended by itself. The turns
+    Yields each record with its completion; ``finish`` says whether it ended by itself. The turns
     ``before`` precede each prompt.
     """
     ledger.count_in(len(records))
@@ -68,8 +68,8 @@ def respond(
 ) -> Iterator[Record]:
     """First responses, for critique. Empty ones are dropped: there is nothing to criticise.
 
-    Unfinished ones can be criticised, so they are kept unless told otherwise, and counted. Few-shot
-    dialogues precede each prompt.
+    Unfinished ones can be criticised, so they are kept unless the option says otherwise, and
+    counted. Few-shot dialogues precede each prompt.
     """
     ledger.notes[UNFINISHED] = 0
     before = [turn for dialogue in few_shot for turn in dialogue]

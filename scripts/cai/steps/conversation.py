@@ -107,5 +107,5 @@ def _lines() -> Iterator[str]:
             print("\n" * terminal, end="")
             return
         if line and not terminal:
-            print(f"> {shown(line)}")  # so that an answer stands under its question
+            print(f"> {shown(line)}")  # so that an answer is under its question
         yield line

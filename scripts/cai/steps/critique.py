@@ -1,4 +1,4 @@
-"""Critique and revision: a model holds its own responses against principles and rewrites them.
+"""Critique and revision: a model criticises its own responses by principles and rewrites them.
 
 Source: Bai et al. 2022 (arXiv 2212.08073), section 3. A round is one conversation: few-shot
 dialogues, the prompt, the current response, a critique request, the critique, a revision request.

@@ -1,4 +1,4 @@
-"""The checkpoints of a training run: which can be resumed from, which belong together.
+"""The checkpoints of a training: which can be resumed from, and which belong together.
 
 Names as NeMo 2.1.0 writes them: ``<name>-step=N...-last`` is a folder to resume from, and has a
 file ``<folder>-unfinished`` beside it as long as it is being written.
@@ -16,7 +16,7 @@ UNFINISHED = "-unfinished"
 
 
 def step(checkpoint: Path) -> int:
-    """The step that a checkpoint's name tells, -1 if it tells none."""
+    """The step in a checkpoint's name, -1 if there is none."""
     found = re.search(r"step=(\d+)", checkpoint.name)
     return int(found.group(1)) if found else -1
 

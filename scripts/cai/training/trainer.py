@@ -1,10 +1,10 @@
-"""Run one of NeMo-Aligner's training programs so that it can be killed, resumed and trusted.
+"""Run one of NeMo-Aligner's training programs so that it can be killed and resumed.
 
-Training happens in a work folder that Snakemake does not know, named after a fingerprint of all
-that determines the result: the command and the content of its inputs. The same settings resume
+Training happens in a work folder that Snakemake does not know, named after a digest of all that
+determines the result: the command and the content of its inputs. The same settings resume
 there; other settings never do. What decides success is a whole ``.nemo`` file, not the exit code:
 NeMo-Aligner ends with 0 on a time limit, too. The file is published atomically. The number of nodes
-and GPUs is no setting: a run goes on with others.
+and GPUs is not a setting: a training can continue with other numbers.
 """
 
 import fcntl
@@ -37,7 +37,7 @@ from cai.training.metrics import export_metrics
 from cai.training.schedule import scheduled
 from cai.training.watching import POLL, HangWatch, StepProgress, failure
 
-TERMINATED = (-15, 143)  # exit codes of a program that was told to end
+TERMINATED = (-15, 143)  # exit codes of a program that was asked to end
 PACKED = (  # of TMPDIR
     ", for a .nemo as large is packed there at the end: name another TMPDIR, or mount a disk on it "
     "(resources environment, mounts)"

@@ -65,6 +65,6 @@ class StepProgress:
 
 def failure(reason: str, program: Program) -> UserError:
     """The error of a program that ended badly, with the end of its log."""
-    if shutil.disk_usage(program.log.parent).free < FULL:  # then the log may not tell it
+    if shutil.disk_usage(program.log.parent).free < FULL:  # then the log may not say it
         reason += "; the disk is full: free some space and run the same command again"
     return UserError(f"{reason}; log: {program.log}, which ends:\n{program.tail()}")

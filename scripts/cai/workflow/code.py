@@ -1,8 +1,8 @@
 """What a job runs: its program and those of our modules that it imports, each with a digest.
 
-A mended module runs the jobs again whose programs import it, at whatever distance. Comments,
-docstrings and formatting count for nothing. Jobs that fetch, convert and train are never run again
-for an edit of ours: see :data:`KEPT`.
+An edit of a module runs the jobs again whose programs import it, directly or not. Comments,
+docstrings and formatting do not count. Jobs that fetch, convert and train are never run again for
+an edit of our code: see :data:`KEPT`.
 """
 
 import ast
@@ -114,7 +114,7 @@ def _files(root: Path, name: str) -> Iterator[str]:
 
 
 def _strip(tree: ast.Module) -> None:
-    """Take out what is not executed: texts that stand alone, as docstrings do."""
+    """Remove what is not executed: texts on their own, such as docstrings."""
     for node in ast.walk(tree):
         for name in ("body", "orelse", "finalbody"):
             body = getattr(node, name, None)

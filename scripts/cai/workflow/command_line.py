@@ -1,7 +1,7 @@
 """What Snakemake reads of its command line before the workflow: configuration files, ``--config``.
 
-It tells a mistake in them without the file's name, or with a stack trace, so they are read first:
-by the profiles (profiles/check.py) and by every program that calls Snakemake.
+Snakemake reports a mistake in them without the file's name, or with a stack trace. So they are read
+first: by the profiles (profiles/check.py) and by every program that calls Snakemake.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def _check_file(option: str, value: str) -> None:
     fail_if(
         not value.endswith(DOCUMENTS),
         f"{option}: found {value}; accepted: files that end in {', '.join(DOCUMENTS)} (what is to "
-        "be made stands after --)",
+        "be made comes after --)",
     )
     fail_if(not read_layer(value).fields, f"{value}: expected fields with values, found none")
 
@@ -121,7 +121,7 @@ def _check_value(option: str, value: str) -> None:
     fail_if(
         not NAME.match(value),
         f"{option}: found {value!r}; accepted: NAME=VALUE, with a field of the first level, such "
-        "as 'supervised={rounds: 2}' (what is to be made stands after --)",
+        "as 'supervised={rounds: 2}' (targets come after --)",
     )
 
 

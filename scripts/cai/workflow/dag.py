@@ -1,6 +1,6 @@
 """What Snakemake would do and why: a dry run inside this process, as data.
 
-Snakemake tells the reasons of a job only up to the first one: a job that runs anyway, because of
+Snakemake gives the reasons of a job only up to the first one: a job that runs anyway, because of
 another job, is not looked at again. Here each job is asked for all of its own.
 """
 
@@ -171,7 +171,7 @@ class DryRun:
         jobs: without the target rules, which run nothing.
         config: the merged configuration.
         warnings: lines of the checks that the workflow makes before it starts.
-        spared: rules whose jobs run only if what is made anew for them comes out otherwise.
+        spared: rules whose jobs run only if their new inputs differ from the old ones.
         submissions: how often a job that fails is tried, at most.
     """
 

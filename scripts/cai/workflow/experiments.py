@@ -1,8 +1,8 @@
-"""Experiments: overlays over a base run, each with a results folder that shares what is equal.
+"""Experiments: runs that differ from a base run in some fields, and share files that do not differ.
 
 An experiment is ``config/experiments/NAME.yaml``, with any fields of the configuration. What it
 makes is in ``experiments/NAME`` of the base run's results. The workflow is a chain of parts; a part
-that comes out as in the base run is neither made again nor copied: its files are the base run's
+that is the same as in the base run is neither made again nor copied: its files are the base run's
 own, which the experiment's rules name, and make where they are missing.
 """
 
@@ -18,7 +18,7 @@ from cai.settings.configuration import Settings, merge
 from cai.settings.origins import Layer, Origins, read_layer
 
 FOLDER = Path("config/experiments")
-BASE = "base"  # the name of the run that the overlays lie over
+BASE = "base"  # the name of the run that the experiments change
 NAME = r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*"
 COMMANDS = ("experiment", "against")  # given with --config, and no settings
 
@@ -108,7 +108,7 @@ class Checked(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run that was checked, where its files are, and the base run that it lies over."""
+    """A run that was checked, where its files are, and the base run that it changes."""
 
     settings: Settings
     principles: dict[str, list[str]]
@@ -189,7 +189,7 @@ def folder(results: str, name: str) -> str:
 
 
 def origins(below: Origins, config: Mapping[str, Any]) -> Origins:
-    """Where the fields of a run come from: the base run's, and the experiment's that lies over."""
+    """Where the fields of a run come from: the base run, or the experiment that replaces them."""
     name = str(config.get("experiment", BASE))
     return below if name == BASE else below.above(_read(overlay(name)))
 

@@ -1,4 +1,4 @@
-"""What the rules of the paper's figures need to know before anything runs."""
+"""What the rules of the paper's figures need before anything runs."""
 
 import json
 from collections.abc import Sequence
@@ -121,7 +121,7 @@ def helpfulness(settings: Settings) -> list[str]:
 
 
 def figure_options(settings: Settings, section: str) -> str:
-    """What a figure is told of the run, as JSON: the seed, the section of its settings, PPO's."""
+    """What a figure is given of the run, as JSON: the seed, the section of its settings, PPO's."""
     paper = settings.paper
     return canonical_json(
         {

@@ -17,8 +17,8 @@ SETS = {  # and the kind of their records, see cai.evaluation.public_sets
 JUDGED_SETS = ("hhh_438", "hhh_221")
 COMPARED = {"fig04": "hhh_438", "fig11": "hhh_221", "human_preferences": "hh_rlhf"}
 TITLES = {
-    "fig04": "HHH evaluations: who tells the better answer (Fig. 4)",
-    "fig11": "BIG-bench HHH: who tells the better answer (Fig. 11)",
+    "fig04": "HHH evaluations: who recognises the better answer (Fig. 4)",
+    "fig11": "BIG-bench HHH: who recognises the better answer (Fig. 11)",
     "human_preferences": "Human preferences: does the reward model share them?",
 }
 JUDGE, REASONING, AVERAGED = "judge", "reasoning", "reasoning_averaged"
@@ -30,7 +30,7 @@ METHODS = {
 
 
 def hhh_principles(settings: Settings, preferences: list[str]) -> list[str]:
-    """What stands for the constitution: the one HHH question, or the preference principles."""
+    """What replaces the constitution: the one HHH question, or the preference principles."""
     question = settings.evaluations.principle
     return [canonical_json({"id": "hhh", "preference": question})] if question else preferences
 

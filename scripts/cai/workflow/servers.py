@@ -1,4 +1,4 @@
-"""What serves the models of a run, by the configured kind: commands, and what they need.
+"""The model servers of a run, by the configured kind: commands, and what they need.
 
 The rules of generation are the same for every kind; what differs is here.
 """

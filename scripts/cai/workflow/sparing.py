@@ -1,4 +1,4 @@
-"""Conversions and trainings are spared an edit of our code: they run if their inputs change.
+"""Conversions and trainings do not run for an edit of our code, only if their inputs change.
 
 Snakemake runs a job again whenever one before it runs. After an edit of a program, a module
 (:mod:`cai.workflow.code`) or a rule's command, the jobs before a training mostly make the same
@@ -110,6 +110,6 @@ def _tell(dag: Any, waiting: set[Any]) -> None:
         dag.told = True
         print(
             f"Not planned: {', '.join(sorted(names))}, nor what follows from them alone: before "
-            "them only our code has changed. They run if their inputs come out otherwise.",
+            "them only our code has changed. They run if their inputs change.",
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""What a chat service answered, as it is kept: every field checked, whatever the service sends."""
+"""What a chat service answered, as it is kept in the journal, with every field checked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ def read(text: str, address: str, body: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         ``refusal`` (the model's words), or ``text`` (without the model's reasoning where that came
         in a field of its own; empty if there was nothing else), ``finish`` (``stop`` or
-        ``length``) and, if it was asked for, ``p_a``; ``tokens`` if the service tells them.
+        ``length``) and, if it was asked for, ``p_a``; ``tokens`` if the service gives them.
 
     Raises:
         Garbled: it is in no known form, or empty without a reason.
@@ -80,7 +80,7 @@ def _said(message: Mapping[str, Any]) -> tuple[str, bool, str]:
 
 
 def _finish(told: Any, tokens: Mapping[str, int], body: Mapping[str, Any]) -> str:
-    """How the answer ended; where that is not told, it was cut off if it is as long as allowed."""
+    """How the answer ended; if nothing says so, it was cut off if it is as long as allowed."""
     if told is not None:
         return end_of(told)
     return "length" if tokens.get("answer", 0) >= body.get("max_tokens", 10**9) else "stop"

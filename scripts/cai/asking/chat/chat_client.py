@@ -1,7 +1,7 @@
 """Ask a model behind an OpenAI-compatible chat API: many requests in flight, each answer kept.
 
-The key is read from the environment when it is needed and goes into one HTTP header, nowhere else:
-wherever a server might send it back, it is blotted out before anything looks at the answer.
+The key is read from the environment when it is needed and goes into one HTTP header only. If a
+server sends it back, it is removed before anything reads the answer.
 """
 
 import json
@@ -314,7 +314,7 @@ class ChatClient:
         return persist(post, self._settings.retries, self._stop, self._flow)
 
     def _proof(self, secret: str | None) -> Proof:
-        """What tells a conversation that fails from a service that fails."""
+        """Distinguishes a conversation that fails from a service that fails."""
         if self._proven is None:
             self._proven = Proof(
                 self._flow,

@@ -1,8 +1,8 @@
-"""In which form a chat service takes a request, and what its refusals teach about that.
+"""The form in which a chat service takes a request, learned from its refusals.
 
 Services differ: some have no system role, some take ``max_completion_tokens`` in place of
-``max_tokens``, some models take no temperature. What is asked is the same in each form, so that the
-journal knows an answer by what was asked and not by how it was sent.
+``max_tokens``, some models take no temperature. What is asked is the same in each form, so the key
+of an answer in the journal does not depend on the form.
 """
 
 import re

@@ -1,13 +1,13 @@
-"""An append-only journal of finished work: what stands in it is never done, or paid for, again.
+"""An append-only journal of finished work: what is in it is never done, or paid for, again.
 
 Reuse is by key alone, a digest of all that determines an answer: the model's content, the text, the
-sampling, the seed. Guaranteed is that an answer that stands in a journal of the stage is taken from
-there, whatever the shards, the batches and the order are now. Not guaranteed is that an answer that
-was lost comes out the same when it is generated again: see :class:`cai.asking.client.Client`.
+sampling, the seed. It is guaranteed that an answer in a journal of the stage is taken from there,
+whatever the shards, the batches and the order are now. It is not guaranteed that an answer that
+was lost is identical when it is generated again: see :class:`cai.asking.client.Client`.
 
 Each line has the last day on which a run used it. A run copies what it used and found in another
 file, or under another day, to its own file under its own day: so a finished run's file holds all
-that its output is made of, and what is in use is told from what is not. See
+that its output is made of, and shows what is in use. See
 :mod:`cai.asking.journal.upkeep` for what is thrown away, and when.
 """
 
@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 
 class Line(NamedTuple):
-    """One line of a journal: an answer, and what tells whose it is and whether it is in use.
+    """One line of a journal: an answer, whose it is, and whether it is in use.
 
     Attributes:
         day: the last day (UTC, ISO) on which a run used it; empty in journals of an older form.
@@ -303,7 +303,7 @@ class Journal:
         """Open all files anew: another node has put a new file in the place of one of them.
 
         A network's file system then takes the old one away while it is open (ESTALE). What was
-        thrown away was superseded, or stands in another file: nothing that is used is lost.
+        thrown away was superseded, or is in another file: nothing that is used is lost.
         """
         if self.path is None:
             paths, own = self._indexed, self._readers[OWN]

@@ -1,4 +1,4 @@
-"""Answers that are no use, thrown away so that they are asked afresh: unreadable ones, refusals."""
+"""Removes useless answers, so that they are asked again: unreadable ones and refusals."""
 
 import shlex
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The upkeep of journals: what they hold, whether it is sound, what can be thrown away.
+"""The upkeep of journals: what they hold, whether it is intact, what can be removed.
 
 What may go, and what never does:
 
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
 
 
 class Contents:
-    """One journal as it lies on the disk.
+    """One journal as it is on the disk.
 
     Attributes:
         entries: the last line of each key.
@@ -137,7 +137,7 @@ def journals(folder: Path) -> dict[str, list[Path]]:
     """
     fail_if(
         not folder.is_dir(),
-        f"{folder}: no such folder; has the workflow generated yet? The demo's are told by "
+        f"{folder}: no such folder; has the workflow run yet? For the demo's add "
         "--profile profiles/demo",
     )
     stages: dict[str, list[Path]] = {}
@@ -160,10 +160,10 @@ def prune(paths: Sequence[Path], older_than: int | None, *, dry_run: bool = Fals
     Args:
         paths: all journals of the stage.
         older_than: also entries that are not in use and that no run has used for so many days.
-        dry_run: only tell what would go.
+        dry_run: only print what would be removed.
 
     Raises:
-        UserError: a job is writing, or the file system cannot tell; nothing was changed.
+        UserError: a job is writing, or the file system cannot say; nothing was changed.
     """
     before = ""
     if older_than is not None:
@@ -236,7 +236,7 @@ def forget(paths: Sequence[Path], uses: Collection[str], *, dry_run: bool = Fals
         How many answers.
 
     Raises:
-        UserError: a job is writing, or the file system cannot tell; nothing was changed.
+        UserError: a job is writing, or the file system cannot say; nothing was changed.
     """
     with _alone(paths, dry_run) as files:
         gone = {key for c in files for key, entry in c.entries.items() if entry.use in uses}

@@ -1,4 +1,4 @@
-"""What goes wrong with a question, sorted once: it is this prompt, this moment, or the service.
+"""Failures of a question, sorted by their cause: this prompt, this moment, or the service.
 
 - *prompt*: the service will not answer this prompt (content filter, too long, a bad request). It is
   kept in the journal as a refusal and is not asked again.
@@ -239,7 +239,7 @@ def _of_many(said: _Said, wait: float | None) -> tuple[Kind, str]:
 
 
 def _of_words(status: int, said: _Said) -> tuple[Kind, str]:
-    """400, 403, 412, 413, 422 and the like, of which only the words tell more."""
+    """400, 403, 412, 413, 422 and the like, of which only the words say more."""
     words = said.words
     known: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
         (QUOTA, "service", "quota"),

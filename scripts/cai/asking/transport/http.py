@@ -1,4 +1,4 @@
-"""What all protocols share: one retry policy, and calls in flight, as many as a server bears."""
+"""What all protocols share: one retry policy, and as many calls in flight as a server can take."""
 
 import http.client
 import queue

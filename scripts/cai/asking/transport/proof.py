@@ -1,4 +1,4 @@
-"""Whose fault a failure is: found out by a trivial question of the same form."""
+"""Whose fault a failure is, found by a trivial question of the same form."""
 
 import threading
 import time

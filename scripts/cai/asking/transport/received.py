@@ -1,4 +1,4 @@
-"""What a server sends, checked at one place before anything relies on it.
+"""Checks of what a server sends, before anything relies on it.
 
 A whole answer that is in no known form is :class:`~cai.asking.transport.http.Garbled` and may pass.
 A value that is wrong in an answer of the right form is :class:`Unfit`: then that record fails, with
@@ -117,7 +117,7 @@ def end_of(value: Any) -> End:
 
 
 def tokens_of(usage: Any) -> dict[str, int]:
-    """The numbers of tokens of prompt and answer in ``usage``; {} if the server does not tell."""
+    """The numbers of tokens of prompt and answer in ``usage``; {} if the server does not say."""
     told = usage if isinstance(usage, Mapping) else {}
     counts: dict[str, Any]
     counts = {"prompt": told.get("prompt_tokens"), "answer": told.get("completion_tokens")}

@@ -1,4 +1,4 @@
-"""Where a judge's answer becomes a verdict, for all judges: what is not clear is not guessed.
+"""From a judge's answer to a verdict, for all judges; an unclear answer is not guessed.
 
 Three steps, always these: how did the answer end, and what is left without its reasoning
 (``final_words``); which conclusions does that hold (``json_verdicts``, ``spoken``); do they agree.

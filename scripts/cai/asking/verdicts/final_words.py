@@ -1,8 +1,8 @@
-"""What of a model's answer is its last word: an answer that ended, with its reasoning taken off.
+"""The last words of a model's answer: an answer that ended, without its reasoning.
 
 Everything that reads an answer (:mod:`cai.asking.verdicts.choices`) reads what is left here.
 Characters
-are blanked out and never removed, so that a place in what is left is the same place in the answer.
+are blanked and never removed, so that a position in the result is the same position in the answer.
 """
 
 import json
@@ -45,7 +45,7 @@ LOOSE = re.compile(  # a key and a value of an object that is no JSON: other quo
 
 
 class Unreadable(NamedTuple):
-    """What a judge said that does not tell which answer is better: why not, and its text if any."""
+    """What a judge said that does not name the better answer: why not, and its text if any."""
 
     reason: str
     answer: str | None
@@ -61,7 +61,7 @@ class Object(NamedTuple):
     Attributes:
         start, end: its place in the text.
         pairs: its keys in lower case and their values, those of objects within it among them, a
-            key that stands twice twice.
+            key that occurs twice twice.
     """
 
     start: int

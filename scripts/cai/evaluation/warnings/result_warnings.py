@@ -115,7 +115,7 @@ def _exploited(model: str, measured: Mapping[str, Record]) -> list[ReadersWarnin
 
 
 def _beyond_zero(difference: Record) -> int:
-    """1 or -1 if the whole interval lies above or below zero, else 0."""
+    """1 or -1 if the whole interval is above or below zero, else 0."""
     return int(difference["low"] > 0) - int(difference["high"] < 0)
 
 

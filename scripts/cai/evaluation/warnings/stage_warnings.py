@@ -25,7 +25,7 @@ from cai.statistics import intervals
 from cai.statistics.diversity import distinct, is_looping
 
 PHRASE = 5  # words
-SAMPLE = 1000  # texts of which diversity and phrases are counted, alike for both sides
+SAMPLE = 1000  # texts of which diversity and phrases are counted, the same number on both sides
 HALVES = 60  # half samples of them
 LIMITS = {
     "looping": 0.02,  # share of answers from which on
@@ -156,7 +156,7 @@ def _diversity(stage: str, old: Sequence[str], new: Sequence[str], seed: int) ->
 
 
 def boilerplate(stage: str, before: Texts, after: Texts, seed: int) -> Check | None:
-    """Whether a phrase stands in many answers that stood in fewer before.
+    """Whether a phrase is in many answers that was in fewer before.
 
     The phrase is the one that gained most; a phrase is words in sequence, counted once an answer.
     """
