@@ -97,30 +97,17 @@ def check_nemo(settings: Settings, resources: Resources) -> None:
     Raises:
         UserError: with a line for each thing that NeMo would refuse.
     """
-    launch = outside(resources, CONVERTING)
-    commands = contract.commands(settings)
+    launch, commands = outside(resources, CONVERTING), contract.commands(settings)
     report = Path(settings.results, "checks/nemo.json")
     around = [launch.writable, launch.mounts, launch.environment] if launch.contained else []
     asked = digest([commands, launch.launcher, launch.container, *around])
     if report.exists() and read_json(report).get("asked") == asked:
         return
     report.parent.mkdir(parents=True, exist_ok=True)
-    image = ["--image", launch.container] if launch.container else []
-    command = [settings.nemo.python, "scripts/check_nemo.py", "--commands", json.dumps(commands)]
-    launcher = Launcher(launch)
-    where = "" if launcher.is_direct else " in a short CPU job"
-    # on this machine the first job imports the same, and has waited for nothing
-    tries = [] if launcher.is_direct else ["--imports"]
-    print(f"checks NeMo's configurations{where}", file=sys.stderr, flush=True)
-    try:
-        done = subprocess.run(
-            launcher.command([*command, "--output", str(report), *image, *tries], {}, "check_nemo"),
-            env=with_variables(launcher.environment({})),
-            capture_output=True,
-            text=True,
-        )
-    except OSError as error:
-        raise UserError(f"nemo.python: {error.filename}: {error.strerror}") from None
+    program = [settings.nemo.python, "scripts/check_nemo.py"]
+    done = _asked_nemo(
+        [*program, "--commands", json.dumps(commands), "--output", str(report)], launch
+    )
     said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     ours = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
     fail_if(done.returncode, "\nerror: ".join(ours or _telling(said)))
@@ -128,6 +115,25 @@ def check_nemo(settings: Settings, resources: Resources) -> None:
         if line.startswith("warning: "):
             print(line, file=sys.stderr)
     write_json(report, read_json(report) | {"asked": asked})
+
+
+def _asked_nemo(command: Sequence[str], launch: Launch) -> subprocess.CompletedProcess[str]:
+    """Run scripts/check_nemo.py where the jobs will find NeMo."""
+    launcher = Launcher(launch)
+    image = ["--image", launch.container] if launch.container else []
+    # on this machine the first job imports the same, and has waited for nothing
+    tries = [] if launcher.is_direct else ["--imports"]
+    where = "" if launcher.is_direct else " in a short CPU job"
+    print(f"checks NeMo's configurations{where}", file=sys.stderr, flush=True)
+    try:
+        return subprocess.run(
+            launcher.command([*command, *image, *tries], {}, "check_nemo"),
+            env=with_variables(launcher.environment({})),
+            capture_output=True,
+            text=True,
+        )
+    except OSError as error:
+        raise UserError(f"nemo.python: {error.filename}: {error.strerror}") from None
 
 
 def _telling(said: Sequence[str]) -> list[str]:

@@ -262,6 +262,68 @@ def vocabulary_divisor(pieces: int, rows: int) -> int:
     )
 
 
+# Parts of model_config.yaml that are the same for every model, in the order in which they stand.
+ON_ONE_DEVICE: dict[str, Any] = {
+    "mcore_gpt": True,
+    "transformer_engine": True,
+    "micro_batch_size": 1,
+    "global_batch_size": 1,
+    "tensor_model_parallel_size": 1,
+    "pipeline_model_parallel_size": 1,
+    "virtual_pipeline_model_parallel_size": None,
+    "sequence_parallel": False,
+}
+RUNNING: dict[str, Any] = {
+    "megatron_amp_O2": False,
+    "native_amp_init_scale": 2**32,
+    "native_amp_growth_interval": 1000,
+    "hysteresis": 2,
+    "fp32_residual_connection": False,
+    "fp16_lm_cross_entropy": False,
+    "gradient_accumulation_fusion": False,
+    "grad_allreduce_chunk_size_mb": 125,
+    "grad_div_ar_fusion": True,
+    "gradient_as_bucket_view": True,
+    "sync_batch_comm": False,
+    "overlap_p2p_comm": False,
+    "batch_p2p_comm": True,
+    "bias_activation_fusion": False,
+    "bias_dropout_add_fusion": False,
+    "masked_softmax_fusion": True,
+    "get_attention_mask_from_fusion": True,
+    "apply_rope_fusion": False,
+    "activations_checkpoint_granularity": None,
+    "activations_checkpoint_method": None,
+    "activations_checkpoint_num_layers": None,
+    "num_micro_batches_with_partial_activation_checkpoints": None,
+    "activations_checkpoint_layers_per_pipeline": None,
+    "fp8": False,
+    "seed": 1234,
+    "resume_from_checkpoint": None,
+    "restore_from_path": None,
+    "use_cpu_initialization": False,
+    "perform_initialization": True,
+    "apex_transformer_log_level": 30,
+    "onnx_safe": False,
+}
+TRAINING: dict[str, Any] = {
+    "optim": {
+        "name": "fused_adam",
+        "lr": 2e-4,
+        "weight_decay": 0.01,
+        "betas": [0.9, 0.98],
+        "sched": {
+            "name": "CosineAnnealing",
+            "warmup_steps": 500,
+            "constant_steps": 0,
+            "min_lr": 2e-5,
+        },
+    },
+    "target": f"{MODELS}.megatron_gpt_model.MegatronGPTModel",
+    "nemo_version": "2.1.0",
+}
+
+
 def nemo_config(
     config: dict[str, Any], shape: Shape, tokenizer: str, pieces: int, precision: int | str
 ) -> dict[str, Any]:
@@ -272,18 +334,24 @@ def nemo_config(
     command line (``megatron_amp_O2=True`` halves the memory with bf16 on a GPU). True, as
     upstream's converter writes it, cannot be overridden by the server and fails there in 32 bits.
     """
+    sizes = _sizes(config, shape)
+    return {
+        **ON_ONE_DEVICE,
+        **sizes,
+        **_arithmetic(config, shape, pieces),
+        "tokenizer": _tokenizer(tokenizer),
+        "precision": precision,
+        **RUNNING,
+        "data": {"seq_length": sizes["encoder_seq_length"], "data_impl": "mmap"},
+        **TRAINING,
+    }
+
+
+def _sizes(config: dict[str, Any], shape: Shape) -> dict[str, Any]:
     window = config.get("sliding_window")
     positions = _need(config, "max_position_embeddings", "config.json")
     attention_window = {"window_size": [window, 0]} if window else {}
     return {
-        "mcore_gpt": True,
-        "transformer_engine": True,
-        "micro_batch_size": 1,
-        "global_batch_size": 1,
-        "tensor_model_parallel_size": 1,
-        "pipeline_model_parallel_size": 1,
-        "virtual_pipeline_model_parallel_size": None,
-        "sequence_parallel": False,
         "encoder_seq_length": min(window or positions, positions),
         "max_position_embeddings": positions,
         "num_layers": shape.layers,
@@ -293,6 +361,11 @@ def nemo_config(
         "num_query_groups": shape.kv_heads,
         "kv_channels": shape.head_dim,
         **attention_window,
+    }
+
+
+def _arithmetic(config: dict[str, Any], shape: Shape, pieces: int) -> dict[str, Any]:
+    return {
         "init_method_std": config.get("initializer_range", 0.02),
         "use_scaled_init_method": True,
         "hidden_dropout": 0.0,
@@ -312,62 +385,18 @@ def nemo_config(
         "make_vocab_size_divisible_by": vocabulary_divisor(pieces, shape.vocab),
         "pre_process": True,
         "post_process": True,
-        "tokenizer": {
-            "library": "sentencepiece",
-            "type": None,
-            "model": f"nemo:{tokenizer}",
-            "vocab_file": None,
-            "merge_file": None,
-            "delimiter": None,
-            "sentencepiece_legacy": False,
-        },
-        "precision": precision,
-        "megatron_amp_O2": False,
-        "native_amp_init_scale": 2**32,
-        "native_amp_growth_interval": 1000,
-        "hysteresis": 2,
-        "fp32_residual_connection": False,
-        "fp16_lm_cross_entropy": False,
-        "gradient_accumulation_fusion": False,
-        "grad_allreduce_chunk_size_mb": 125,
-        "grad_div_ar_fusion": True,
-        "gradient_as_bucket_view": True,
-        "sync_batch_comm": False,
-        "overlap_p2p_comm": False,
-        "batch_p2p_comm": True,
-        "bias_activation_fusion": False,
-        "bias_dropout_add_fusion": False,
-        "masked_softmax_fusion": True,
-        "get_attention_mask_from_fusion": True,
-        "apply_rope_fusion": False,
-        "activations_checkpoint_granularity": None,
-        "activations_checkpoint_method": None,
-        "activations_checkpoint_num_layers": None,
-        "num_micro_batches_with_partial_activation_checkpoints": None,
-        "activations_checkpoint_layers_per_pipeline": None,
-        "fp8": False,
-        "seed": 1234,
-        "resume_from_checkpoint": None,
-        "restore_from_path": None,
-        "use_cpu_initialization": False,
-        "perform_initialization": True,
-        "apex_transformer_log_level": 30,
-        "onnx_safe": False,
-        "data": {"seq_length": min(window or positions, positions), "data_impl": "mmap"},
-        "optim": {
-            "name": "fused_adam",
-            "lr": 2e-4,
-            "weight_decay": 0.01,
-            "betas": [0.9, 0.98],
-            "sched": {
-                "name": "CosineAnnealing",
-                "warmup_steps": 500,
-                "constant_steps": 0,
-                "min_lr": 2e-5,
-            },
-        },
-        "target": f"{MODELS}.megatron_gpt_model.MegatronGPTModel",
-        "nemo_version": "2.1.0",
+    }
+
+
+def _tokenizer(name: str) -> dict[str, Any]:
+    return {
+        "library": "sentencepiece",
+        "type": None,
+        "model": f"nemo:{name}",
+        "vocab_file": None,
+        "merge_file": None,
+        "delimiter": None,
+        "sentencepiece_legacy": False,
     }
 
 
