@@ -28,7 +28,7 @@ from cai.asking.run import client_of, served_by
 from cai.asking.serving import Served
 from cai.asking.transport.http import in_flight
 from cai.core import cli
-from cai.files.records import Ledger, Record, read_jsonl, write_json
+from cai.files.records import Ledger, Prompt, Record, read_records, write_json
 from cai.models.sampling import Sampling
 from cai.models.templates import Template, single_turn
 from cai.models.tokens import Tokenizer
@@ -38,7 +38,7 @@ from cai.settings.configuration import Settings, load_settings
 from cai.settings.constitution import draw_principle, for_stage, load_constitution
 from cai.settings.model_servers import ClientSettings, Serving
 from cai.steps.answers import respond
-from cai.steps.critique import Revising, conversation, revise
+from cai.steps.critique import Chain, Revising, Round, conversation, revise
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,7 +46,7 @@ BATCH = 32  # prompts that the tutorial's client sends at a time
 NEMO = Serving()
 OTHER = Serving(kind="openai", prompts="text", extensions=False)
 COMMAND = ["envs/serve-cpu/serve", "MODEL", "FREE_PORT"]
-Way = Callable[[list[Record]], int]
+Way = Callable[[list[Prompt]], int]
 
 
 class TimedJournal(Journal):
@@ -80,7 +80,7 @@ def main() -> None:
     settings = load_settings(["config/config.yaml", *options.configfile])
     results = Path(settings.results)
     model = options.model or results / "models/instruct.nemo"
-    prompts = list(read_jsonl(options.prompts or results / "data/red_team/train.jsonl"))
+    prompts = list(read_records(options.prompts or results / "data/red_team/train.jsonl", Prompt))
     prompts = prompts[: options.count]
     rows = []
     for serving in (NEMO, OTHER):
@@ -141,7 +141,7 @@ class Bench:
         self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=BATCH))
         self.name = ""
 
-    def measure(self, prompts: list[Record]) -> list[Record]:
+    def measure(self, prompts: list[Prompt]) -> list[Record]:
         """A row for each way: samples a second, and what was left out."""
         self._warm_up(prompts)
         ways: dict[str, Way] = {
@@ -171,13 +171,13 @@ class Bench:
             for way, values in rates.items()
         ]
 
-    def _warm_up(self, prompts: list[Record]) -> None:
+    def _warm_up(self, prompts: list[Prompt]) -> None:
         if self.serving.kind == "openai":
             listed = self.session.get(self.served.url + "/v1/models", timeout=60).json()
             self.name = listed["data"][0]["id"]
         self._send([self.template.prompt(single_turn(row["prompt"])) for row in prompts[:BATCH]])
 
-    def ours(self, prompts: list[Record]) -> int:
+    def ours(self, prompts: list[Prompt]) -> int:
         """Our steps, with a new journal on the disk."""
         with TemporaryDirectory(dir=self.folder) as folder:
             started = time.perf_counter()
@@ -186,11 +186,11 @@ class Bench:
             self.journal_share.append(journal.seconds / (time.perf_counter() - started))
         return done
 
-    def without_a_file(self, prompts: list[Record]) -> int:
+    def without_a_file(self, prompts: list[Prompt]) -> int:
         """Our steps, with nothing kept on the disk."""
         return self._steps(prompts, Journal(None))
 
-    def _steps(self, prompts: list[Record], journal: Journal) -> int:
+    def _steps(self, prompts: list[Prompt], journal: Journal) -> int:
         client = client_of(
             self.serving, self.served, journal, "m", ClientSettings(), self.tokenizer
         )
@@ -199,7 +199,7 @@ class Bench:
         answered = list(respond(model, prompts, self.sampling, seed, Ledger("respond")))
         return len(revise(model, answered, self.how, Ledger("revise")))
 
-    def tutorial(self, prompts: list[Record]) -> int:
+    def tutorial(self, prompts: list[Prompt]) -> int:
         """Batches of 32: each is answered, criticised and revised before the next is begun."""
         done = 0
         for start in range(0, len(prompts) - BATCH + 1, BATCH):
@@ -207,16 +207,20 @@ class Bench:
             answers = self._send([self.template.prompt(single_turn(row["prompt"])) for row in rows])
             for row, answer in zip(rows, answers, strict=True):
                 row["response"] = answer
-            for what in ("critique", "revision"):
-                asked = [self.template.prompt(conversation(row, what, self.how)) for row in rows]
-                for row, answer in zip(rows, self._send(asked), strict=True):
-                    row["rounds"][-1][what] = answer
+            for row, answer in zip(rows, self._told(rows, "critique"), strict=True):
+                row["rounds"][-1]["critique"] = answer
+            for row, answer in zip(rows, self._told(rows, "revision"), strict=True):
+                row["rounds"][-1]["revision"] = answer
             done += len(rows)
         return done
 
-    def _row(self, row: Record) -> Record:
+    def _told(self, rows: list[Chain], what: str) -> list[str]:
+        conversations = [conversation(row, what, self.how) for row in rows]
+        return self._send(list(map(self.template.prompt, conversations)))
+
+    def _row(self, row: Prompt) -> Chain:
         principle = draw_principle(self.how.seed, row["id"], 1, list(self.how.principles))
-        rounds = [{"round": 1, "principle": principle, "critique": None}]
+        rounds: list[Round] = [{"round": 1, "principle": principle, "critique": None}]
         return {"id": row["id"], "prompt": row["prompt"], "response": "", "rounds": rounds}
 
     def _send(self, prompts: Sequence[str]) -> list[str]:

@@ -10,12 +10,15 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cai.asking.rewards import Scored
 from cai.core import cli
 from cai.core.errors import fail_if
 from cai.evaluation import principles
 from cai.figures.public_figures import write_figure
 from cai.figures.refusals_and_principles import draw_principles
-from cai.files.records import Record, read_jsonl
+from cai.files.records import Row, read_records
+from cai.judging.pairs import Preference
+from cai.steps.critique import Chain
 
 ALONE = "each comparison was asked under one principle (judges.*.principles_per_comparison)"
 
@@ -36,14 +39,16 @@ def main() -> None:
         "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
-    scores = {_place(row["id"]): row["reward"] for row in _rows(options.scores)}
+    scores = {_place(row["id"]): row["reward"] for row in _rows(options.scores, Scored)}
     supervised = principles.supervised(
-        principles.edits(_rows(options.chains)),
+        principles.edits(_rows(options.chains, Chain)),
         options.seed,
-        principles.edits(_rows(options.scored), scores),
+        principles.edits(_rows(options.scored, Chain), scores),
     )
-    preference = principles.preference(_rows(options.preferences), options.seed)
-    disagreements = principles.disagreements(_rows([*options.preferences, *options.together]))
+    preference = principles.preference(_rows(options.preferences, Preference), options.seed)
+    disagreements = principles.disagreements(
+        _rows([*options.preferences, *options.together], Preference)
+    )
     missing = {} if scores else {"reward": "no rewards of the chains' texts were given"}
     if not preference:
         missing["preference"] = "the judge is not asked under single principles"
@@ -65,8 +70,8 @@ def main() -> None:
         print(f"{name}: drawn {found['drawn']}, edits {edit['value']:.0%} of a text", flush=True)
 
 
-def _rows(paths: Sequence[Path]) -> Iterator[Record]:
-    return (row for path in paths for row in read_jsonl(path))
+def _rows(paths: Sequence[Path], kind: type[Row]) -> Iterator[Row]:
+    return (row for path in paths for row in read_records(path, kind))
 
 
 def _place(name: str) -> tuple[str, int]:

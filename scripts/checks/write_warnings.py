@@ -10,11 +10,14 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
+from cai.asking.rewards import Scored
 from cai.core import cli
 from cai.evaluation.tables import label
 from cai.evaluation.warnings import stage_warnings
 from cai.evaluation.warnings.stage_warnings import Check, Texts
-from cai.files.records import read_json, read_jsonl, uniform, write_json
+from cai.files.records import read_json, read_records, uniform, write_json
+from cai.steps.answers import Answered
+from cai.steps.critique import Chain
 
 CHAINS = 10000  # so many are checked, drawn by hash
 
@@ -52,7 +55,7 @@ def main() -> None:
 
 
 def _revisions(paths: Iterable[Path], seed: int) -> list[Check]:
-    rows = (row for path in paths for row in read_jsonl(path) if row["rounds"])
+    rows = (row for path in paths for row in read_records(path, Chain) if row["rounds"])
     chains = heapq.nsmallest(CHAINS, rows, key=lambda row: uniform("alarms", row["id"]))
     first = {row["id"]: row["response"] for row in chains}
     last = {row["id"]: row["rounds"][-1]["revision"] for row in chains}
@@ -76,7 +79,10 @@ def _stage(stage: str, before: Texts, after: Texts, seed: int) -> list[Check]:
 
 
 def _rewards(answers: list[Path], rewards: list[Path]) -> list[Check]:
-    scores = {path.stem: {row["id"]: row["reward"] for row in read_jsonl(path)} for path in rewards}
+    scores = {
+        path.stem: {row["id"]: row["reward"] for row in read_records(path, Scored)}
+        for path in rewards
+    }
     checks = [
         stage_warnings.reward_and_length(_where(path.stem, part), texts, scores.get(path.stem, {}))
         for path in answers
@@ -87,7 +93,7 @@ def _rewards(answers: list[Path], rewards: list[Path]) -> list[Check]:
 
 def _by_set(path: Path) -> dict[str, dict[str, str]]:
     sets: dict[str, dict[str, str]] = {}
-    for row in read_jsonl(path):
+    for row in read_records(path, Answered):
         sets.setdefault(row["set"], {})[row["id"]] = row["answer"]
     return sets
 

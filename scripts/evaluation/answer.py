@@ -10,8 +10,8 @@ import argparse
 from cai.asking.program import add_model_options, add_sampling_option, parse, program
 from cai.asking.run import Run
 from cai.core import cli
-from cai.files.records import Ledger, Record
-from cai.steps.answers import answer, answers_at
+from cai.files.records import Ledger
+from cai.steps.answers import EvaluationPrompt, evaluated, evaluated_at
 
 
 def main() -> None:
@@ -22,16 +22,14 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Ask the model, write the answers."""
     ledger = Ledger("answer")
-    records = [_known(record) for record in run.records(options)]
+    records = run.records(options, EvaluationPrompt)
     sampling, seed = options.sampling, options.seed
     with run.model(options) as model:
         if options.temperatures is None:
-            replies = answer(model, records, sampling, seed, ledger)
+            rows = list(evaluated(model, records, sampling, seed, ledger))
         else:
-            replies = answers_at(options.temperatures, model, records, sampling, seed, ledger)
-        rows = [
-            {**record, "answer": reply.text, "finish": reply.finish} for record, reply in replies
-        ]
+            temperatures = options.temperatures
+            rows = list(evaluated_at(temperatures, model, records, sampling, seed, ledger))
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)
 
@@ -50,10 +48,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model_options(parser)
     return parser
-
-
-def _known(record: Record) -> Record:
-    return {key: record[key] for key in ("id", "prompt", "set")}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pathlib import Path
 from cai.core import cli
 from cai.evaluation.calibration import calibration, compare_with_truth
 from cai.evaluation.classifier import load_classifier
-from cai.files.records import read_json, read_jsonl, write_json
+from cai.files.records import read_json, read_records, write_json
+from cai.judging.pairs import SoftLabel
 from cai.provenance.manifest import record
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     score = load_classifier(options.classifier)
-    rows = [row for path in options.judged for row in read_jsonl(path)]
+    rows = [row for path in options.judged for row in read_records(path, SoftLabel)]
     known, unknown = compare_with_truth(rows, score, options.classifier)
     failed: Counter[str] = Counter()
     for path in options.ledgers:

@@ -14,6 +14,7 @@ from cai.files.records import Ledger
 from cai.judging.judge import add_judge_options, judge
 from cai.judging.label_report import judge_report
 from cai.judging.win_rates import paired, scored, to_judge, win_rates
+from cai.steps.answers import Answered
 
 
 def main() -> None:
@@ -24,7 +25,9 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Judge the pairs, write them and the win rates."""
     ledger = Ledger("judge_answers")
-    pairs = paired(run.records(options), list(run.read(options.against)), ledger)
+    pairs = paired(
+        run.records(options, Answered), list(run.read(options.against, Answered)), ledger
+    )
     judged = judge(to_judge(pairs), options, ledger, run)
     rows = scored(pairs, judged, ledger)
     report = {"sets": win_rates(rows), "judge": judge_report(judged, ledger)}

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from cai.asking.program import parse
-from cai.asking.rewards import add_reward_model_options, score_answers
+from cai.asking.rewards import ToScore, add_reward_model_options, score_answers
 from cai.asking.run import Run
 from cai.core import cli
 from cai.core.errors import fail_if
@@ -35,7 +35,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
         for answers, output in zip(options.answers, options.output, strict=True):
             ledger = Ledger("score_rewards")
             rows = score_answers(
-                run.read(answers), str(answers), model, options.template, limit, ledger
+                run.read(answers, ToScore), str(answers), model, options.template, limit, ledger
             )
             ledger.notes["usage"] = model.usage.as_dict()  # of all files up to this one
             run.write(list(ledger.kept(rows)), ledger, output)

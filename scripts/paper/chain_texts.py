@@ -10,8 +10,9 @@ from pathlib import Path
 
 from cai.core import cli
 from cai.figures.chains import texts_of
-from cai.files.records import Ledger, read_jsonl, write_jsonl
+from cai.files.records import Ledger, read_records, write_jsonl
 from cai.provenance.manifest import record
+from cai.steps.critique import Chain
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     ledger = Ledger("chain_texts")
-    rows = [text for chain in read_jsonl(options.input) for text in texts_of(chain)]
+    rows = [text for chain in read_records(options.input, Chain) for text in texts_of(chain)]
     ledger.count_in(len(rows))
     write_jsonl(options.output, ledger.kept(rows))
     ledger.write(options.output)

@@ -5,11 +5,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from cai.asking.rewards import Scored
 from cai.core import cli
-from cai.figures.chains import by_round
+from cai.figures.chains import RoundText, by_round
 from cai.figures.options import figure_options
 from cai.figures.revisions import FIGURES, Chain
-from cai.files.records import Record, ledger_path, read_json, read_jsonl
+from cai.files.records import ledger_path, read_json, read_jsonl, read_records
+from cai.steps import critique
 
 
 def main() -> None:
@@ -31,9 +33,9 @@ def main() -> None:
         "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
-    texts = {path.stem: list(read_jsonl(path)) for path in options.texts}
+    texts = {path.stem: list(read_records(path, RoundText)) for path in options.texts}
     chains = [_chain(path, texts[path.stem], options) for path in options.chains]
-    records = {path.stem: list(read_jsonl(path)) for path in options.chains}
+    records = {path.stem: list(read_records(path, critique.Chain)) for path in options.chains}
     told = options.options | {
         "principles": options.principles,
         "drawn": {name: _drawn(rows) for name, rows in records.items()},
@@ -42,10 +44,12 @@ def main() -> None:
     FIGURES[options.figure](chains, told).write(options.output)
 
 
-def _chain(path: Path, rows: list[Record], options: argparse.Namespace) -> Chain:
+def _chain(path: Path, rows: list[RoundText], options: argparse.Namespace) -> Chain:
     name = path.stem
     scores = {
-        rewards.parent.name: by_round(rows, {r["id"]: r["reward"] for r in read_jsonl(rewards)})
+        rewards.parent.name: by_round(
+            rows, {row["id"]: row["reward"] for row in read_records(rewards, Scored)}
+        )
         for rewards in options.rewards
         if rewards.stem == name
     }
@@ -64,12 +68,12 @@ def _chain(path: Path, rows: list[Record], options: argparse.Namespace) -> Chain
     )
 
 
-def _drawn(rows: list[Record]) -> list[str]:
+def _drawn(rows: list[critique.Chain]) -> list[str]:
     """The principles that a chain has drawn."""
     return sorted({step["principle"] for row in rows for step in row["rounds"]})
 
 
-def _critiques(rows: list[Record]) -> list[str]:
+def _critiques(rows: list[critique.Chain]) -> list[str]:
     """The critiques of the last round."""
     found = [row["rounds"][-1]["critique"] for row in rows]
     return [text for text in found if text is not None]

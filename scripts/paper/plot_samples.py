@@ -7,7 +7,9 @@ from pathlib import Path
 from cai.core import cli
 from cai.figures.options import figure_options
 from cai.figures.samples import draw_answers, draw_chains
-from cai.files.records import read_jsonl
+from cai.files.records import read_records
+from cai.steps.answers import Answered
+from cai.steps.critique import Chain
 
 
 def main() -> None:
@@ -24,9 +26,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.chains:
-        artefact = draw_chains(list(read_jsonl(options.chains)), options.options)
+        artefact = draw_chains(list(read_records(options.chains, Chain)), options.options)
     else:
-        answers = {path.stem: list(read_jsonl(path)) for path in options.answers}
+        answers = {path.stem: list(read_records(path, Answered)) for path in options.answers}
         artefact = draw_answers(answers, options.options)
     artefact.write(options.output)
 

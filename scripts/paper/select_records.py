@@ -12,8 +12,9 @@ from pathlib import Path
 from cai.core import cli
 from cai.core.errors import fail_if
 from cai.figures.selection import as_response, first_of_each_set
-from cai.files.records import Ledger, read_jsonl, write_jsonl
+from cai.files.records import Ledger, of_kind, read_jsonl, write_jsonl
 from cai.provenance.manifest import record
+from cai.steps.answers import Answer
 
 
 def main() -> None:
@@ -39,8 +40,12 @@ def main() -> None:
         chosen = first_of_each_set(records, options.sets, options.count)
     ledger.leave_out("not selected", len(records) - len(chosen))
     fail_if(not chosen, f"{options.input}: no record of the sets {', '.join(options.sets)}")
-    rows = map(as_response, chosen) if options.as_responses else chosen
-    write_jsonl(options.output, ledger.kept(rows))
+    kept = list(ledger.kept(chosen))
+    if options.as_responses:
+        answers = [of_kind(row, Answer, str(options.input)) for row in kept]
+        write_jsonl(options.output, map(as_response, answers))
+    else:
+        write_jsonl(options.output, kept)
     ledger.write(options.output)
     record(options, "output", ledger=ledger)
 

@@ -13,6 +13,7 @@ from cai.asking.client import Failed
 from cai.asking.program import add_model_options, parse, program
 from cai.asking.run import Run
 from cai.core import cli
+from cai.evaluation.public_sets import Question
 from cai.files.records import Ledger, Record
 
 
@@ -24,7 +25,7 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Ask the model, write what it chooses."""
     ledger = Ledger("choose_answers")
-    records = run.records(options)
+    records = run.records(options, Question)
     ledger.count_in(len(records))
     asked = [
         (record["messages"], record["prefix"] + choice)
@@ -53,12 +54,12 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(record: Record, scores: list[float]) -> Record:
+def _chosen(record: Question, scores: list[float]) -> Record:
     highest = max(scores)
     weights = [math.exp(score - highest) for score in scores]
     probabilities = [weight / sum(weights) for weight in weights]
     right = scores.index(highest) == record["correct"]
-    known = {key: record[key] for key in ("id", "set", "correct")}
+    known = {"id": record["id"], "set": record["set"], "correct": record["correct"]}
     return {**known, "probabilities": probabilities, "right": right}
 
 

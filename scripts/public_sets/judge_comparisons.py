@@ -11,9 +11,10 @@ import argparse
 from cai.asking.program import add_model_options, parse, program
 from cai.asking.run import Run
 from cai.core import cli
-from cai.evaluation.public_sets import candidates
+from cai.evaluation.public_sets import KnownComparison, candidates
 from cai.files.records import Ledger, Record
 from cai.judging.judge import add_judge_options, judge
+from cai.judging.pairs import Preference
 
 
 def main() -> None:
@@ -24,8 +25,8 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Judge, write how probable the better answer was found."""
     ledger = Ledger("judge_comparisons")
-    rows = {row["id"]: row for row in run.records(options)}
-    judged = judge(candidates(iter(rows.values())), options, ledger, run)
+    rows = {row["id"]: row for row in run.records(options, KnownComparison)}
+    judged = judge(candidates(rows.values()), options, ledger, run)
     known = (_known(rows[verdict["id"]], verdict) for verdict in judged)
     run.conclude(known, ledger, options)
 
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _known(row: Record, verdict: Record) -> Record:
+def _known(row: KnownComparison, verdict: Preference) -> Record:
     a_is_better = verdict["a"] == row["chosen"]
     p_a, by = verdict["p_a"], verdict["judge"].get("by_principle", {})
     judge = verdict["judge"]

@@ -16,10 +16,8 @@ from cai.asking.program import parse, program
 from cai.asking.rewards import add_reward_model_options
 from cai.asking.run import Run
 from cai.core import cli
-from cai.evaluation.public_sets import messages_with
-from cai.files.records import Ledger
-
-SIDES = ("chosen", "rejected")
+from cai.evaluation.public_sets import KnownComparison, messages_with
+from cai.files.records import Ledger, Record
 
 
 def main() -> None:
@@ -30,11 +28,13 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Score both sides of each comparison."""
     ledger = Ledger("score_comparisons")
-    rows, texts = [], []
+    rows: list[Record] = []
+    texts: list[str] = []
     with run.reward_model(options) as (model, limit):
-        for row in run.read(options.input):
+        for row in run.read(options.input, KnownComparison):
             ledger.count_in()
-            pair = [options.template.closed(messages_with(row, row[side])) for side in SIDES]
+            answers = (row["chosen"], row["rejected"])
+            pair = [options.template.closed(messages_with(row, each)) for each in answers]
             if all(map(limit.fits, pair)):
                 rows.append({"id": row["id"], "set": row["set"]})
                 texts += pair

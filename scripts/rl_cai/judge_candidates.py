@@ -16,6 +16,7 @@ from cai.core import cli
 from cai.files.records import Ledger
 from cai.judging.judge import add_judge_options, judge
 from cai.judging.label_report import judge_report
+from cai.steps.candidates import Candidates
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Judge, write the preferences and the report."""
     ledger = Ledger("judge")
-    records = run.records(options)
+    records = run.records(options, Candidates)
     rows = judge(records, options, ledger, run)
     run.conclude(rows, ledger, options, judge_report(rows, ledger, records))
 

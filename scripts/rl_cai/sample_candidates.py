@@ -9,7 +9,7 @@ import argparse
 from cai.asking.program import add_model_options, add_sampling_option, parse, program
 from cai.asking.run import Run
 from cai.core import cli
-from cai.files.records import Ledger
+from cai.files.records import Ledger, Prompt
 from cai.steps.candidates import sample_candidates
 
 
@@ -21,7 +21,7 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Sample, write the candidates."""
     ledger = Ledger("sample_candidates")
-    records = run.records(options)
+    records = run.records(options, Prompt)
     with run.model(options) as model:
         rows = list(
             sample_candidates(

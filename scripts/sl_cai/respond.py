@@ -16,7 +16,7 @@ from cai.asking.program import (
 )
 from cai.asking.run import Run
 from cai.core import cli
-from cai.files.records import Ledger
+from cai.files.records import Ledger, Prompt
 from cai.steps.answers import respond
 
 
@@ -28,7 +28,7 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Ask the model, write the responses."""
     ledger = Ledger("respond")
-    records = run.records(options)
+    records = run.records(options, Prompt)
     with run.model(options) as model:
         rows = list(
             respond(

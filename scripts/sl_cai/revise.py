@@ -20,7 +20,7 @@ from cai.asking.program import (
 from cai.asking.run import Run
 from cai.core import cli
 from cai.files.records import Ledger
-from cai.steps.critique import Revising, revise
+from cai.steps.critique import Revising, ToRevise, revise
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
         keep_unfinished=options.keep_unfinished,
     )
     ledger = Ledger("revise")
-    records = run.records(options)
+    records = run.records(options, ToRevise)
     with run.model(options) as model:
         rows = revise(model, records, how, ledger)
         ledger.notes["usage"] = model.client.usage.as_dict()

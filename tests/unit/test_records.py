@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from cai.core.errors import UserError
 from cai.files.records import (
     Ledger,
+    Prompt,
     Unbalanced,
     held_out,
     in_shard,
     read_jsonl,
     read_jsonl_tolerant,
+    read_records,
     record_id,
     uniform,
     write_jsonl,
@@ -118,3 +120,12 @@ def test_a_ledger_is_written_beside_its_output(tmp_path):
     ledger.write(tmp_path / "out.jsonl")
     content = json.loads((tmp_path / "out.ledger.json").read_text())
     assert (content["in"], content["out"], content["dropped"]) == (2, 1, {"empty": 1})
+
+
+def test_a_record_without_a_field_of_its_kind_is_refused_with_its_place(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"id": "1", "prompt": "Hi", "more": 1}\n{"id": "2"}\n')
+    read = read_records(path, Prompt)
+    assert next(read) == {"id": "1", "prompt": "Hi", "more": 1}
+    with pytest.raises(UserError, match=r"prompts.jsonl:2: .*prompt.*accepted.*id, prompt"):
+        next(read)

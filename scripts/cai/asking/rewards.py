@@ -9,6 +9,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypedDict
 
 from cai.asking.journal.entries import Journal
 from cai.asking.program import add_server_options
@@ -29,7 +30,7 @@ from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
 from cai.core.progress import Progress
 from cai.core.shown import one_line
-from cai.files.records import Ledger, Record
+from cai.files.records import Ledger, Prompt
 from cai.models.templates import Message, Template
 from cai.models.tokens import LengthLimit
 
@@ -140,15 +141,28 @@ class RewardModel:
         return True
 
 
+class ToScore(Prompt):
+    """An answer that is to be scored."""
+
+    answer: str
+
+
+class Scored(TypedDict):
+    """The reward of a text; ``id`` is that of the answer."""
+
+    id: str
+    reward: float
+
+
 def score_answers(
-    answers: Iterable[Record],
+    answers: Iterable[ToScore],
     source: str,
     reward_model: RewardModel,
     template: Template,
     length: LengthLimit,
     ledger: Ledger,
-) -> list[Record]:
-    """``{"id", "reward"}`` of each answer, read in the template of the reward model's data.
+) -> list[Scored]:
+    """The reward of each answer, read in the template of the reward model's data.
 
     A text that is longer than the reward model's sequences is dropped: the server would cut it
     without a word and read the reward in the middle of the answer. ``source`` names the answers in
@@ -167,7 +181,7 @@ def score_answers(
     return [{"id": name, "reward": reward} for name, reward in zip(texts, rewards, strict=True)]
 
 
-def _messages(row: Record) -> list[Message]:
+def _messages(row: ToScore) -> list[Message]:
     return [
         {"role": "user", "content": row["prompt"]},
         {"role": "assistant", "content": row["answer"]},

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -20,9 +20,10 @@ from cai.core.errors import UserError, fail_if
 from cai.files.records import (
     Ledger,
     Record,
+    Row,
     in_shard,
     ledger_path,
-    read_jsonl,
+    read_records,
     write_json,
     write_jsonl,
 )
@@ -53,13 +54,14 @@ class Run:
 
     _journals: tuple[Journal, ...] = ()  # of the servers so far
 
-    def read(self, path: Path) -> Iterable[Record]:
-        """The records of a file."""
-        return read_jsonl(path)
+    def read(self, path: Path, kind: type[Row]) -> Iterable[Row]:
+        """The records of a file, which are of one kind."""
+        return read_records(path, kind)
 
-    def records(self, options: argparse.Namespace) -> list[Record]:
+    def records(self, options: argparse.Namespace, kind: type[Row]) -> list[Row]:
         """The input's records that belong to this shard."""
-        return [row for row in self.read(options.input) if in_shard(row["id"], *options.shard)]
+        rows = self.read(options.input, kind)
+        return [row for row in rows if in_shard(row["id"], *options.shard)]
 
     def tokenizer(self, path: Path) -> Tokenizer:
         """The tokenizer of a model."""
@@ -137,7 +139,11 @@ class Run:
         return LengthLimit(tokenizer, options.max_tokens, add_bos=options.template.add_bos)
 
     def write(
-        self, rows: Iterable[Record], ledger: Ledger, output: Path, report: Record | None = None
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        ledger: Ledger,
+        output: Path,
+        report: Record | None = None,
     ) -> None:
         """Write rows, which the ledger has counted; beside them the ledger and a report, if any."""
         for journal in self._journals:
@@ -154,7 +160,7 @@ class Run:
 
     def conclude(
         self,
-        rows: Iterable[Record],
+        rows: Iterable[Mapping[str, Any]],
         ledger: Ledger,
         options: argparse.Namespace,
         report: Record | None = None,

@@ -8,13 +8,13 @@ probabilities using Bayesian binning", AAAI 2015.
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy
 
 from cai.evaluation.classifier import Score, verdict_of
 from cai.files.records import Record
-from cai.judging.pairs import ROUNDING, preferred
+from cai.judging.pairs import ROUNDING, SoftLabel, preferred
 from cai.statistics import intervals
 
 BINS = 10  # of equal width, from a confidence of 1/2 to 1
@@ -132,7 +132,7 @@ def _ece(confidence: numpy.ndarray, right: numpy.ndarray, bins: numpy.ndarray) -
 
 
 def compare_with_truth(
-    rows: Sequence[Record], score: Score, classifier: Path
+    rows: Sequence[SoftLabel], score: Score, classifier: Path
 ) -> tuple[list[Known], int]:
     """What a classifier knows of judged comparisons, and the number of those that it leaves open.
 
@@ -149,13 +149,13 @@ def compare_with_truth(
     """
     known = []
     for row in rows:
-        a, b = (_good(score, row, side, classifier) for side in ("a", "b"))
+        a, b = _good(score, row, "a", classifier), _good(score, row, "b", classifier)
         if a != b:
             known.append(Known(row["p_a"], a))
     return known, len(rows) - len(known)
 
 
-def _good(score: Score, row: Record, side: str, classifier: Path) -> bool:
+def _good(score: Score, row: SoftLabel, side: Literal["a", "b"], classifier: Path) -> bool:
     where = f"{classifier}: score() of answer {side} to {row['id']}"
     verdict = verdict_of(score, row["prompt"], row[side], True, where)
     return bool(verdict["harmless" if verdict["set"] == "harmful" else "helpful"])

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 from cai.files.records import Record, uniform
-from cai.judging.pairs import ROUNDING, preferred
+from cai.judging.pairs import ROUNDING, Preference, preferred
 from cai.statistics import intervals
+from cai.steps.critique import Chain
 
 OPINION = 0.1  # distance from one half from which on a probability is an opinion
 Scores = Mapping[tuple[str, int], float]  # reward by id and round; 0: the first response
@@ -35,7 +36,7 @@ class Edit(NamedTuple):
     reward: float | None
 
 
-def edits(chains: Iterable[Record], scores: Scores = MappingProxyType({})) -> Iterator[Edit]:
+def edits(chains: Iterable[Chain], scores: Scores = MappingProxyType({})) -> Iterator[Edit]:
     """Every revision of every chain, {"id", "response", "rounds"}."""
     for chain in chains:
         before = chain["response"]
@@ -94,7 +95,7 @@ def _supervised(rows: Sequence[Edit], total: int, seed: int) -> Record:
     }
 
 
-def preference(rows: Iterable[Record], seed: int) -> dict[str, Record]:
+def preference(rows: Iterable[Preference], seed: int) -> dict[str, Record]:
     """By principle: ``comparisons``; estimates of ``opinion`` (share of probabilities that are
     :data:`OPINION` away from one half), ``confidence`` (mean distance), and of those asked with
     others, ``decides`` (share of comparisons that the others alone would have decided otherwise;
@@ -127,7 +128,7 @@ def _preference(found: Sequence[tuple[float, bool | None]], seed: int) -> Record
     }
 
 
-def disagreements(rows: Iterable[Record], examples: int = 3) -> list[Record]:
+def disagreements(rows: Iterable[Preference], examples: int = 3) -> list[Record]:
     """Pairs of principles that were asked about the same comparison: where they disagree.
 
     Of both with an opinion only: ``comparisons``, and the share that they disagree on; with a few

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cai.core.errors import fail_if
 from cai.data.dialogues import Malformed, first_prompt
-from cai.files.records import Ledger, Record, read_jsonl, record_id, uniform, write_jsonl
+from cai.files.records import Ledger, Record, Row, read_jsonl, record_id, uniform, write_jsonl
 from cai.models.templates import Template, single_turn
 from cai.settings.sources import Source, read_source
 
@@ -106,7 +106,7 @@ def _distinct(rows: Iterator[Located], name: str, taken: set[str], ledger: Ledge
     return list(kept.values())
 
 
-def first_of(rows: list[Record], seed: int, limit: int | None, ledger: Ledger) -> list[Record]:
+def first_of(rows: list[Row], seed: int, limit: int | None, ledger: Ledger) -> list[Row]:
     """The records in the order of a hash, the first ``limit`` of them, the rest left out."""
     ordered = sorted(rows, key=lambda row: uniform("evaluation", seed, row["id"]))
     ledger.leave_out("over the limit", len(rows) - len(ordered[:limit]))

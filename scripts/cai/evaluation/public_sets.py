@@ -8,9 +8,9 @@
 """
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from cai.core.texts import trimmed
 from cai.data.dialogues import (
@@ -22,16 +22,42 @@ from cai.data.dialogues import (
     require_answer,
 )
 from cai.evaluation.prompts import first_of
-from cai.files.records import Ledger, Record, record_id, write_jsonl
+from cai.files.records import Ledger, Prompt, Record, record_id, write_jsonl
 from cai.models.templates import Message, single_turn
 from cai.settings.sources import Source, read_source
+from cai.steps.answers import EvaluationPrompt
+from cai.steps.candidates import Candidates
 
 SAFE, UNSAFE = "safe", "unsafe"
 CONTRAST = "contrast_"  # how the types of XSTest's unsafe prompts begin
 LAST_LINE = re.compile(r"\n([^\n]*:)\s*$")  # such as "The answer is:"
 SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
 
-Parse = Callable[[Record, str], Record]
+
+class KnownComparison(Prompt):
+    """Two answers, the better of which is known; ``prompt`` shows the messages to a judge."""
+
+    set: str
+    messages: list[Message]
+    chosen: str
+    rejected: str
+
+
+class Question(TypedDict):
+    """A question with choices; ``correct`` is the place of the right one."""
+
+    id: str
+    set: str
+    messages: list[Message]
+    prefix: str
+    choices: list[str]
+    correct: int
+
+
+class XstestPrompt(EvaluationPrompt):
+    """A prompt of XSTest, with its kind."""
+
+    kind: str
 
 
 def prepare_set(
@@ -57,7 +83,7 @@ def prepare_set(
         UserError: the source cannot be read, or too many of its records are bad.
     """
     ledger = Ledger("evaluation_set")
-    rows: dict[str, Record] = {}
+    rows: dict[str, Mapping[str, Any]] = {}
     for where, row in read_source(source, ledger):
         if source.split_field and row.get(source.split_field) != "test":
             ledger.leave_out("not held out")
@@ -77,12 +103,12 @@ def prepare_set(
     return ledger
 
 
-def _opening_id(record: Record) -> str:
+def _opening_id(record: Mapping[str, Any]) -> str:
     messages = record.get("messages")
     return record_id(opening(messages) if messages else record["prompt"])
 
 
-def comparison(row: Record, where: str) -> Record:
+def comparison(row: Record, where: str) -> KnownComparison:
     """``{"id", "set", "messages", "prompt", "chosen", "rejected"}`` of a comparison.
 
     ``set`` is its part, known from BIG-bench's folders (helpful, honest, harmless, other), else
@@ -143,7 +169,7 @@ def _shown(messages: list[Message]) -> str:
     return "\n\n".join(turns)
 
 
-def question(row: Record, where: str) -> Record:
+def question(row: Record, where: str) -> Question:
     """``{"id", "set", "messages", "prefix", "choices", "correct"}`` of a question with choices.
 
     ``choices`` are texts that may go on after ``prefix``, in the order of their texts; ``correct``
@@ -179,7 +205,7 @@ def question(row: Record, where: str) -> Record:
     }
 
 
-def prompt(row: Record, where: str) -> Record:
+def prompt(row: Record, where: str) -> XstestPrompt:
     """``{"id", "prompt", "set", "kind"}`` of a prompt of XSTest; ``set`` is safe or unsafe.
 
     Raises:
@@ -198,15 +224,16 @@ def _text(value: Any) -> str:
     return trimmed(value)
 
 
+Parse = Callable[[Record, str], KnownComparison | Question | XstestPrompt]
 KINDS: dict[str, Parse] = {"comparisons": comparison, "questions": question, "prompts": prompt}
 
 
-def messages_with(row: Record, answer: str) -> list[Message]:
+def messages_with(row: KnownComparison, answer: str) -> list[Message]:
     """The dialogue of a comparison, ended by an answer."""
     return [*row["messages"], {"role": "assistant", "content": answer}]
 
 
-def candidates(rows: Iterator[Record]) -> list[Record]:
+def candidates(rows: Iterable[KnownComparison]) -> list[Candidates]:
     """Comparisons as a judge takes them."""
     return [
         {

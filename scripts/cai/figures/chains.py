@@ -3,13 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from cai.files.records import Record
+from cai.steps.answers import Answer
+from cai.steps.critique import Chain
 
 Value = TypeVar("Value")
 HARMFUL = "harmful"  # the set of the prompts that chains begin with
 
 
-def texts_of(chain: Record) -> Iterator[Record]:
+class RoundText(Answer):
+    """A text of a chain, in the form of an answer; 0 is the round of the first response."""
+
+    round: int
+
+
+def texts_of(chain: Chain) -> Iterator[RoundText]:
     """The first response (round 0) and each revision, in the form of answers.
 
     A chain holds finished revisions only; a first response may have been cut, which is not
@@ -28,7 +35,7 @@ def texts_of(chain: Record) -> Iterator[Record]:
         }
 
 
-def by_round(texts: Iterable[Record], values: Mapping[str, Value]) -> list[Mapping[str, Value]]:
+def by_round(texts: Iterable[RoundText], values: Mapping[str, Value]) -> list[Mapping[str, Value]]:
     """What is measured of the texts, by round and by the prompt's id.
 
     Args:

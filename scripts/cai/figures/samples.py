@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from cai.evaluation.tables import label
 from cai.figures.artefact import Artefact, frame
 from cai.figures.drawing import BLUE, GREY, SETTINGS, Drawing, Rows
-from cai.figures.selection import first_of_each_set
+from cai.figures.selection import first_by_hash, first_of_each_set
 from cai.files.records import Record
+from cai.steps.answers import Answered
+from cai.steps.critique import Chain
 
 COLUMNS = 60  # characters of a line
 LINE = 0.16  # inches
@@ -25,7 +27,7 @@ DEPARTURES = [
 NO_INTERVALS = "none: these are examples"
 
 
-def draw_answers(answers: Mapping[str, Sequence[Record]], options: Record) -> Artefact:
+def draw_answers(answers: Mapping[str, Sequence[Answered]], options: Record) -> Artefact:
     """A prompt and each model's answer, for some prompts of each set.
 
     Args:
@@ -55,10 +57,9 @@ def draw_answers(answers: Mapping[str, Sequence[Record]], options: Record) -> Ar
     return _artefact("Appendix D", "Samples of each stage", blocks, (header, rows), method, options)
 
 
-def draw_chains(chains: Sequence[Record], options: Record) -> Artefact:
+def draw_chains(chains: Sequence[Chain], options: Record) -> Artefact:
     """Prompts with the first response and every critique and revision of it."""
-    marked = [{**chain, "set": "harmful"} for chain in chains]
-    chosen = first_of_each_set(marked, ["harmful"], options["samples"]["prompts"])
+    chosen = first_by_hash(chains, options["samples"]["prompts"])
     blocks = [[("Prompt", row["prompt"]), *_steps(row)] for row in chosen]
     rows = [
         [row["id"], row["prompt"], number, who, text]
@@ -75,7 +76,7 @@ def draw_chains(chains: Sequence[Record], options: Record) -> Artefact:
     )
 
 
-def _steps(row: Record) -> list[tuple[str, str]]:
+def _steps(row: Chain) -> list[tuple[str, str]]:
     steps = [("Response", row["response"])]
     for step in row["rounds"]:
         name = f"{step['round']} ({step['principle']})"

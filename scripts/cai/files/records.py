@@ -7,10 +7,10 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NotRequired, TypedDict, TypeVar, cast
 
 from cai.core.errors import UserError
 from cai.core.texts import csv_cell, identity
@@ -19,8 +19,16 @@ from cai.files.documents import read_json as read_json  # the programs' own file
 from cai.files.partials import partial
 
 Record = dict[str, Any]
+Row = TypeVar("Row", bound=Mapping[str, Any])  # a kind of record, by its fields
 BOM = b"\xef\xbb\xbf"
 LINE_END = re.compile(rb"\r\n?")
+
+
+class Prompt(TypedDict):
+    """What is asked; ``id`` is that of the prompt, see :func:`record_id`."""
+
+    id: str
+    prompt: str
 
 
 def record_id(prompt: str) -> str:
@@ -88,7 +96,7 @@ def write_csv(path: Path | str, rows: Iterable[Iterable[object]]) -> None:
         writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
 
-def write_jsonl(path: Path | str, rows: Iterable[Record]) -> int:
+def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write records, one JSON object a line, atomically; returns how many."""
     count = 0
     with atomic(path) as stream:
@@ -118,6 +126,33 @@ def read_jsonl(path: Path | str) -> Iterator[Record]:
         if isinstance(value, str):
             raise UserError(f"{where}: {value}")
         yield value
+
+
+def read_records(path: Path | str, kind: type[Row]) -> Iterator[Row]:
+    """Yield the records of a file, each with all fields of its kind.
+
+    Raises:
+        UserError: the first line that is malformed or lacks a field.
+    """
+    for where, value in _lines(path):
+        if isinstance(value, str):
+            raise UserError(f"{where}: {value}")
+        yield of_kind(value, kind, where)
+
+
+def of_kind(record: Record, kind: type[Row], where: str) -> Row:
+    """The record as one of this kind; ``where`` it stands begins the message if it is none.
+
+    Raises:
+        UserError: a field is missing.
+    """
+    fields: frozenset[str] = vars(kind)["__required_keys__"]
+    if missing := fields - record.keys():
+        raise UserError(
+            f"{where}: found no field {', '.join(sorted(missing))}; accepted: a record with "
+            f"{', '.join(sorted(fields))}"
+        )
+    return cast("Row", record)
 
 
 def read_jsonl_tolerant(path: Path | str, ledger: "Ledger") -> Iterator[tuple[str, Record]]:
@@ -160,6 +195,28 @@ def unflawed(value: Any) -> Record | str:
     return value
 
 
+class Rejected(TypedDict):
+    """A record that was dropped, with its reason and its place."""
+
+    reason: str
+    where: str
+    record: Any
+
+
+LedgerContent = TypedDict(
+    "LedgerContent",
+    {
+        "step": str,
+        "in": int,
+        "out": int,
+        "failed": int,
+        "dropped": dict[str, int],
+        "notes": NotRequired[Record],
+        "rejected": list[Rejected],
+    },
+)
+
+
 class Unbalanced(Exception):
     """A defect of a program: records are neither in its output nor in its ledger."""
 
@@ -179,7 +236,7 @@ class Ledger:
         self.out = 0
         self.dropped: Counter[str] = Counter()
         self.bad = 0
-        self.rejected: list[Record] = []
+        self.rejected: list[Rejected] = []
         self.notes: Record = {}
         self.remedy = ""
 
@@ -202,7 +259,7 @@ class Ledger:
         if records:
             self.dropped[reason] += records
 
-    def kept(self, rows: Iterable[Record]) -> Iterator[Record]:
+    def kept(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Pass records on and count them as output."""
         for row in rows:
             self.out += 1
@@ -230,7 +287,7 @@ class Ledger:
     def _reasons(self) -> str:
         return ", ".join(f"{reason}: {count}" for reason, count in sorted(self.dropped.items()))
 
-    def as_dict(self) -> Record:
+    def as_dict(self) -> LedgerContent:
         """The ledger's content as it is written.
 
         Raises:
@@ -238,15 +295,18 @@ class Ledger:
         """
         if self.seen != self.out + sum(self.dropped.values()):
             raise Unbalanced(self.summary())
-        return {
+        content: LedgerContent = {
             "step": self.step,
             "in": self.seen,
             "out": self.out,
             "failed": self.bad,
             "dropped": dict(sorted(self.dropped.items())),
-            **({"notes": self.notes} if self.notes else {}),
+            "notes": self.notes,
             "rejected": self.rejected,
         }
+        if not self.notes:
+            del content["notes"]
+        return content
 
     def counts(self) -> Record:
         """The ledger's content without the records themselves."""

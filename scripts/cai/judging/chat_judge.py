@@ -13,11 +13,12 @@ from cai.asking.chat.chat_client import ChatAnswer, ChatClient, ChatRequest
 from cai.asking.verdicts.choices import best_and_worst
 from cai.asking.verdicts.final_words import Unreadable
 from cai.core.errors import fail_if
-from cai.files.records import Ledger, Record
-from cai.judging.pairs import Comparison, candidate_texts, shuffled
+from cai.files.records import Ledger
+from cai.judging.pairs import Comparison, Preference, Said, candidate_texts, shuffled
 from cai.judging.pairwise import count_answers, numbered
 from cai.models.templates import Message
 from cai.settings.judges import ChatJudge
+from cai.steps.candidates import Candidates
 
 EXPECTED = '{"best": "<letter>", "worst": "<letter>"} with letters of the answers shown'
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -48,12 +49,12 @@ class Choice(NamedTuple):
 
 def judge_by_chat(
     settings: ChatJudge,
-    records: Sequence[Record],
+    records: Sequence[Candidates],
     principles: dict[str, str],
     seed: int,
     client: ChatClient,
     ledger: Ledger,
-) -> list[Record]:
+) -> list[Preference]:
     """Hard labels: the best against the worst of each prompt's candidates.
 
     ``principles`` maps ids to preference texts. With two orders, ``p_a`` is the mean of what each
@@ -84,7 +85,7 @@ def judge_by_chat(
     return rows
 
 
-def _orders(record: Record, count: int, seed: int) -> list[list[str]]:
+def _orders(record: Candidates, count: int, seed: int) -> list[list[str]]:
     """The order drawn for a record's candidates and, if two are wanted, its reverse."""
     order = shuffled(record, candidate_texts(record), seed)
     most = len(LETTERS)
@@ -112,7 +113,7 @@ def read_choice(answer: ChatAnswer, order: Sequence[str]) -> Choice | Unreadable
     return Choice(shown[named.best], shown[named.worst])
 
 
-def _label(record: Record, order: Sequence[str], choices: Sequence[Choice]) -> Record:
+def _label(record: Candidates, order: Sequence[str], choices: Sequence[Choice]) -> Preference:
     """The candidate with the most points against the one with the fewest; ``a`` stood first."""
     points = {text: sum(choice.points(text) for choice in choices) for text in order}
     chosen = {max(points, key=points.__getitem__), min(points, key=points.__getitem__)}
@@ -120,7 +121,7 @@ def _label(record: Record, order: Sequence[str], choices: Sequence[Choice]) -> R
         chosen = set(order[:2])
     a, b = sorted(chosen, key=order.index)
     by_order = [_p_a(choice, a, b) for choice in choices]
-    judge = {"kind": "chat", "by_order": by_order}
+    judge: Said = {"kind": "chat", "by_order": by_order}
     return Comparison(record["id"], record["prompt"], a, b).row(None, fmean(by_order), judge)
 
 

@@ -8,12 +8,13 @@ from cai.asking.chat.chat_client import ChatClient
 from cai.asking.program import read_principles
 from cai.asking.run import Run
 from cai.core.errors import fail_if
-from cai.files.records import Ledger, Record
+from cai.files.records import Ledger
 from cai.judging.chat_judge import judge_by_chat
-from cai.judging.pairs import judge_randomly
+from cai.judging.pairs import Preference, judge_randomly
 from cai.judging.pairwise import judge_pairs
 from cai.judging.served_judge import ChatAsker, ServedAsker
 from cai.settings.judges import ChatJudge, LogprobJudge, judge_option
+from cai.steps.candidates import Candidates
 
 
 def add_judge_options(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +36,8 @@ def add_judge_options(parser: argparse.ArgumentParser) -> None:
 
 
 def judge(
-    records: Sequence[Record], options: argparse.Namespace, ledger: Ledger, run: Run
-) -> list[Record]:
+    records: Sequence[Candidates], options: argparse.Namespace, ledger: Ledger, run: Run
+) -> list[Preference]:
     """Judge records of at least two candidates; returns the judged comparisons.
 
     A served model is needed by the ``logprob`` judge alone; the ``chat`` judge needs a journal.
@@ -71,12 +72,12 @@ def judge(
 
 def _by_chat(
     settings: ChatJudge,
-    records: Sequence[Record],
+    records: Sequence[Candidates],
     principles: dict[str, str],
     seed: int,
     client: ChatClient,
     ledger: Ledger,
-) -> list[Record]:
+) -> list[Preference]:
     if settings.pairwise is None:
         return judge_by_chat(settings, records, principles, seed, client, ledger)
     asker = ChatAsker(settings.pairwise, client)

@@ -1,17 +1,18 @@
 """What can be said of a judge without knowing the truth; with it, see ``calibration``."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from math import sqrt
 from statistics import fmean, stdev
 
 from cai.files.records import Ledger, Record
-from cai.judging.pairs import preferred
+from cai.judging.pairs import Preference, preferred
+from cai.steps.candidates import Candidates
 
 
 def judge_report(
-    rows: Sequence[Record], ledger: Ledger, candidates: Sequence[Record] = ()
+    rows: Sequence[Preference], ledger: Ledger, candidates: Sequence[Candidates] = ()
 ) -> Record:
     """Count and measure judged comparisons.
 
@@ -67,7 +68,7 @@ def judge_report(
     }
 
 
-def _principles(by_principle: Sequence[Record]) -> Record:
+def _principles(by_principle: Sequence[Mapping[str, float]]) -> Record:
     """By principle: comparisons, confidence, and how often others prefer what it prefers."""
     probabilities: dict[str, list[float]] = defaultdict(list)
     agree: dict[str, list[bool]] = defaultdict(list)
@@ -87,7 +88,7 @@ def _principles(by_principle: Sequence[Record]) -> Record:
     }
 
 
-def by_temperature(rows: Sequence[Record], candidates: Sequence[Record]) -> Record:
+def by_temperature(rows: Sequence[Preference], candidates: Sequence[Candidates]) -> Record:
     """How the preference depends on the temperature that an answer was sampled at.
 
     Of comparisons between different temperatures only: their number, the mean probability that the

@@ -6,12 +6,47 @@ is in its record, so that a judge's bias towards a position cannot favour a temp
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
-from cai.files.records import Ledger, Record, uniform
+from cai.files.records import Ledger, Prompt, uniform
 from cai.settings.judges import RandomJudge
+from cai.steps.candidates import Candidates
 
 ROUNDING = 1e-12  # of a mean of probabilities
+
+
+class Said(TypedDict):
+    """What a judge said of a comparison.
+
+    ``by_order`` (a shown first, then b shown first) and ``by_principle`` are probabilities that a
+    is better; the reasoning is one of several, as an example.
+    """
+
+    kind: str
+    by_order: NotRequired[list[float]]
+    by_principle: NotRequired[dict[str, float]]
+    reasoning: NotRequired[str]
+
+
+class Judgement(Said):
+    """What a judge said, and whether that is a tie."""
+
+    tie: bool
+
+
+class SoftLabel(Prompt):
+    """Two answers; ``p_a`` is the probability that ``a`` is better than ``b``."""
+
+    a: str
+    b: str
+    p_a: float
+
+
+class Preference(SoftLabel):
+    """A judged comparison: under which principle, and what the judge said."""
+
+    principle: str | None
+    judge: Judgement
 
 
 class Comparison(NamedTuple):
@@ -22,12 +57,18 @@ class Comparison(NamedTuple):
     a: str
     b: str
 
-    def row(self, principle: str | None, p_a: float, judge: Record) -> Record:
+    def row(self, principle: str | None, p_a: float, judge: Said) -> Preference:
         """The record of a judged comparison; ``p_a`` is the probability that ``a`` is better."""
         tie = preferred(p_a) == 0
-        p_a = 0.5 if tie else p_a
-        verdict = {"principle": principle, "p_a": p_a, "judge": {**judge, "tie": tie}}
-        return {**self._asdict(), **verdict}
+        return {
+            "id": self.id,
+            "prompt": self.prompt,
+            "a": self.a,
+            "b": self.b,
+            "principle": principle,
+            "p_a": 0.5 if tie else p_a,
+            "judge": {**judge, "tie": tie},
+        }
 
 
 def preferred(p_a: float) -> int:
@@ -35,7 +76,7 @@ def preferred(p_a: float) -> int:
     return (p_a > 0.5 + ROUNDING) - (p_a < 0.5 - ROUNDING)
 
 
-def draw_pairs(record: Record, count: int, seed: int) -> list[Comparison]:
+def draw_pairs(record: Candidates, count: int, seed: int) -> list[Comparison]:
     """Up to ``count`` different pairs of a record's candidates."""
     texts = sorted(candidate_texts(record))
     pairs = itertools.combinations(texts, 2)
@@ -45,27 +86,29 @@ def draw_pairs(record: Record, count: int, seed: int) -> list[Comparison]:
     ]
 
 
-def all_pairs(records: Sequence[Record], count: int, seed: int, ledger: Ledger) -> list[Comparison]:
+def all_pairs(
+    records: Sequence[Candidates], count: int, seed: int, ledger: Ledger
+) -> list[Comparison]:
     """The pairs drawn for each record, counted in the ledger as what came in."""
     pairs = [pair for record in records for pair in draw_pairs(record, count, seed)]
     ledger.count_in(len(pairs))
     return pairs
 
 
-def shuffled(record: Record, texts: Sequence[str], seed: int) -> list[str]:
+def shuffled(record: Candidates, texts: Sequence[str], seed: int) -> list[str]:
     """The texts in an order drawn by hash; it does not depend on the order in which they come."""
     among = sorted(texts)
     return sorted(among, key=lambda text: uniform("order", seed, record["id"], *among, text))
 
 
-def candidate_texts(record: Record) -> list[str]:
+def candidate_texts(record: Candidates) -> list[str]:
     """The different texts of a record's candidates."""
     return list(dict.fromkeys(candidate["text"] for candidate in record["candidates"]))
 
 
 def judge_randomly(
-    settings: RandomJudge, records: Sequence[Record], seed: int, ledger: Ledger
-) -> list[Record]:
+    settings: RandomJudge, records: Sequence[Candidates], seed: int, ledger: Ledger
+) -> list[Preference]:
     """The control: a coin for each order of a drawn pair, averaged as the other judges' answers."""
     rows = []
     for pair in all_pairs(records, settings.pairs, seed, ledger):

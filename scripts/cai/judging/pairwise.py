@@ -18,10 +18,11 @@ from typing import NamedTuple, Protocol
 
 from cai.asking.verdicts.final_words import Unreadable
 from cai.files.records import Ledger, Record
-from cai.judging.pairs import Comparison, all_pairs
+from cai.judging.pairs import Comparison, Preference, Said, all_pairs
 from cai.models.templates import Message, single_turn
 from cai.settings.constitution import draw_principles
 from cai.settings.judges import Pairwise, Reasoning
+from cai.steps.candidates import Candidates
 
 Conversation = list[Message]
 
@@ -62,12 +63,12 @@ def judge_pairs(
     kind: str,
     settings: Pairwise,
     orders: Sequence[bool],
-    records: Sequence[Record],
+    records: Sequence[Candidates],
     principles: dict[str, str],
     seed: int,
     asker: Asker,
     ledger: Ledger,
-) -> list[Record]:
+) -> list[Preference]:
     """Soft labels: ``p_a`` is the mean, over orders, principles and samples, of P(a is better).
 
     Args:
@@ -191,7 +192,7 @@ def unanswered(answers: Answers) -> Unreadable | None:
     return None
 
 
-def soft_label(kind: str, pair: Comparison, answers: Answers) -> Record:
+def soft_label(kind: str, pair: Comparison, answers: Answers) -> Preference:
     """The record of a comparison, of which each question has an answer.
 
     Each order and each principle weighs the same, however many of its samples could be read.
@@ -199,7 +200,7 @@ def soft_label(kind: str, pair: Comparison, answers: Answers) -> Record:
     of_a = {question: _p_a(question, samples) for question, samples in answers.items()}
     orders = sorted({question.swapped for question in of_a})
     names = [name for name in dict.fromkeys(q.principle for q in of_a) if name is not None]
-    judge: Record = {
+    judge: Said = {
         "kind": kind,
         "by_order": [fmean(p for q, p in of_a.items() if q.swapped == order) for order in orders],
     }

@@ -5,27 +5,45 @@ from math import sqrt
 from statistics import fmean, pstdev
 
 from cai.files.records import Ledger, Record
+from cai.judging.pairs import Judgement, Preference
+from cai.steps.answers import Answered, EvaluationPrompt
+from cai.steps.candidates import Candidates
 
 
-def paired(first: Sequence[Record], second: Sequence[Record], ledger: Ledger) -> list[Record]:
+class Pair(EvaluationPrompt):
+    """Two models' answers to a prompt."""
+
+    first: str
+    second: str
+
+
+class JudgedPair(Pair):
+    """Two answers, the probability that the first is better, and what the judge said, if asked."""
+
+    p_first: float
+    judge: Judgement | None
+
+
+def paired(first: Sequence[Answered], second: Sequence[Answered], ledger: Ledger) -> list[Pair]:
     """Records with both models' answers as ``first`` and ``second``.
 
     Prompts that the second model did not answer are dropped.
     """
     answers = {row["id"]: row["answer"] for row in second}
-    pairs = []
+    pairs: list[Pair] = []
     for row in first:
-        pair = {"id": row["id"], "prompt": row["prompt"], "set": row["set"]}
-        pair |= {"first": row["answer"], "second": answers.get(row["id"])}
-        if pair["second"] is None:
+        asked: EvaluationPrompt = {"id": row["id"], "prompt": row["prompt"], "set": row["set"]}
+        other = answers.get(row["id"])
+        if other is None:
             ledger.count_in()
-            ledger.drop("not answered by the second model", record=pair)
+            alone = {**asked, "first": row["answer"], "second": None}
+            ledger.drop("not answered by the second model", record=alone)
         else:
-            pairs.append(pair)
+            pairs.append({**asked, "first": row["answer"], "second": other})
     return pairs
 
 
-def to_judge(pairs: Sequence[Record]) -> list[Record]:
+def to_judge(pairs: Sequence[Pair]) -> list[Candidates]:
     """The pairs that differ, as candidates for a judge."""
     return [
         {
@@ -38,10 +56,10 @@ def to_judge(pairs: Sequence[Record]) -> list[Record]:
     ]
 
 
-def scored(pairs: Sequence[Record], judged: Sequence[Record], ledger: Ledger) -> list[Record]:
+def scored(pairs: Sequence[Pair], judged: Sequence[Preference], ledger: Ledger) -> list[JudgedPair]:
     """The pairs that were judged or are equal, with ``p_first``: the first model's win."""
     verdicts = {row["id"]: row for row in judged}
-    rows = []
+    rows: list[JudgedPair] = []
     for pair in pairs:
         verdict = verdicts.get(pair["id"])
         if pair["first"] == pair["second"]:
@@ -54,7 +72,7 @@ def scored(pairs: Sequence[Record], judged: Sequence[Record], ledger: Ledger) ->
     return rows
 
 
-def win_rates(rows: Sequence[Record]) -> dict[str, Record]:
+def win_rates(rows: Sequence[JudgedPair]) -> dict[str, Record]:
     """By set: the number of pairs, the first model's win rate and its standard error."""
     sets: dict[str, list[float]] = {}
     for row in rows:

@@ -29,7 +29,7 @@ from cai.asking.run import Run
 from cai.asking.serving import Served
 from cai.core import cli
 from cai.core.numbered import unfolded
-from cai.files.records import Ledger, Record, read_jsonl, record_id, shard_of
+from cai.files.records import Ledger, Record, Row, of_kind, read_jsonl, record_id, shard_of
 from cai.models.tokens import LengthLimit, Tokenizer
 from cai.provenance import manifest
 from cai.settings.judges import ChatJudge
@@ -208,8 +208,11 @@ class Rehearsal(Run):
         step.step(parse(self._parser(program.stem, step), words[2:]), self)
         return self._count()
 
-    def read(self, path: Path) -> list[Record]:
+    def read(self, path: Path, kind: type[Row]) -> list[Row]:
         """The records of a file; of one that is still to be made, those that a step will make."""
+        return [of_kind(row, kind, str(path)) for row in self._rows(path)]
+
+    def _rows(self, path: Path) -> list[Record]:
         name = str(path)
         self._exact &= name not in self._inexact
         if name in self._made:
@@ -225,15 +228,14 @@ class Rehearsal(Run):
             self._read[name] = list(read_jsonl(path))
         return self._read[name]
 
-    def records(self, options: argparse.Namespace) -> list[Record]:
+    def records(self, options: argparse.Namespace, kind: type[Row]) -> list[Row]:
         """The input's records that belong to this shard."""
-        rows, (index, count) = self.read(options.input), options.shard
-        if count == 1:
-            return rows
+        rows, (index, count) = self._rows(options.input), options.shard
         place = (str(options.input), count)
-        if place not in self._shards:
+        if count > 1 and place not in self._shards:
             self._shards[place] = _sharded(rows, count)
-        return self._shards[place][index]
+        mine = self._shards[place][index] if count > 1 else rows
+        return [of_kind(row, kind, str(options.input)) for row in mine]
 
     @contextmanager
     def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
@@ -283,10 +285,14 @@ class Rehearsal(Run):
         return Tokenizer(path) if path.is_file() else _Uncounted()
 
     def write(
-        self, rows: Iterable[Record], ledger: Ledger, output: Path, report: Record | None = None
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        ledger: Ledger,
+        output: Path,
+        report: Record | None = None,
     ) -> None:
         """Keep the rows for the jobs that read them."""
-        self._made[str(output)] = list(rows)
+        self._made[str(output)] = [dict(row) for row in rows]
         if self._count().new or not self._exact:
             self._inexact.add(str(output))
 
@@ -295,7 +301,7 @@ class Rehearsal(Run):
 
     def conclude(
         self,
-        rows: Iterable[Record],
+        rows: Iterable[Mapping[str, Any]],
         ledger: Ledger,
         options: argparse.Namespace,
         report: Record | None = None,

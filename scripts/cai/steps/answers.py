@@ -1,25 +1,54 @@
 """First answers of a model to prompts."""
 
 from collections.abc import Iterator, Sequence
+from typing import NotRequired, TypeVar
 
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
-from cai.files.records import Ledger, Record
+from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import Message, single_turn
 
 UNFINISHED = "unfinished"
+Asked = TypeVar("Asked", bound=Prompt)
+
+
+class Response(Prompt):
+    """A first response; ``finish`` is "stop" or, where it was cut, "length"."""
+
+    response: str
+    finish: str
+
+
+class EvaluationPrompt(Prompt):
+    """A prompt of an evaluation, with its set, such as harmful or helpful."""
+
+    set: str
+
+
+class Answered(EvaluationPrompt):
+    """What most readers need of an answer."""
+
+    answer: str
+
+
+class Answer(Answered):
+    """An answer of the evaluation; the last two fields are those of one of several to a prompt."""
+
+    finish: str
+    prompt_id: NotRequired[str]
+    temperature: NotRequired[float]
 
 
 def answer(
     model: ChatModel,
-    records: Sequence[Record],
+    records: Sequence[Asked],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
     what: str = "answer",
     before: Sequence[Message] = (),
-) -> Iterator[tuple[Record, Completion]]:
+) -> Iterator[tuple[Asked, Completion]]:
     """Ask each record's ``prompt`` once; what failed is dropped with its reason.
 
     Yields each record with its completion; ``finish`` says whether it ended by itself. The turns
@@ -35,37 +64,61 @@ def answer(
             yield record, reply
 
 
-def answers_at(
-    temperatures: Sequence[float],
+def evaluated(
     model: ChatModel,
-    records: Sequence[Record],
+    records: Sequence[EvaluationPrompt],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
-) -> Iterator[tuple[Record, Completion]]:
+) -> Iterator[Answer]:
+    """One answer to each prompt of an evaluation, as :func:`answer` asks for it."""
+    for record, reply in answer(model, records, sampling, seed, ledger):
+        yield {
+            "id": record["id"],
+            "prompt": record["prompt"],
+            "set": record["set"],
+            "answer": reply.text,
+            "finish": reply.finish,
+        }
+
+
+def evaluated_at(
+    temperatures: Sequence[float],
+    model: ChatModel,
+    records: Sequence[EvaluationPrompt],
+    sampling: Sampling,
+    seed: int,
+    ledger: Ledger,
+) -> Iterator[Answer]:
     """Ask each record's prompt once for each temperature, each time with a seed of its own.
 
-    Temperature 0 is greedy. Yields records as :func:`answer` does, with ``prompt_id``, their
-    ``temperature`` and, as ``id``, that of the prompt and the number of the answer. More
+    Temperature 0 is greedy. The ``id`` is that of the prompt and the number of the answer. More
     temperatures leave the answers to the first ones as they are.
     """
     for number, temperature in enumerate(temperatures):
         greedy = {"greedy": True} if temperature == 0 else {"temperature": temperature}
         how = sampling.model_copy(update={"greedy": False, **greedy})
         for record, reply in answer(model, records, how, seed, ledger, f"sample {number + 1}"):
-            own = {"prompt_id": record["id"], "id": f"{record['id']}.{number}"}
-            yield {**record, **own, "temperature": temperature}, reply
+            yield {
+                "id": f"{record['id']}.{number}",
+                "prompt": record["prompt"],
+                "set": record["set"],
+                "prompt_id": record["id"],
+                "temperature": temperature,
+                "answer": reply.text,
+                "finish": reply.finish,
+            }
 
 
 def respond(
     model: ChatModel,
-    records: Sequence[Record],
+    records: Sequence[Prompt],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
     keep_unfinished: bool = True,
     few_shot: Sequence[Sequence[Message]] = (),
-) -> Iterator[Record]:
+) -> Iterator[Response]:
     """First responses, for critique. Empty ones are dropped: there is nothing to criticise.
 
     Unfinished ones can be criticised, so they are kept unless the option says otherwise, and
@@ -74,7 +127,7 @@ def respond(
     ledger.notes[UNFINISHED] = 0
     before = [turn for dialogue in few_shot for turn in dialogue]
     for record, reply in answer(model, records, sampling, seed, ledger, "response", before):
-        row = {
+        row: Response = {
             "id": record["id"],
             "prompt": record["prompt"],
             "response": reply.text,

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NotRequired, TypedDict
 
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
 from cai.core.errors import fail_if
-from cai.files.records import Ledger, Record
+from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import single_turn
 
@@ -14,14 +15,27 @@ EQUAL = "the candidates are equal"  # no failure: there is nothing to compare
 TOO_FEW = "fewer than two distinct candidates"
 
 
+class Candidate(TypedDict):
+    """One of several answers to a prompt, with the temperature that it was sampled at."""
+
+    text: str
+    temperature: NotRequired[float]
+
+
+class Candidates(Prompt):
+    """A prompt with answers for a judge to choose among."""
+
+    candidates: list[Candidate]
+
+
 def sample_candidates(
     model: ChatModel,
-    records: Sequence[Record],
+    records: Sequence[Prompt],
     temperatures: Sequence[float],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
-) -> Iterator[Record]:
+) -> Iterator[Candidates]:
     """One answer for each temperature, each with its own seed; temperatures may be equal.
 
     Failed, unfinished, empty and repeated answers are left out and counted in the ledger's notes.
@@ -41,7 +55,7 @@ def sample_candidates(
     ]
     for record, *replies in zip(records, *columns, strict=True):
         candidates = _different(temperatures, replies, ledger)
-        row = {"id": record["id"], "prompt": record["prompt"], "candidates": candidates}
+        row: Candidates = {"id": record["id"], "prompt": record["prompt"], "candidates": candidates}
         if len(candidates) >= 2:
             yield row
         elif all(_is_usable(reply) for reply in replies):
@@ -52,7 +66,7 @@ def sample_candidates(
 
 def _answers(
     model: ChatModel,
-    records: Sequence[Record],
+    records: Sequence[Prompt],
     index: int,
     temperatures: Sequence[float],
     sampling: Sampling,
@@ -69,7 +83,7 @@ def _answers(
 
 def _different(
     temperatures: Sequence[float], replies: Sequence[Completion | Failed], ledger: Ledger
-) -> list[Record]:
+) -> list[Candidate]:
     """The usable answers to one prompt, each text once, with the temperature it came at first."""
     found: dict[str, float] = {}
     left_out: Counter[str] = Counter(ledger.notes["left_out"])

@@ -6,14 +6,42 @@ The next round starts again from the prompt, with the revision as the response.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple, NotRequired, TypedDict, TypeGuard
 
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
-from cai.files.records import Ledger, Record
+from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import Message
 from cai.settings.constitution import draw_principle
+
+
+class ToRevise(Prompt):
+    """A response that is to be revised."""
+
+    response: str
+
+
+class Round(TypedDict):
+    """A round: its principle, the critique (None: revised without one), and what came of it."""
+
+    round: int
+    principle: str
+    critique: str | None
+    revision: NotRequired[str]
+
+
+class Chain(ToRevise):
+    """A response and its rounds so far."""
+
+    rounds: list[Round]
+
+
+class Revision(Chain):
+    """A response and all of its rounds; ``revision`` is the last one."""
+
+    revision: str
+
 
 Principles = dict[str, dict[str, str]]
 
@@ -40,8 +68,8 @@ class Revising(NamedTuple):
 
 
 def revise(
-    model: ChatModel, records: Sequence[Record], how: Revising, ledger: Ledger
-) -> list[Record]:
+    model: ChatModel, records: Sequence[ToRevise], how: Revising, ledger: Ledger
+) -> list[Revision]:
     """Revise responses round by round; all records go through a round together.
 
     A record is dropped in the round in which a critique or a revision fails, is empty, or (for a
@@ -50,7 +78,7 @@ def revise(
     """
     ledger.count_in(len(records))
     ledger.notes["unfinished critiques"] = 0
-    rows = [
+    rows: list[Chain] = [
         {"id": r["id"], "prompt": r["prompt"], "response": r["response"], "rounds": []}
         for r in records
     ]
@@ -64,9 +92,7 @@ def revise(
     return [{**row, "revision": row["rounds"][-1]["revision"]} for row in rows]
 
 
-def _criticised(
-    model: ChatModel, rows: list[Record], how: Revising, ledger: Ledger
-) -> list[Record]:
+def _criticised(model: ChatModel, rows: list[Chain], how: Revising, ledger: Ledger) -> list[Chain]:
     """One batch of critiques; returns the records that got one."""
     kept = []
     for row, reply in _ask(model, rows, how, "critique"):
@@ -77,7 +103,7 @@ def _criticised(
     return kept
 
 
-def _revised(model: ChatModel, rows: list[Record], how: Revising, ledger: Ledger) -> list[Record]:
+def _revised(model: ChatModel, rows: list[Chain], how: Revising, ledger: Ledger) -> list[Chain]:
     """One batch of revisions; returns the records that got one."""
     kept = []
     for row, reply in _ask(model, rows, how, "revision"):
@@ -88,8 +114,8 @@ def _revised(model: ChatModel, rows: list[Record], how: Revising, ledger: Ledger
 
 
 def _ask(
-    model: ChatModel, rows: list[Record], how: Revising, what: str
-) -> list[tuple[Record, Completion | Failed]]:
+    model: ChatModel, rows: list[Chain], how: Revising, what: str
+) -> list[tuple[Chain, Completion | Failed]]:
     conversations = [conversation(row, what, how) for row in rows]
     number = rows[0]["rounds"][-1]["round"] if rows else 0
     sampling = how.critique if what == "critique" else how.revision
@@ -98,7 +124,7 @@ def _ask(
     return list(zip(rows, replies, strict=True))
 
 
-def conversation(row: Record, what: str, how: Revising) -> list[Message]:
+def conversation(row: Chain, what: str, how: Revising) -> list[Message]:
     """What the model is asked in the record's last round: for its critique, or its revision."""
     *earlier, current = row["rounds"]
     response = earlier[-1]["revision"] if earlier else row["response"]
@@ -107,7 +133,8 @@ def conversation(row: Record, what: str, how: Revising) -> list[Message]:
     if not how.direct:
         turns.append(texts["critique"])
     if what == "revision":
-        turns += [texts["revision"]] if how.direct else [current["critique"], texts["revision"]]
+        critique = current["critique"]
+        turns += [texts["revision"]] if critique is None else [critique, texts["revision"]]
     shown = [message for dialogue in how.few_shot for message in dialogue]
     return [*shown, *map(_turn, range(len(turns)), turns)]
 
@@ -118,7 +145,7 @@ def _turn(place: int, text: str) -> Message:
 
 
 def _usable(
-    reply: Completion | Failed, row: Record, what: str, ledger: Ledger, keep_unfinished: bool
+    reply: Completion | Failed, row: Chain, what: str, ledger: Ledger, keep_unfinished: bool
 ) -> TypeGuard[Completion]:
     """Whether a reply can be used; if not, the record goes to the ledger with the reason."""
     if isinstance(reply, Failed):
