@@ -53,7 +53,8 @@ def sample_candidates(
         _answers(model, records, index, temperatures, sampling, seed)
         for index in range(len(temperatures))
     ]
-    for record, *replies in zip(records, *columns, strict=True):
+    for place, record in enumerate(records):
+        replies = [column[place] for column in columns]
         candidates = _different(temperatures, replies, ledger)
         row: Candidates = {"id": record["id"], "prompt": record["prompt"], "candidates": candidates}
         if len(candidates) >= 2:
