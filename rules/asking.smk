@@ -78,8 +78,8 @@ def judging(run_settings, run_principles):
 
 def journal(place, name):
     """Where a job keeps what was answered; an experiment's also reads the base run's."""
-    own, base = (f"{root}/work/journal/{name}.jsonl" for root in (place, at.base))
-    return own if place == at.base else [own, base]
+    own, base = (f"{root}/work/journal/{name}.jsonl" for root in (place, places.base))
+    return own if place == places.base else [own, base]
 
 
 def own_journal(name):

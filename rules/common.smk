@@ -41,8 +41,8 @@ dag.share_resources(workflow, rule_kinds.LIKE)
 
 stop(paths.complaints(Path.cwd()))
 
-with told():
-    settings, principles, few_shot, at, base = experiments.check(config)
+with one_line_errors():
+    settings, principles, few_shot, places, base = experiments.check(config)
     origins = experiments.origins(origins, config)
 
 orphans.announce()
@@ -52,13 +52,13 @@ process.keep_from_programs([getattr(settings.judge, "key_variable", None)])
 # Where each part of the workflow has its files. All is in one folder, but for an experiment, which
 # takes the parts that do not differ from the base run.
 pathvars:
-    pretrained=at.pretrained,
-    source=at.source,
-    supervised=at.supervised,
-    candidates=at.candidates,
-    preference=at.preference,
-    results=at.results,
-    base=at.base,
+    pretrained=places.pretrained,
+    source=places.source,
+    supervised=places.supervised,
+    candidates=places.candidates,
+    preference=places.preference,
+    results=places.results,
+    base=places.base,
 
 
 wildcard_constraints:
@@ -103,7 +103,7 @@ def command(wildcards, resources):
 
 
 # What several rules take. WORK is what the last part's jobs resume from.
-WORK = f"{at.results}/work"
+WORK = f"{places.results}/work"
 SHARDS = range(settings.shards)
 PARTS, KINDS = ["train", "test"], ["prompts", "comparisons"]
 ASKED = preflight.held_out_sources(settings)
@@ -115,9 +115,11 @@ INSTRUCT = literal(settings.models.instruct.template.model_dump_json())
 
 def folders_of(wildcards):
     """The results folders of the two runs, once it is known that there are two."""
-    with told():
-        experiments.check_compared(config, at.base)
-    return [experiments.folder(at.base, name) for name in (wildcards.a, wildcards.b)]
+    with one_line_errors():
+        experiments.check_compared(config, places.base)
+    return [
+        experiments.folder(places.base, name) for name in (wildcards.a, wildcards.b)
+    ]
 
 
 def files_of_both(wildcards):

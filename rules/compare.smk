@@ -31,7 +31,7 @@ use rule judged as head_to_head with:
     params:
         **judging(base.settings, base.principles),
         **asking(
-            f"{at.base}/work/journal/head_to_head-{{a}}--{{b}}.jsonl",
+            f"{places.base}/work/journal/head_to_head-{{a}}--{{b}}.jsonl",
             "instruct",
             base.settings,
         ),

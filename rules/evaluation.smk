@@ -5,9 +5,9 @@
 # with a classifier, rl_cai/calibration.json.
 
 MODELS = {
-    "helpful_only": f"{at.pretrained}/models/instruct.nemo",
-    "sl_cai": f"{at.supervised}/sl_cai.nemo",
-    "rl_cai": f"{at.results}/rl_cai.nemo",
+    "helpful_only": f"{places.pretrained}/models/instruct.nemo",
+    "sl_cai": f"{places.supervised}/sl_cai.nemo",
+    "rl_cai": f"{places.results}/rl_cai.nemo",
 }
 EXPORTED = {name: servers.exported(settings, model) for name, model in MODELS.items()}
 TRAINED = ["sl_cai", "rl_cai"]  # judged against the helpful-only model
@@ -58,7 +58,7 @@ rule answers:
     conda:
         "../envs/controller.yaml"
     params:
-        **asking(journal(at.results, "answers-{model}"), role_of_model),
+        **asking(journal(places.results, "answers-{model}"), role_of_model),
         seed=settings.seed,
         sampling=literal(settings.evaluation.answer.model_dump_json()),
         temperatures=[],
@@ -88,7 +88,7 @@ rule rewards:
     conda:
         "../envs/controller.yaml"
     params:
-        **scoring(journal(at.results, "rewards")),
+        **scoring(journal(places.results, "rewards")),
     shell:
         "python scripts/evaluation/score_rewards.py --answers {input.answers:q} --output {output.data:q}"
         f" {SCORE}"
@@ -113,7 +113,7 @@ rule judged:
         "../envs/controller.yaml"
     params:
         **judging(settings, principles),
-        **asking(journal(at.results, "judged-{model}"), "instruct"),
+        **asking(journal(places.results, "judged-{model}"), "instruct"),
     shell:
         "python scripts/evaluation/judge_answers.py --input {input.answers:q} --against {input.against:q}"
         " --output {output.data:q}"

@@ -2,18 +2,18 @@
 # What this host may not see, such as a container on the nodes' own disks, is a warning in a dry run;
 # a run is refused.
 SUBMITTED = snakemake_internals.submitted(workflow)
-with told():
+with one_line_errors():
     GIVEN = {name: dag.resources(workflow, name) for name in sorted(SUBMITTED)}
 
-with told():
+with one_line_errors():
     code.watch(workflow)
 
 if workflow.is_main_process:
     sparing.install()
-    with told():
+    with one_line_errors():
         problems, warnings = cluster.check_jobs(settings, GIVEN)
     stop([*dag.unknown_rules(workflow, settings.estimates.jobs), *problems])
-    for line in dict.fromkeys(map(origins.told, warnings)):
+    for line in dict.fromkeys(map(origins.with_source, warnings)):
         print(f"warning: {line}", file=sys.stderr)
     if any(given.get("gres") for given in GIVEN.values()):
         sizes = sizing.table(settings, cluster.launches(settings, GIVEN))
@@ -22,5 +22,5 @@ if workflow.is_main_process:
 
 onstart:
     needed = {job.rule.name for job in workflow.persistence.dag.needrun_jobs()}
-    with told():
+    with one_line_errors():
         stop(cluster.check_start(settings, GIVEN, needed))

@@ -21,7 +21,7 @@ rule reward_model:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        work=f"{at.preference}/work/reward_model",
+        work=f"{places.preference}/work/reward_model",
         command=literal(programs.reward_model(settings)),
         files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:

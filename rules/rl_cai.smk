@@ -21,7 +21,7 @@ rule candidates:
     conda:
         "../envs/controller.yaml"
     params:
-        **asking(journal(at.candidates, "candidates-{shard}"), "chat"),
+        **asking(journal(places.candidates, "candidates-{shard}"), "chat"),
         shard=f"{{shard}}/{settings.shards}",
         seed=settings.seed,
         temperatures=settings.preferences.temperatures,
@@ -51,7 +51,7 @@ rule preferences:
         "../envs/controller.yaml"
     params:
         **judging(settings, principles),
-        **asking(journal(at.preference, "preferences-{shard}"), "instruct"),
+        **asking(journal(places.preference, "preferences-{shard}"), "instruct"),
     shell:
         "python scripts/rl_cai/judge_candidates.py --input {input.candidates:q} --output {output.data:q}"
         f" {JUDGE} {ASK}"

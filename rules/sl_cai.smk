@@ -20,7 +20,7 @@ rule responses:
     conda:
         "../envs/controller.yaml"
     params:
-        **asking(journal(at.source, "responses-{shard}"), "instruct"),
+        **asking(journal(places.source, "responses-{shard}"), "instruct"),
         shard=f"{{shard}}/{settings.shards}",
         seed=settings.seed,
         sampling=literal(settings.supervised.response.model_dump_json()),
@@ -52,7 +52,7 @@ rule revisions:
     conda:
         "../envs/controller.yaml"
     params:
-        **asking(journal(at.supervised, "revisions-{shard}"), "instruct"),
+        **asking(journal(places.supervised, "revisions-{shard}"), "instruct"),
         principles=literal(principles["supervised"]),
         few_shot=literal(few_shot),
         rounds=settings.supervised.rounds,
@@ -123,7 +123,7 @@ rule sl_cai:
         "../envs/controller.yaml"
     params:
         launch=launch,
-        work=f"{at.supervised}/work/sl_cai",
+        work=f"{places.supervised}/work/sl_cai",
         command=literal(programs.sft(settings)),
         files=named(
             {

@@ -1,7 +1,7 @@
 # What the rules of the paper's figures share. Nothing in this folder belongs to the default target;
 # each figure has its own chain of files, under paper/ and snapshots/.
 
-with told():
+with one_line_errors():
     paper_runs.check(settings)
 
 STEPS = paper_runs.steps(settings)
@@ -18,7 +18,7 @@ wildcard_constraints:
 
 
 def figure_options(figure):
-    """What every figure's program is told of the run."""
+    """What every figure's program is given of the run."""
     return literal(paper_runs.figure_options(settings, figure))
 
 

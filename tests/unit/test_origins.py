@@ -33,7 +33,7 @@ LAYERS = Origins(
 )
 def test_a_line_is_told_with_the_last_file_that_has_the_field(line, source):
     bare = line.removeprefix("configuration: ")
-    assert LAYERS.told(line) == (f"{source}: {bare}" if source else line)
+    assert LAYERS.with_source(line) == (f"{source}: {bare}" if source else line)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -50,7 +50,7 @@ def test_the_file_that_is_told_has_the_value_that_counts(fields):
         while isinstance(value, dict) and value:
             step, value = next(iter(value.items()))
             name = f"{name}.{step}"
-        told = fields[int(origins.told(f"{name}: x").partition(":")[0])]
+        told = fields[int(origins.with_source(f"{name}: x").partition(":")[0])]
         for part in name.split("."):
             told = told[part]
         assert told == value

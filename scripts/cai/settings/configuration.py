@@ -344,7 +344,7 @@ def load_settings(paths: Sequence[Path | str]) -> Settings:
     try:
         return parse_settings(merged)
     except UserError as error:
-        raise UserError(origins.told(str(error))) from None
+        raise UserError(origins.with_source(str(error))) from None
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ class Origins:
         """These, and one layer over them."""
         return Origins([*self.layers, layer])
 
-    def told(self, line: str) -> str:
-        """A message that begins with a field, with what gives the field before it.
+    def with_source(self, line: str) -> str:
+        """A message that begins with a field, with the source of the field before it.
 
         Other messages, such as those that begin with a file, stay as they are.
         """
