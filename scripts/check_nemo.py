@@ -164,12 +164,14 @@ def tried(programs: Sequence[str]) -> tuple[list[str], list[str]]:
     except (IndexError, ValueError):
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         return [], [f"NeMo's imports ended with code {done.returncode} here: {last}"]
-    first = {told: (module, told, *why) for module, told, *why in reversed(failed)}.values()
-    sure = [f"{module}: {told}" for module, told, *why in first if _is_sure(*why)]
+    first = {
+        message: (module, message, *why) for module, message, *why in reversed(failed)
+    }.values()
+    sure = [f"{module}: {message}" for module, message, *why in first if _is_sure(*why)]
     unsure = [
-        f"{module}: {' '.join(told.split())[:300]}: cannot be imported here, where there may be "
+        f"{module}: {' '.join(message.split())[:300]}: cannot be imported here, where there may be "
         "no GPU"
-        for module, told, *why in first
+        for module, message, *why in first
         if not _is_sure(*why)
     ]
     written = {**folders, "TMPDIR": tempfile.gettempdir()}

@@ -39,13 +39,13 @@ def main() -> None:
     found = {**calibration(known), "unknown": unknown, "failed": dict(sorted(failed.items()))}
     write_json(options.output, found)
     record(options, "output", what="calibration")
-    told = "the truth of none is known"
+    result = "the truth of none is known"
     if known:
-        told = (
+        result = (
             f"right {found['accuracy']:.1%}, sure {found['confidence']:.1%}, ECE {found['ece']:.3f}"
         )
     lost = f"; {failed.total()} without a judgement" if failed else ""
-    print(f"{len(known)} of {len(rows)} comparisons with a known truth: {told}{lost}")
+    print(f"{len(known)} of {len(rows)} comparisons with a known truth: {result}{lost}")
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def _known(row: KnownComparison, verdict: Preference) -> Record:
     if by:
         of_chosen = {name: p if a_is_better else 1 - p for name, p in by.items()}
         judge = {**judge, "by_principle": of_chosen}
-    told = {"principle": verdict["principle"], "p_chosen": p_a if a_is_better else 1 - p_a}
-    return {"id": row["id"], "set": row["set"], **told, "judge": judge}
+    label = {"principle": verdict["principle"], "p_chosen": p_a if a_is_better else 1 - p_a}
+    return {"id": row["id"], "set": row["set"], **label, "judge": judge}
 
 
 if __name__ == "__main__":

@@ -163,9 +163,9 @@ class Client:
         known = dict(zip(texts, counts, strict=True))
 
         def read(question: Question, reply: Reply) -> float | Failed:
-            count, told = known[question.prompt], len(reply.tokens) + 1
-            if told <= count:
-                return Failed(f"the server took {told} tokens, expected over {count}")
+            count, taken = known[question.prompt], len(reply.tokens) + 1
+            if taken <= count:
+                return Failed(f"the server took {taken} tokens, expected over {count}")
             return math.fsum(
                 received.logprob_of(token.logprob) for token in reply.tokens[: count - 1]
             )

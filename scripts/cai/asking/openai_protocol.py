@@ -171,14 +171,14 @@ class OpenAiProtocol:
 
     def _tokens(self, choice: dict[str, Any], text: str) -> list[Token]:
         """The tokens of a text, with their log-probabilities."""
-        told = choice["logprobs"] if isinstance(choice["logprobs"], dict) else {}
-        values = told.get("token_logprobs")
+        logprobs = choice["logprobs"] if isinstance(choice["logprobs"], dict) else {}
+        values = logprobs.get("token_logprobs")
         fail_if(
-            not told.get("tokens") or not values,
+            not logprobs.get("tokens") or not values,
             f"{self._served.url}: the server gives no log-probabilities, which the judge reads; "
             "accepted: one that does, or another judge (preferences.judge)",
         )
-        texts = received.texts_of(told["tokens"])
+        texts = received.texts_of(logprobs["tokens"])
         if not isinstance(values, list) or len(values) != len(texts):
             raise received.Unfit(f"not one log-probability for each of {len(texts)} tokens")
         tokens: list[Token] = []

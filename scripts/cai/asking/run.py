@@ -210,8 +210,8 @@ def answers_by(serving: Serving, command: Sequence[str] | None) -> str:
         tuple(word.lstrip("+").split("=", 1)) if "=" in word else (word, after)
         for word, after in zip_longest(words, words[1:], fillvalue="")
     ]
-    told = {f"{name}={value}" for name, value in pairs if PRECISION.fullmatch(name)}
-    return " ".join([serving.kind, *sorted(told)])
+    named = {f"{name}={value}" for name, value in pairs if PRECISION.fullmatch(name)}
+    return " ".join([serving.kind, *sorted(named)])
 
 
 def _reused_otherwise(journal: Journal) -> str:

@@ -30,13 +30,13 @@ def rank_problems(sizing: Sizing) -> Iterator[str]:
     sizes = [sizing.tensor, sizing.pipeline, *([sizing.context] if sizing.context > 1 else [])]
     keys = [sizing.prefix + key for key in (*PARALLEL, CONTEXT)[: len(sizes)]]
     product = " x ".join(f"{key} {n}" for key, n in zip(keys, sizes, strict=True))
-    told = f"{sizing.field}: {product} = {model_ranks}; accepted:"
+    start = f"{sizing.field}: {product} = {model_ranks}; accepted:"
     # megatron_gpt_eval.py: one copy of the model, on all of the job's ranks
     if sizing.program in SERVERS and ranks != model_ranks:
-        yield f"{told} {ranks}, all that the job has ({sizing.place})"
+        yield f"{start} {ranks}, all that the job has ({sizing.place})"
     # megatron.core.parallel_state.initialize_model_parallel
     if sizing.program not in SERVERS and ranks % model_ranks:
-        yield f"{told} a divisor of {ranks} ({sizing.place})"
+        yield f"{start} a divisor of {ranks} ({sizing.place})"
 
 
 def shape_problems(sizing: Sizing, shape: ModelShape) -> Iterator[str]:
@@ -176,14 +176,14 @@ def _actor(sizing: Sizing) -> Iterator[str]:
     # TensorRT-LLM with reshard turns pipeline stages into data parallel ones while it generates
     resharded = all(values.get(f"trainer.ppo.trt_llm.{key}") for key in ("enable", "reshard"))
     generating = sizing.data * sizing.pipeline if resharded else sizing.data
-    told: set[tuple[int, int]] = set()
+    reported: set[tuple[int, int]] = set()
     for samples, micro in (
         ("model.ppo.num_rollout_samples", "model.ppo.rollout_micro_batch_size"),
         ("model.ppo.num_val_samples", "model.ppo.val_rollout_micro_batch_size"),
     ):
-        if (same := (sizing.size(samples), sizing.size(micro))) in told:
+        if (same := (sizing.size(samples), sizing.size(micro))) in reported:
             continue  # by default validation has the sizes of training
-        told.add(same)
+        reported.add(same)
         # compute_num_rollout_microbatches; get_inference_log_probs divides a rank's share
         yield from _multiple(sizing, samples, [micro], data=generating) or _multiple(
             sizing, samples, ["model.ppo.forward_micro_batch_size"]

@@ -37,12 +37,12 @@ class Section(BaseModel):
             return given
         fields = cls.model_fields
         numbers = {name for name, field in fields.items() if _is_number(field.annotation)}
-        return {name: _told(v) if name in numbers else v for name, v in given.items()}
+        return {name: _described(v) if name in numbers else v for name, v in given.items()}
 
 
-def _told(value: Any) -> Any:
+def _described(value: Any) -> Any:
     if isinstance(value, list):
-        return [_told(item) for item in value]
+        return [_described(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else value
 
 

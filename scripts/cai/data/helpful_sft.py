@@ -49,6 +49,6 @@ def _dialogues(source: Source, ledger: Ledger) -> Iterator[Record]:
             ledger.leave_out("duplicate dialogue")
             continue
         seen.add(name)
-        told = row.get("dataset")
-        label = told if isinstance(told, str) and told else source.label
+        named = row.get("dataset")
+        label = named if isinstance(named, str) and named else source.label
         yield {"id": name, "messages": messages, "source": label}

@@ -86,8 +86,8 @@ def _revised(paths: Sequence[Path], ledger: Ledger, train_on: str) -> Rows:
 def _answers(row: Record) -> list[Any]:
     """The revisions of all rounds; the last one alone where no rounds are given."""
     rounds = row.get("rounds")
-    told = [turn.get("revision") for turn in rounds or [] if isinstance(turn, dict)]
-    return told or [row.get("revision")]
+    texts = [turn.get("revision") for turn in rounds or [] if isinstance(turn, dict)]
+    return texts or [row.get("revision")]
 
 
 def _helpful(path: Path, ledger: Ledger) -> Rows:

@@ -40,14 +40,14 @@ class HeldOut:
     @classmethod
     def add_options(cls, parser: ArgumentParser) -> None:
         """Give a program the options ``--held-out`` and ``--held-out-source``."""
-        told = "prompts that are not to be trained on"
-        parser.add_argument("--held-out", type=Path, nargs="*", default=[], help=told)
+        what = "prompts that are not to be trained on"
+        parser.add_argument("--held-out", type=Path, nargs="*", default=[], help=what)
         parser.add_argument(
             "--held-out-source",
             type=cli.json_option(Source),
             nargs="*",
             default=[],
-            help=f"JSON of each source of {told}",
+            help=f"JSON of each source of {what}",
         )
 
     @classmethod
@@ -78,7 +78,7 @@ class Splitter:
 
     def __init__(self, options: SplitOptions) -> None:
         self.options = options
-        self._told: dict[str, Part] = {}
+        self._parts: dict[str, Part] = {}
 
     def part(self, prompt: str, row: Record, source: Source, where: str) -> Part:
         """The part of the prompt with this id, which came in this row.
@@ -90,12 +90,12 @@ class Splitter:
         if source.split_field is None:
             held = held_out(prompt, self.options.seed, self.options.test_fraction)
             return "test" if held else "train"
-        told: Part | None = row.get(source.split_field)
-        if told not in PARTS or told is None:
+        part: Part | None = row.get(source.split_field)
+        if part not in PARTS or part is None:
             raise Malformed(f"{source.split_field} is neither train nor test")
-        if self._told.setdefault(prompt, told) != told:
+        if self._parts.setdefault(prompt, part) != part:
             raise UserError(f"{where}: {source.split_field}: this prompt is in both train and test")
-        return told
+        return part
 
     def check(self, parts: Iterable[str], source: str) -> None:
         """End the run if one of the two parts is empty.

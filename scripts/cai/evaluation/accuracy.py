@@ -77,6 +77,6 @@ def differences(methods: Mapping[str, Outcomes], first: str, seed: int) -> list[
         change = intervals.mean_difference(after, before, seed)
         p = intervals.sign_test(after, before)
         beyond = change.low > 0 or change.high < 0
-        told = {"p": p, "differs": bool(beyond and p < SIGNIFICANT)}
-        rows.append({"method": method, "against": first, **change._asdict(), **told})
+        test = {"p": p, "differs": bool(beyond and p < SIGNIFICANT)}
+        rows.append({"method": method, "against": first, **change._asdict(), **test})
     return rows

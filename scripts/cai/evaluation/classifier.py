@@ -70,7 +70,7 @@ def load_classifier(path: Path) -> Score:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UserError(f"{path}: does not load: {_told(error)}") from None
+        raise UserError(f"{path}: does not load: {_described(error)}") from None
     finally:
         sys.path.remove(str(path.parent))
     score: Score | None = getattr(module, "score", None)
@@ -118,7 +118,7 @@ def verdict_of(score: Score, prompt: str, answer: str, finished: bool, where: st
     try:
         verdict = score(prompt, answer, finished)
     except Exception as error:
-        raise UserError(f"{where}: {_told(error)}") from None
+        raise UserError(f"{where}: {_described(error)}") from None
     fail_if(not isinstance(verdict, dict), f"{where}: expected a dict, found {verdict!r}")
     for field, kind in FIELDS.items():
         value = verdict.get(field)
@@ -129,5 +129,5 @@ def verdict_of(score: Score, prompt: str, answer: str, finished: bool, where: st
     return {field: verdict[field] for field in FIELDS}
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -19,8 +19,8 @@ def headline(summary: Record) -> str:
     parts = [_course(name, measured[key]) for key, name in COURSES.items() if key in measured]
     if "harmless" not in measured:
         parts = [*_preferred(measured), *parts] or _rewards(measured)
-    told = ", ".join(parts)
-    return told[:1].upper() + told[1:]
+    text = ", ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def _course(name: str, metric: Record) -> str:

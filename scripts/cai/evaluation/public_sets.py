@@ -143,11 +143,11 @@ def _scored(row: Record) -> tuple[list[Message], str, str]:
     if not isinstance(query, str) or not trimmed(query):
         raise Malformed("no input")
     # a union of such tables has the answers of all rows, null but in one
-    told = {k: v for k, v in scores.items() if v is not None} if isinstance(scores, dict) else {}
-    numbers = all(isinstance(v, int | float) for v in told.values())
-    if len(told) != 2 or not numbers or len({*told.values()}) != 2:
+    known = {k: v for k, v in scores.items() if v is not None} if isinstance(scores, dict) else {}
+    numbers = all(isinstance(v, int | float) for v in known.values())
+    if len(known) != 2 or not numbers or len({*known.values()}) != 2:
         raise Malformed("target_scores: expected two answers, one of which scores more")
-    better, worse = sorted(told, key=lambda answer: -told[answer])
+    better, worse = sorted(known, key=lambda answer: -known[answer])
     return single_turn(trimmed(query)), _text(better), _text(worse)
 
 
@@ -211,10 +211,10 @@ def prompt(row: Record, where: str) -> XstestPrompt:
     Raises:
         Malformed: with the reason.
     """
-    text, kind, told = _text(row.get("prompt")), row.get("type"), row.get("label")
-    if not isinstance(kind, str) or told not in (None, "", SAFE, UNSAFE):
+    text, kind, label = _text(row.get("prompt")), row.get("type"), row.get("label")
+    if not isinstance(kind, str) or label not in (None, "", SAFE, UNSAFE):
         raise Malformed("expected a type, and safe or unsafe as the label if there is one")
-    part = told or (UNSAFE if kind.startswith(CONTRAST) else SAFE)
+    part = label or (UNSAFE if kind.startswith(CONTRAST) else SAFE)
     return {"id": record_id(text), "prompt": text, "set": part, "kind": kind}
 
 

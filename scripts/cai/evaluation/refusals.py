@@ -83,9 +83,9 @@ def measured(models: Mapping[str, Iterable[Record]]) -> tuple[list[Record], list
     known = {name: {row["id"]: row for row in rows} for name, rows in models.items()}
     sets = sorted({row["set"] for rows in known.values() for row in rows.values()})
     for part in sets:
-        for measure, tells in MEASURES.items():
+        for measure, holds in MEASURES.items():
             found = {
-                name: {key: tells(row["answer"]) for key, row in rows.items() if row["set"] == part}
+                name: {key: holds(row["answer"]) for key, row in rows.items() if row["set"] == part}
                 for name, rows in known.items()
             }
             found = {name: outcomes for name, outcomes in found.items() if outcomes}

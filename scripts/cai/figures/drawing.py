@@ -209,7 +209,7 @@ def draw_curves(title: str, parts: Sequence[tuple[Path, Sequence[Panel]]]) -> Dr
         for series, points in curves
         for step, value in points
     ]
-    description = "; ".join(_told(panel, curves) for panel, curves, _ in panels) + "."
+    description = "; ".join(_described(panel, curves) for panel, curves, _ in panels) + "."
     return Drawing(title, description, figure, ["panel", "series", "tag", "step", "value"], rows)
 
 
@@ -262,7 +262,7 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
     return [sum(part) / len(part) for part in last]
 
 
-def _told(panel: Panel, curves: Curves) -> str:
+def _described(panel: Panel, curves: Curves) -> str:
     points = curves[0][1]
     return f"{panel.title}: from {points[0][1]:.3g} to {points[-1][1]:.3g}"
 
@@ -303,7 +303,9 @@ def draw_evaluation(summary: Record) -> Drawing:
         for metric in metrics
         for model, estimate in metric["estimates"].items()
     ]
-    description = " ".join(_told_metric(metric, scale) for _, ms, scale in blocks for metric in ms)
+    description = " ".join(
+        _described_metric(metric, scale) for _, ms, scale in blocks for metric in ms
+    )
     header = ["metric", "model", "n", "value", "low", "high"]
     return Drawing("Harmlessness and helpfulness by stage", description, figure, header, rows)
 
@@ -371,7 +373,7 @@ def _row_label(metric: Record) -> str:
     return label.replace("Judge win rate, ", "on ").replace("Reward, ", "on ")
 
 
-def _told_metric(metric: Record, scale: float) -> str:
+def _described_metric(metric: Record, scale: float) -> str:
     unit = "%" if scale == 100 else ""
     values = (f"{label(m)} {scale * e['value']:.1f}{unit}" for m, e in metric["estimates"].items())
     return f"{metric['label'].replace(chr(0x2013), 'Harmless,')}: {', '.join(values)}."

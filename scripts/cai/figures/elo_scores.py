@@ -201,7 +201,7 @@ def _artefact(figure_name: str, title: str, figure: Figure, elo: Record) -> Arte
         for policy, estimate in _ratings(series).items()
     ]
     header = ["measure", "compared by", "policy", "sequences", "matches", "elo", "low", "high"]
-    told = (
+    sentences = (
         f"{title} (by {_who(by)}): "
         + ", ".join(f"{policy_label(p)} {e.value:+.0f}" for p, e in _ratings(series).items())
         for measure, title in MEASURES.items()
@@ -220,7 +220,7 @@ def _artefact(figure_name: str, title: str, figure: Figure, elo: Record) -> Arte
     }
     return Artefact(
         figure_name,
-        Drawing(title, ". ".join(told) + ".", figure, header, rows),
+        Drawing(title, ". ".join(sentences) + ".", figure, header, rows),
         [*METHOD, *compared],
         [*DEPARTURES, *own_run],
         elo["elo"] | {"anchor": elo["anchor"], "snapshots": elo["snapshots"]},

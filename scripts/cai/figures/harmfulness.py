@@ -63,7 +63,9 @@ def draw(
     note = _note(prompts, settings["samples"], seed, quality)
     return Artefact(
         "Figure 10",
-        Drawing(TITLE, _told(measured), _figure(measured, consumed, note), HEADER, _rows(measured)),
+        Drawing(
+            TITLE, _described(measured), _figure(measured, consumed, note), HEADER, _rows(measured)
+        ),
         _method(settings["words"], has_truth=bool(truth)),
         DEPARTURES,
         settings,
@@ -221,7 +223,7 @@ def _rows(measured: Measured) -> Rows:
     ]
 
 
-def _told(measured: Measured) -> str:
+def _described(measured: Measured) -> str:
     return " ".join(
         f"{measure}, T = {temperature}: "
         + ", ".join(

@@ -169,8 +169,10 @@ def _draw_accuracies(
         axes.set_xlim(-3, 103)
         axes.set_xlabel(f"right (%), 95% intervals, seed {record['seed']}")
         _annotate(figure, record, columns=2)
-    told = (f"{labels[r['method']]}, {r['set']}: {100 * r['value']:.1f}% of {r['n']}" for r in rows)
-    description = "; ".join([*told, *_missing(record).values()]) + "."
+    sentences = (
+        f"{labels[r['method']]}, {r['set']}: {100 * r['value']:.1f}% of {r['n']}" for r in rows
+    )
+    description = "; ".join([*sentences, *_missing(record).values()]) + "."
     table = [[*(row[field] for field in ACCURACY), ""] for row in rows]
     return Drawing(
         record["title"], description, figure, [*ACCURACY, NOTE], table + _noted(record, ACCURACY)
@@ -283,8 +285,8 @@ def _draw_calibration(record: Record, series: Mapping[str, Record]) -> Drawing:
         for name, found in series.items()
         for row in found["table"]
     ]
-    told = [f"{METHODS[name]}: ECE {_ece_text(found)}" for name, found in series.items()]
-    description = "; ".join([*told, *_missing(record).values()]) + "."
+    sentences = [f"{METHODS[name]}: ECE {_ece_text(found)}" for name, found in series.items()]
+    description = "; ".join([*sentences, *_missing(record).values()]) + "."
     return Drawing(
         record["title"], description, figure, [*header, NOTE], rows + _noted(record, header)
     )

@@ -33,10 +33,12 @@ def draw_refusals(record: Record) -> Drawing:
         axes.set_xlabel("answers (%), 95% intervals")
         figure.suptitle(record["title"], fontsize=9, fontweight="bold", x=0.02, ha="left")
         figure.legend(loc="outside lower center", ncols=len(models))
-    told = (f"{r['label']}, {r['set']}: {100 * r['value']:.1f}% {r['measure']}" for r in shares)
+    sentences = (
+        f"{r['label']}, {r['set']}: {100 * r['value']:.1f}% {r['measure']}" for r in shares
+    )
     header = ["set", "measure", "model", *ESTIMATE]
     table = [[row[field] for field in header] for row in shares]
-    return Drawing(record["title"], "; ".join(told) + ".", figure, header, table)
+    return Drawing(record["title"], "; ".join(sentences) + ".", figure, header, table)
 
 
 def draw_principles(record: Record) -> Drawing:
@@ -59,19 +61,19 @@ def draw_principles(record: Record) -> Drawing:
             axes.grid(axis="y", visible=False)
             axes.set_title(title)
         figure.suptitle(record["title"], fontsize=9, fontweight="bold", x=0.02, ha="left")
-    told = [f"{title}: {_told(found)}" for title, found in panels]
+    sentences = [f"{title}: {_described(found)}" for title, found in panels]
     header = ["measure", "principle", *ESTIMATE]
     table = [
         [title, name, *(estimate[field] for field in ESTIMATE)]
         for title, found in panels
         for name, estimate in found.items()
     ]
-    return Drawing(record["title"], "; ".join(told) + ".", figure, header, table)
+    return Drawing(record["title"], "; ".join(sentences) + ".", figure, header, table)
 
 
 def _named(name: str, estimate: Record) -> str:
     return f"{name} (n = {estimate['n']})"
 
 
-def _told(found: Mapping[str, Record]) -> str:
+def _described(found: Mapping[str, Record]) -> str:
     return ", ".join(f"{name} {100 * e['value']:.0f}" for name, e in found.items())

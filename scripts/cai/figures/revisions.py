@@ -375,12 +375,12 @@ def _artefact(
     options: Record,
     results: Record,
 ) -> Artefact:
-    told = "; ".join(
+    description = "; ".join(
         f"{row[0]}, {row[1]}, after {row[2]}: {row[4]:.2f}" for row in islice(rows, 20)
     )
     return Artefact(
         figure_name,
-        Drawing(title, f"{told}.", figure, HEADER, rows),
+        Drawing(title, f"{description}.", figure, HEADER, rows),
         METHOD,
         DEPARTURES,
         options["revisions"],

@@ -98,10 +98,12 @@ def _artefact(
     note = f"n = {len(blocks)} held-out prompts, the first in the order of a hash; seed {{}}"
     note = note.format(options["seed"])
     figure = _figure(title, blocks, note)
-    told = f"{title}: {len(blocks)} prompts; the texts are in the CSV file beside the figure."
+    description = (
+        f"{title}: {len(blocks)} prompts; the texts are in the CSV file beside the figure."
+    )
     return Artefact(
         figure_name,
-        Drawing(title, told, figure, header, rows),
+        Drawing(title, description, figure, header, rows),
         method,
         DEPARTURES,
         options["samples"],

@@ -114,8 +114,8 @@ def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
         with opener(path, "rb") as stream:
             yield stream
     except (FileNotFoundError, IsADirectoryError) as error:
-        told = "no such file" if isinstance(error, FileNotFoundError) else "a folder, not a file"
-        raise UserError(f"{path}: {told}") from None
+        reason = "no such file" if isinstance(error, FileNotFoundError) else "a folder, not a file"
+        raise UserError(f"{path}: {reason}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: not a whole gzip file ({error})") from None
 

@@ -34,12 +34,12 @@ class Run:
 
     Attributes:
         name: how it is called.
-        told: the report's data, see :func:`cai.report.run_report.collect`.
+        report: the report's data, see :func:`cai.report.run_report.collect`.
         models: by model, the joined records by id, see :func:`cai.evaluation.summary.read_model`.
     """
 
     name: str
-    told: Record
+    report: Record
     models: dict[str, dict[str, Record]]
 
 
@@ -51,9 +51,9 @@ def read_run(name: str, folder: Path) -> Run:
     """
     path = folder / "report.json"
     fail_if(not path.is_file(), f"{path}: no such file: the run is not finished, make its report")
-    told = read_json(path)
-    names = [model["name"] for model in told["summary"]["models"]]
-    return Run(name, told, {model: _rows(folder / "evaluation", model) for model in names})
+    report = read_json(path)
+    names = [model["name"] for model in report["summary"]["models"]]
+    return Run(name, report, {model: _rows(folder / "evaluation", model) for model in names})
 
 
 def _rows(folder: Path, model: str) -> dict[str, Record]:
@@ -96,8 +96,8 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
         "seed": seed,
         "models": models,
         "prompts": len(_common(a, b, last)),
-        "settings": settings_differences(a.told["settings"], b.told["settings"]),
-        "principles": principles_differences(a.told["principles"], b.told["principles"]),
+        "settings": settings_differences(a.report["settings"], b.report["settings"]),
+        "principles": principles_differences(a.report["principles"], b.report["principles"]),
         "metrics": rows,
         "head_to_head": duels,
         "judge": judge,
@@ -184,7 +184,7 @@ def _warnings(a: Run, b: Run) -> list[Record]:
 def _read_warnings(run: Run) -> list[Record]:
     """The warnings of a run's report, each once."""
     found: list[Record] = []
-    for warning in map(warning_list.as_record, run.told["warnings"]):
+    for warning in map(warning_list.as_record, run.report["warnings"]):
         if warning not in found:
             found.append(warning)
     return found
@@ -202,16 +202,16 @@ def _same(a: Run, b: Run, model: str) -> bool:
 
 def _run(run: Run, other: Run) -> Record:
     """What a run is, and its cost: all of it, and the part that was made for both runs."""
-    told = run.told
-    theirs = {one["sha256"] for one in other.told["manifests"]}
-    both = [one for one in told["manifests"] if one["sha256"] in theirs]
+    report = run.report
+    theirs = {one["sha256"] for one in other.report["manifests"]}
+    both = [one for one in report["manifests"] if one["sha256"] in theirs]
     return {
         "name": run.name,
-        "facts": told["facts"],
-        "cost": cost(told["manifests"]),
+        "facts": report["facts"],
+        "cost": cost(report["manifests"]),
         "shared": cost(both),
-        "manifests": told["manifests"],
-        "judges": told["judges"],
+        "manifests": report["manifests"],
+        "judges": report["judges"],
     }
 
 
@@ -233,14 +233,14 @@ def uncomparable(a: Run, b: Run) -> tuple[list[str], set[str]]:
 
 
 def _judging(run: Run) -> Any:
-    preferences = run.told["settings"]["preferences"]
+    preferences = run.report["settings"]["preferences"]
     judge = preferences["judge"], preferences["judges"][preferences["judge"]]
     [text] = STAGE_TEXTS["preference"]
-    return judge, {row["id"]: row[text] for row in run.told["principles"] if row[text]}
+    return judge, {row["id"]: row[text] for row in run.report["principles"] if row[text]}
 
 
 def _reward_model(run: Run) -> str | None:
-    known = {one["artefact"]: content_digest(one) for one in run.told["manifests"]}
+    known = {one["artefact"]: content_digest(one) for one in run.report["manifests"]}
     return known.get("reward_model.nemo")
 
 

@@ -23,11 +23,11 @@ def render(compared: Record, picture: Path | None) -> str:
         figure=figure,
         palette=drawings.palette([figure] if figure else []),
         by_model=[
-            {"label": tables.label(model), "rows": _told(compared, model)}
+            {"label": tables.label(model), "rows": _described(compared, model)}
             for model in compared["models"]
         ],
         last=tables.label(compared["models"][-1]),
-        duels=[_told_duel(row) for row in compared["head_to_head"]],
+        duels=[_described_duel(row) for row in compared["head_to_head"]],
         sections=[
             ("results", "Results"),
             ("settings", "What was different"),
@@ -45,7 +45,7 @@ def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> list[Record]:
     ]
 
 
-def _told(compared: Record, model: str) -> list[Record]:
+def _described(compared: Record, model: str) -> list[Record]:
     """The rows of one model's table, as texts."""
     rows = [row for row in compared["metrics"] if row["model"] == model]
     return [
@@ -62,7 +62,7 @@ def _told(compared: Record, model: str) -> list[Record]:
     ]
 
 
-def _told_duel(row: Record) -> Record:
+def _described_duel(row: Record) -> Record:
     won = tables.estimate_text({"kind": "probability"}, row)
     p = tables.p_text(row["change"]["adjusted_p"])
     return {"set": row["set"], "n": row["n"], "won": won, "p": p, "verdict": row["verdict"]}
@@ -81,7 +81,7 @@ def plain(compared: Record) -> str:
     columns = ("label", "n", "a", "b", "change", "p", "verdict")
     rows = [
         [" ".join(cell) if isinstance(cell, tuple) else str(cell) for cell in map(row.get, columns)]
-        for row in _told(compared, last)
+        for row in _described(compared, last)
     ]
     table = tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
     return f"{compared['headline']}\n\n{table}"

@@ -41,16 +41,16 @@ def read_figure(path: Path) -> Record:
     Raises:
         UserError: if the file is not SVG, or its description is malformed.
     """
-    told, numbers = read_figure_data(path), read_numbers(path)
-    svg, title, colors = _inlined(path) if told.supported else ("", "", set())
+    description, numbers = read_figure_data(path), read_numbers(path)
+    svg, title, colors = _inlined(path) if description.supported else ("", "", set())
     csv = base64.b64encode(numbers["text"].encode()).decode()
     return {
-        **told.model_dump(),
+        **description.model_dump(),
         "name": f"figure-{path.stem}",
-        "title": (told.title or title or path.stem).rstrip("."),
-        "facts": told.facts,
-        "reason": told.why_not,
-        "category": told.heading,
+        "title": (description.title or title or path.stem).rstrip("."),
+        "facts": description.facts,
+        "reason": description.why_not,
+        "category": description.heading,
         "header": numbers["header"],
         "rows": numbers["rows"],
         "shown": numbers["rows"][:SHOWN],

@@ -107,8 +107,8 @@ def _sameness(example: Record) -> tuple[int, float]:
 def read_chains(paths: Sequence[Path], count: int) -> list[Record]:
     """A few responses with their critiques and revisions, those that were changed first."""
     chosen = drawn(itertools.chain.from_iterable(map(_chains, paths)), count)
-    told = [chain | {"changed": _changed(chain)} for chain in chosen]
-    return sorted(told, key=lambda chain: not chain["changed"])
+    marked = [chain | {"changed": _changed(chain)} for chain in chosen]
+    return sorted(marked, key=lambda chain: not chain["changed"])
 
 
 def _changed(chain: Record) -> bool:

@@ -133,8 +133,8 @@ def _processors(job: Record) -> list[str]:
     known: Mapping[str, object] = job.get("machine") or {}
     cores = f"{known['cores']} cores" if known.get("cores") else ""
     words = [known.get("system"), known.get("processor"), cores]
-    told = ", ".join(str(word) for word in words if word)
-    return [told] if told else []
+    text = ", ".join(str(word) for word in words if word)
+    return [text] if text else []
 
 
 def _words(known: Iterable[str]) -> str:

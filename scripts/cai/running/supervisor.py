@@ -29,7 +29,7 @@ class Supervisor:
     """Of one program, which it starts."""
 
     def __init__(self, argv: list[str]) -> None:
-        self._told = False
+        self._ending = False
         self._status: int | None = None
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._awake, wake = os.pipe()
@@ -42,7 +42,7 @@ class Supervisor:
         self._pid = _start(argv)
 
     def _tell(self, *_: object) -> None:
-        self._told = True
+        self._ending = True
 
     def run(self) -> int:
         """Wait for the program's end, or for a reason to end it; then for all others' end.
@@ -51,12 +51,12 @@ class Supervisor:
             The program's status, as waitpid(2) gives it.
         """
         self._reap()
-        while self._status is None and not self._told:
+        while self._status is None and not self._ending:
             ready, _, _ = select.select([0, self._awake], [], [])
             if self._awake in ready:
                 os.read(self._awake, 4096)
             if 0 in ready and not os.read(0, 1):
-                self._told = True  # the pipe is closed
+                self._ending = True  # the pipe is closed
             self._reap()
         self._end_all(GRACE if self._status is None else AFTERWARDS)
         return self._status or 0
@@ -75,13 +75,13 @@ class Supervisor:
     def _end_all(self, grace: float) -> None:
         deadline = time.monotonic() + grace
         number = signal.SIGTERM
-        told: set[int] = set()
+        signalled: set[int] = set()
         while left := _descendants(os.getpid()):
             if time.monotonic() > deadline:
-                number, told = signal.SIGKILL, set()
-            for pid in left - told:
+                number, signalled = signal.SIGKILL, set()
+            for pid in left - signalled:
                 _send(pid, number)
-            told |= left
+            signalled |= left
             time.sleep(POLL)
             self._reap()
         self._reap()

@@ -314,8 +314,8 @@ def parse_settings(config: Mapping[str, Any], source: str = "configuration") -> 
     try:
         return Settings.model_validate(filled)
     except ValidationError as error:
-        told = describe(error, Settings).removeprefix("value: ")
-        raise UserError(f"{source}: {told}") from None
+        problem = describe(error, Settings).removeprefix("value: ")
+        raise UserError(f"{source}: {problem}") from None
 
 
 def _with_nulls(value: Any) -> Any:

@@ -238,7 +238,7 @@ def _snakemake(arguments: Sequence[str], **options: bool) -> Iterator[tuple[Any,
             raise
         except Exception as error:  # of a command line: Snakemake prints others itself
             raise UserError(f"snakemake: {error}") from None
-        fail_if(not done, f"snakemake: {_told(errors)}")
+        fail_if(not done, f"snakemake: {_described(errors)}")
         planned = [each for each in _workflows if each.persistence is not None]
         fail_if(not planned, "snakemake: these arguments plan no jobs")
         yield planned[0], said.getvalue()
@@ -261,7 +261,7 @@ def _listening(errors: list[str]) -> Iterator[None]:
         logger.removeFilter(collect)
 
 
-def _told(errors: Sequence[str]) -> str:
+def _described(errors: Sequence[str]) -> str:
     """Snakemake's errors in one line; of a stack trace, what it ends with."""
     texts = (_last(text) if "Traceback" in text else text for text in errors)
     return " ".join(" ".join(texts).split())

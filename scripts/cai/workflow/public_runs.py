@@ -102,7 +102,7 @@ def missing(settings: Settings, *sets: str) -> str:
     """What is not there (sets; of judged ones, methods of judging) with why, as JSON."""
     why = {name: settings.evaluations.why_not(name) for name in sets}
     if any(name in JUDGED_SETS for name in sets):
-        why |= {told: why_not(settings, method) for method, told in METHODS.items()}
+        why |= {label: why_not(settings, method) for method, label in METHODS.items()}
     return canonical_json({what: text for what, text in why.items() if text})
 
 

@@ -106,8 +106,8 @@ def _is_kept(job: Any) -> bool:
 def _tell(dag: Any, waiting: set[Any]) -> None:
     """Say once what is not planned."""
     names = dict.fromkeys(job.rule.name for job in waiting if _is_kept(job))
-    if names and not getattr(dag, "told", False):
-        dag.told = True
+    if names and not getattr(dag, "announced", False):
+        dag.announced = True
         print(
             f"Not planned: {', '.join(sorted(names))}, nor what follows from them alone: before "
             "them only our code has changed. They run if their inputs change.",

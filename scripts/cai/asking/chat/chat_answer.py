@@ -47,18 +47,18 @@ def read(text: str, address: str, body: Mapping[str, Any]) -> dict[str, Any]:
     except (LookupError, TypeError, AttributeError):
         raise garbled(text) from None
     tokens = tokens_of(answer.get("usage"))
-    told = {"tokens": tokens} if tokens else {}
+    counted = {"tokens": tokens} if tokens else {}
     if refusal:
-        return {"refusal": refusal, **told}
+        return {"refusal": refusal, **counted}
     finish = _finish(choice.get("finish_reason"), tokens, body)
     if not words.strip():
         if finish == "stop" and not (thoughts or _thought(answer)):
             raise Garbled("an empty answer")
-        return {"text": "", "finish": finish, **told}
+        return {"text": "", "finish": finish, **counted}
     kept: dict[str, Any] = {"text": words, "finish": finish}
     if body.get("logprobs"):
         kept["p_a"] = probability_of_a(_letters(choice.get("logprobs"), address), finish)
-    return kept | told
+    return kept | counted
 
 
 def _said(message: Mapping[str, Any]) -> tuple[str, bool, str]:
@@ -79,10 +79,10 @@ def _said(message: Mapping[str, Any]) -> tuple[str, bool, str]:
     return words, thoughts, text_of(refusal, "refusal")
 
 
-def _finish(told: Any, tokens: Mapping[str, int], body: Mapping[str, Any]) -> str:
+def _finish(reason: Any, tokens: Mapping[str, int], body: Mapping[str, Any]) -> str:
     """How the answer ended; if nothing says so, it was cut off if it is as long as allowed."""
-    if told is not None:
-        return end_of(told)
+    if reason is not None:
+        return end_of(reason)
     return "length" if tokens.get("answer", 0) >= body.get("max_tokens", 10**9) else "stop"
 
 

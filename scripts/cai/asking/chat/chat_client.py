@@ -138,7 +138,7 @@ class ChatClient:
     @property
     def sent_as(self) -> list[str]:
         """In which form requests are sent, where it is not the usual one."""
-        return self._form.told()
+        return self._form.described()
 
     @property
     def remedy(self) -> str:
@@ -223,11 +223,11 @@ class ChatClient:
             self._understood.add(gate.expected)
         if not gate.is_shut(at_end=not outcomes):
             return
-        told = ", ".join(f"{reason}: {count}" for reason, count in gate.unread.most_common())
+        counts = ", ".join(f"{reason}: {count}" for reason, count in gate.unread.most_common())
         said = f", found for example {one_line(gate.example)!r}" if gate.example else ""
         raise UserError(
             f"{address_of(self._url)}: none of the first {gate.unread.total()} answers can be read "
-            f"({told}); expected is {gate.expected}{said}; what was answered is kept; "
+            f"({counts}); expected is {gate.expected}{said}; what was answered is kept; "
             + forgetting(self._journal.paths)
         )
 
@@ -364,8 +364,8 @@ class ChatClient:
             if other is None:
                 return False
             self._form = other
-        told = ", ".join(sorted(set(other.told()) - set(form.told())))
-        print(f"{address_of(self._url)}: {error}; trying {told}", file=sys.stderr, flush=True)
+        change = ", ".join(sorted(set(other.described()) - set(form.described())))
+        print(f"{address_of(self._url)}: {error}; trying {change}", file=sys.stderr, flush=True)
         return True
 
     def _session(self, secret: str | None) -> requests.Session:

@@ -46,7 +46,7 @@ class Form(NamedTuple):
             sent[self.length] = sent.pop("max_tokens")
         return sent
 
-    def told(self) -> list[str]:
+    def described(self) -> list[str]:
         """What differs from the usual form, in words."""
         left_out = [f"without {name}" for name in sorted(self.without)]
         fold = ["the system text in the user's turn"] if self.fold else []

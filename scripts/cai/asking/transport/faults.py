@@ -195,11 +195,11 @@ def of_answer(answer: Any) -> Fault | None:
     error = own or (not choices and (answer.get("error") or answer.get("object") == "error"))
     if not error:
         return None
-    told = own if own else answer
-    said = _taken(told)
+    error = own if own else answer
+    said = _taken(error)
     wait = _retry_after({}, said.words)
     kind, cause = _sorted(said.number, said, wait)
-    reason = f"the answer is an error: {one_line(said.words or str(told)[:READ])}"
+    reason = f"the answer is an error: {one_line(said.words or str(error)[:READ])}"
     return Fault(kind, cause, reason, said.number, said.field, wait)
 
 

@@ -99,8 +99,8 @@ class OutOfService(UserError):
 
     def __init__(self, address: str, fault: Fault, key: str = "the key") -> None:
         self.address, self.fault = address, fault
-        told = ENDS[fault.cause].format(key=key)
-        super().__init__(f"{address}: {told}: {fault.reason}; {KEPT}")
+        end = ENDS[fault.cause].format(key=key)
+        super().__init__(f"{address}: {end}: {fault.reason}; {KEPT}")
 
 
 KEPT = "what was answered is kept, run the same command again when this is mended"

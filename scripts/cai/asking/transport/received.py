@@ -118,9 +118,9 @@ def end_of(value: Any) -> End:
 
 def tokens_of(usage: Any) -> dict[str, int]:
     """The numbers of tokens of prompt and answer in ``usage``; {} if the server does not say."""
-    told = usage if isinstance(usage, Mapping) else {}
+    fields = usage if isinstance(usage, Mapping) else {}
     counts: dict[str, Any]
-    counts = {"prompt": told.get("prompt_tokens"), "answer": told.get("completion_tokens")}
+    counts = {"prompt": fields.get("prompt_tokens"), "answer": fields.get("completion_tokens")}
     fine = all(type(n) is int and 0 <= n <= MOST_TOKENS for n in counts.values())
     return counts if fine else {}
 

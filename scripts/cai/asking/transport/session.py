@@ -114,11 +114,11 @@ def body_of(response: requests.Response, most: int, *, cut: bool = False) -> byt
         TooLarge: it is longer. The connection is closed.
         ValueError: it is packed in a way that was not asked for and is not known, or wrongly.
     """
-    told = response.headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "")
     pieces: list[bytes] = []
     size = 0
     try:
-        if told.isdecimal() and len(told) < 20 and int(told) > most and not cut:
+        if length.isdecimal() and len(length) < 20 and int(length) > most and not cut:
             raise TooLarge
         while size <= most and (piece := response.raw.read(PIECE, decode_content=False)):
             pieces.append(piece)
