@@ -5,6 +5,7 @@ Source of the expected calibration error: Naeini, Cooper and Hauskrecht, "Obtain
 probabilities using Bayesian binning", AAAI 2015.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -106,11 +107,8 @@ def ece_interval(known: Sequence[Known], seed: int, level: float = intervals.LEV
     bins = numpy.array([_number(one.confidence) for one in known])
     draws = numpy.random.default_rng(seed)
     found = _ece(confidence, right, bins)
-    again = []
-    for _ in range(intervals.RESAMPLES):
-        chosen = draws.integers(len(known), size=len(known))
-        again.append(_ece(confidence[chosen], right[chosen], bins[chosen]))
-    above, below = numpy.quantile(again, [(1 + level) / 2, (1 - level) / 2])
+    samples = (confidence, right, bins)
+    low, high = intervals.bootstrap(samples, _ece, draws, level, method="basic")
     tied = numpy.array([preferred(one.p_a) == 0 for one in known])
     perfect = []
     for _ in range(intervals.RESAMPLES):
@@ -118,17 +116,24 @@ def ece_interval(known: Sequence[Known], seed: int, level: float = intervals.LEV
         perfect.append(_ece(confidence, outcomes, bins))
     p = float(numpy.mean(numpy.array(perfect) >= found - ROUNDING))
     return {
-        "low": 0.0 if p >= 1 - level else float(max(0.0, 2 * found - above)),
-        "high": float(max(0.0, 2 * found - below)),
+        "low": 0.0 if p >= 1 - level else max(0.0, low),
+        "high": max(0.0, high),
         "if_calibrated": float(numpy.mean(perfect)),
         "if_calibrated_high": float(numpy.quantile(perfect, level)),
         "p": p,
     }
 
 
-def _ece(confidence: numpy.ndarray, right: numpy.ndarray, bins: numpy.ndarray) -> float:
-    """The error of comparisons by their confidence [n], rightness [n] and bin [n]."""
-    return float(numpy.abs(numpy.bincount(bins, right - confidence)).sum() / len(bins))
+def _ece(
+    confidence: numpy.ndarray, right: numpy.ndarray, bins: numpy.ndarray, axis: int = -1
+) -> numpy.ndarray:
+    """The errors of comparisons by their confidence, rightness and bin, [..., n] each."""
+    *shape, n = bins.shape
+    rows = numpy.arange(math.prod(shape)).reshape([*shape, 1])
+    gaps = numpy.bincount(
+        (rows * BINS + bins).ravel(), (right - confidence).ravel(), minlength=rows.size * BINS
+    )
+    return numpy.asarray(numpy.abs(gaps).reshape([*shape, BINS]).sum(axis) / n)
 
 
 def compare_with_truth(

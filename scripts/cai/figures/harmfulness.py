@@ -6,6 +6,7 @@ from typing import TypedDict
 import matplotlib
 import numpy
 from matplotlib.figure import Figure
+from sklearn.metrics import r2_score
 
 from cai.data.ratings import features
 from cai.figures.artefact import BOOTSTRAP, Artefact, curve, frame, level_line, scaled, unsupported
@@ -13,7 +14,7 @@ from cai.figures.drawing import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing,
 from cai.figures.policies import HELPFUL_ONLY, on_the_way, policy_label, sequences
 from cai.files.records import Record
 from cai.statistics.intervals import LEVEL, Estimate, mean, proportion
-from cai.statistics.regression import Ridge, cross_validated_ridge, explained
+from cai.statistics.regression import Ridge, cross_validated_ridge
 
 TITLE = "Absolute harmfulness score"
 FEWEST = 20  # ratings that a regression is fitted to, at least
@@ -163,7 +164,7 @@ def _quality(
     error = mean(list(abs(predicted - targets)), seed)
     return {
         "n": len(rows),
-        "r_squared": explained(predicted, targets),
+        "r_squared": r2_score(targets, predicted),
         "absolute_error": error._asdict(),
     }
 

@@ -1,17 +1,20 @@
 """Intervals and tests for evaluations on a sample of prompts.
 
-Everything here is deterministic: the bootstrap's draws come from a seed.
+By scipy and statsmodels, which are imported when something is computed, not before: most programs
+that name an interval only read one. Everything here is deterministic: the bootstrap's draws come
+from a seed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy
 
 LEVEL = 0.95
 RESAMPLES = 2000
+AT_ONCE = 1_000_000  # numbers that a bootstrap draws at once
 
 
 class Estimate(NamedTuple):
@@ -46,14 +49,12 @@ def share_of(successes: float, n: int, level: float = LEVEL) -> Estimate:
     """
     if n == 0:
         raise ValueError("a proportion needs at least one outcome")
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share = successes / n
-    centre = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    low = 0.0 if successes == 0 else (centre - half) / scale
-    high = 1.0 if successes == n else (centre + half) / scale
-    return Estimate(n, share, low, high)
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(successes, n, 1 - level, method="wilson")
+    # at none and at all the formula is exact up to a rounding error
+    low, high = (0.0 if successes == 0 else low), (1.0 if successes == n else high)
+    return Estimate(n, successes / n, float(low), float(high))
 
 
 def mean(
@@ -70,9 +71,39 @@ def mean(
     if sample.size == 0:
         raise ValueError("a mean needs at least one value")
     draws = numpy.random.default_rng(seed)
-    means = [sample[draws.integers(sample.size, size=sample.size)].mean() for _ in range(resamples)]
-    low, high = numpy.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(sample.size, float(sample.mean()), float(low), float(high))
+    low, high = bootstrap((sample,), numpy.mean, draws, level, resamples)
+    return Estimate(sample.size, float(sample.mean()), low, high)
+
+
+def bootstrap(
+    samples: Sequence[numpy.ndarray],
+    statistic: Callable[..., numpy.ndarray],
+    draws: numpy.random.Generator,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    method: Literal["percentile", "basic"] = "percentile",
+) -> tuple[float, float]:
+    """The ends of a statistic's bootstrap interval, over prompts.
+
+    Args:
+        samples: one value for each prompt, [n] each; prompts are drawn, the same for all samples.
+        statistic: of samples [..., n] and ``axis``, along which it is taken.
+        draws: where the draws come from.
+        level: of the interval.
+        resamples: how often prompts are drawn.
+        method: percentiles, or the basic bootstrap's, which takes a bias back.
+    """
+    from scipy import stats
+
+    n = len(samples[0])
+    if n == 1:  # there is one draw
+        only = float(statistic(*samples, axis=-1))
+        return only, only
+    result = stats.bootstrap(
+        samples, statistic, paired=True, confidence_level=level, n_resamples=resamples,
+        method=method, rng=draws, vectorized=True, batch=max(1, AT_ONCE // n),
+    )  # fmt: skip
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def mean_difference(
@@ -125,9 +156,8 @@ def _correlation(both: int, gained: int, lost: int, neither: int) -> float:
 def _paired_counts(after: Sequence[bool], before: Sequence[bool]) -> tuple[int, int, int, int]:
     """How many pairs are true in both, only after, only before, and in neither."""
     pairs = [(bool(late), bool(early)) for late, early in zip(after, before, strict=True)]
-    return tuple(
-        pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))
-    )
+    both, gained, lost = map(pairs.count, ((True, True), (True, False), (False, True)))
+    return both, gained, lost, len(pairs) - both - gained - lost
 
 
 def mcnemar(after: Sequence[bool], before: Sequence[bool]) -> float:
@@ -153,9 +183,9 @@ def sign_test(after: Sequence[float], before: Sequence[float]) -> float:
 
 def _two_sided(gained: int, lost: int) -> float:
     """The binomial test's p-value of so many changes each way, if both are as likely."""
-    changed = gained + lost
-    tail = sum(math.comb(changed, k) for k in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**changed)
+    from scipy import stats
+
+    return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def sign_flip(
@@ -185,12 +215,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
     """
-    adjusted = [0.0] * len(p_values)
-    least = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = least
-    return adjusted
+    from statsmodels.stats.multitest import multipletests
+
+    return multipletests(p_values, method="holm")[1].tolist() if p_values else []
 
 
 def rank_correlation(
@@ -205,19 +232,13 @@ def rank_correlation(
         ValueError: if the two differ in length, have fewer than four values or one that is alike
             in all.
     """
+    from scipy import stats
+
     pairs = list(zip(first, second, strict=True))
     n = len(pairs)
     if n < 4 or any(len(set(side)) < 2 for side in zip(*pairs, strict=True)):
         raise ValueError("a rank correlation needs four pairs, and values that differ")
-    ranks = [_ranks(side) for side in zip(*pairs, strict=True)]
-    value = float(numpy.corrcoef(*ranks)[0, 1])
+    value = float(stats.spearmanr(first, second).statistic)
     z = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt((1 + value**2 / 2) / (n - 3))
     middle = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12))
     return Estimate(n, value, math.tanh(middle - z), math.tanh(middle + z))
-
-
-def _ranks(values: Sequence[float]) -> numpy.ndarray:
-    """Ranks [n] from 1; equal values share the mean of theirs."""
-    _, inverse, counts = numpy.unique(values, return_inverse=True, return_counts=True)
-    last = counts.cumsum()
-    return (last - (counts - 1) / 2)[inverse]

@@ -104,18 +104,19 @@ def _looping(stage: str, answers: Sequence[str]) -> Check:
 
 def _length(stage: str, old: Sequence[str], new: Sequence[str], seed: int) -> Check:
     """The factor of the mean length in words, with a bootstrap interval over prompts."""
-    words = numpy.array([[len(a.split()), len(b.split())] for a, b in zip(old, new, strict=True)])
-    draws = numpy.random.default_rng(seed)
-    picks = (draws.integers(len(words), size=len(words)) for _ in range(intervals.RESAMPLES))
-    means = numpy.array([words[pick].mean(axis=0) for pick in picks])
-    low, high = numpy.quantile(
-        means[:, 1] / numpy.maximum(means[:, 0], 1e-9),
-        [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2],
+    before, after = (
+        numpy.array([len(answer.split()) for answer in side], float) for side in (old, new)
     )
-    was, now = words.mean(axis=0)
+
+    def factor(before: numpy.ndarray, after: numpy.ndarray, axis: int) -> numpy.ndarray:
+        return numpy.asarray(after.mean(axis) / numpy.maximum(before.mean(axis), 1e-9))
+
+    draws = numpy.random.default_rng(seed)
+    low, high = intervals.bootstrap((before, after), factor, draws)
+    was, now = before.mean(), after.mean()
     limit = LIMITS["length"]
-    numbers = {"n": len(words), "before": float(was), "after": float(now)}
-    numbers |= {"factor": float(now / max(was, 1e-9)), "low": float(low), "high": float(high)}
+    numbers = {"n": len(old), "before": float(was), "after": float(now)}
+    numbers |= {"factor": float(factor(before, after, 0)), "low": low, "high": high}
     return Check(
         stage,
         "length drift",
