@@ -366,8 +366,8 @@ def _alike(one: Record, other: Record) -> tuple[bool, float]:
     """Whether the verdict changed, and how similar the texts are, from 0 to 1."""
     known = "truth" in one and "truth" in other
     changed = known and _good(one) != _good(other)
-    texts = (row["answer"].split() for row in (one, other))
-    return changed, difflib.SequenceMatcher(None, *texts, autojunk=False).ratio()
+    words, others = one["answer"].split(), other["answer"].split()
+    return changed, difflib.SequenceMatcher(None, words, others, autojunk=False).ratio()
 
 
 def _outcome(one: Record, other: Record, names: Mapping[str, str]) -> str:

@@ -137,11 +137,13 @@ def _is_grey(color: str) -> bool:
 def _standing_out(rgb: Rgb, towards: Rgb, page: Rgb, least: float) -> Rgb:
     """The color nearest to this one, on the way to another, that has a contrast with the page."""
     shares = (step / 20 for step in range(21))
-    mixed = (
-        tuple(round(c + (t - c) * share) for c, t in zip(rgb, towards, strict=True))
-        for share in shares
-    )
+    mixed = (_mixed(rgb, towards, share) for share in shares)
     return next(color for color in mixed if contrast(color, page) >= least)
+
+
+def _mixed(rgb: Rgb, towards: Rgb, share: float) -> Rgb:
+    red, green, blue = (round(c + (t - c) * share) for c, t in zip(rgb, towards, strict=True))
+    return red, green, blue
 
 
 def _hex(rgb: Rgb) -> str:
@@ -149,7 +151,8 @@ def _hex(rgb: Rgb) -> str:
 
 
 def _rgb(color: str) -> Rgb:
-    return tuple(bytes.fromhex(color))
+    red, green, blue = bytes.fromhex(color)
+    return red, green, blue
 
 
 def contrast(one: Rgb, other: Rgb) -> float:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -360,7 +361,8 @@ def _why(chain: Sequence[BaseException]) -> str:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error and those that it was made of."""
-    todo, seen = [error], set()
+    todo: list[BaseException] = [error]
+    seen: set[int] = set()
     while todo:
         each = todo.pop()
         if id(each) in seen or len(seen) > 50:
@@ -423,8 +425,9 @@ _backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT)
 
 
 def _wait(state: RetryCallState) -> float:
-    failure = state.outcome.exception()
-    return failure.retry_after if failure.retry_after is not None else _backoff(state)
+    failure = state.outcome.exception() if state.outcome else None
+    told = failure.retry_after if isinstance(failure, Transient) else None
+    return _backoff(state) if told is None else told
 
 
 def in_flight(
@@ -436,6 +439,45 @@ def in_flight(
     """
     for finished in in_flight_together(function, items, calls, stop):
         yield from finished
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
+
+
+def _work(
+    function: Callable[[Item], Result],
+    todo: "queue.SimpleQueue[Item]",
+    done: "queue.SimpleQueue[tuple[Item, Result] | _Failure | None]",
+    stop: threading.Event,
+) -> None:
+    """Work off what is to do; None at the end, which says that this thread has ended."""
+    while not stop.is_set():
+        try:
+            item = todo.get_nowait()
+        except queue.Empty:
+            break
+        try:
+            done.put((item, function(item)))
+        except BaseException as error:  # raised again in the caller's thread
+            done.put(_Failure(error))  # before others fail because of the stop
+            stop.set()
+    done.put(None)
+
+
+def _finished(
+    done: "queue.SimpleQueue[tuple[Item, Result] | _Failure | None]", deadline: float | None
+) -> list[tuple[Item, Result] | _Failure | None]:
+    """All that have finished since the last look, at least one; none if the deadline is over."""
+    left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+    try:
+        finished = [done.get(timeout=left)]
+    except queue.Empty:
+        return []
+    while not done.empty():
+        finished.append(done.get())
+    return finished
 
 
 def in_flight_together(
@@ -450,43 +492,23 @@ def in_flight_together(
     The threads are daemons: an interrupted program waits for none. ``stop`` is set at the end.
     """
     todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[Item, Result | None, BaseException | None] | None]
-    done = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Item, Result] | _Failure | None] = queue.SimpleQueue()
     for item in items:
         todo.put(item)
-
-    def work() -> None:
-        while not stop.is_set():
-            try:
-                item = todo.get_nowait()
-            except queue.Empty:
-                break
-            try:
-                done.put((item, function(item), None))
-            except BaseException as error:  # raised again in the caller's thread
-                done.put((item, None, error))  # before others fail because of the stop
-                stop.set()
-        done.put(None)
-
     threads = min(calls, len(items))
     for _ in range(threads):
-        threading.Thread(target=work, daemon=True).start()
-    deadline, failure = None, None
+        threading.Thread(target=_work, args=(function, todo, done, stop), daemon=True).start()
+    deadline: float | None = None
+    failure: BaseException | None = None
     try:
-        while threads:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            try:
-                finished = [done.get(timeout=left)]
-            except queue.Empty:
-                break
-            while not done.empty():
-                finished.append(done.get())
-            threads -= sum(each is None for each in finished)
+        while threads and (finished := _finished(done, deadline)):
+            threads -= finished.count(None)
             outcomes = [each for each in finished if each is not None]
-            good = [(item, result) for item, result, error in outcomes if error is None]
+            good = [each for each in outcomes if not isinstance(each, _Failure)]
             if good:
                 yield good
-            failure = failure or next((error for _, _, error in outcomes if error), None)
+            failed = (each.error for each in outcomes if isinstance(each, _Failure))
+            failure = failure or next(failed, None)
             if failure is not None and not isinstance(failure, OutOfService):
                 break
             if failure is not None and deadline is None:

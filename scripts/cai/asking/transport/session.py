@@ -72,7 +72,8 @@ class _Source:
 
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(_Source(sock), *args, **options)
+        source: Any = _Source(sock)  # of a socket, a response takes the file alone
+        super().__init__(source, *args, **options)
 
 
 @cache
@@ -82,7 +83,7 @@ def _with_deadline(connection: type) -> type:
 
 class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
-        pool = super().get_connection_with_tls_context(*args, **options)
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
         pool.ConnectionCls = _with_deadline(type(pool).ConnectionCls)
         return pool
 
