@@ -159,13 +159,13 @@ def _forget(stages: dict[str, list[Path]], options: argparse.Namespace) -> None:
     fail_if(not uses, "say what is to be forgotten: --unreadable, --refused, or both")
     for stage, paths in stages.items():
         count = forget(paths, uses, dry_run=options.dry_run)
-        print(f"{stage}: {count} answers {'would go' if options.dry_run else 'gone'}")
+        print(f"{stage}: {count} answers {'would be removed' if options.dry_run else 'removed'}")
     if not options.dry_run:
         print("they are asked again when the step runs again")
 
 
 def _prune(stages: dict[str, list[Path]], older_than: int | None, dry_run: bool) -> None:
-    goes = "would go" if dry_run else "gone"
+    goes = "would be removed" if dry_run else "removed"
     names = ("superseded lines", "malformed lines", "copies", "entries too old")
     for stage, paths in stages.items():
         try:

@@ -1,6 +1,9 @@
 """What the pages name exists: the files behind their links, the paths, the programs' options."""
 
+import ast
 import re
+import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +32,18 @@ PATH = re.compile(
 )
 PATTERN = re.compile(r"[*{<]|\.\.\.|NAME")  # stands for several names
 OF_NEMO = "scripts/checkpoint_converters"  # a folder of NeMo's own
+OURS = {"cai", "tools", "torch", "nemo_aligner", "mkdocs"}  # or of another environment
+PACKAGE = {  # the name of a package, where its module has another
+    "PIL": "pillow",
+    "huggingface_hub": "huggingface_hub",
+    "packaging": "snakemake",
+    "hydra": "hydra-core",
+    "sklearn": "scikit-learn",
+    "snakemake_interface_common": "snakemake",
+    "snakemake_interface_logger_plugins": "snakemake",
+    "urllib3": "requests",
+    "yaml": "pyyaml",
+}
 PROGRAM = re.compile(r"python (scripts/[\w/]+\.py|demo/\w+\.py)((?:[^\n#]|\\\n)*)")
 
 
@@ -79,3 +94,22 @@ def _options() -> set[str]:
     ours = "".join(path.read_text() for path in (ROOT / "scripts").rglob("*.py"))
     snakemakes = get_argument_parser([])._option_string_actions
     return {*re.findall(r"[\"'](--[a-z][\w-]*)[\"']", ours), *snakemakes}
+
+
+def test_the_page_of_packages_names_what_the_programs_import() -> None:
+    modules = {
+        name.partition(".")[0]
+        for path in (ROOT / "scripts").rglob("*.py")
+        for name in _imports(ast.parse(path.read_text()))
+    }
+    strangers = modules - sys.stdlib_module_names - OURS
+    named = set(re.findall(r"[\w-]+", (ROOT / "docs/packages.md").read_text()))
+    assert {PACKAGE.get(name, name.replace("_", "-")) for name in strangers} - named == set()
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module

@@ -192,7 +192,7 @@ def test_a_siblings_malformed_lines_are_told_and_counted_as_missing(tmp_path, ca
     (tmp_path / "stage-1.jsonl").write_bytes(b'\0\0\0\n{"key": "a", "value": 1}\n')
     with Journal(tmp_path / "stage-0.jsonl") as journal:
         assert journal.get("a") == 1 and len(journal) == 1
-    assert "stage-1.jsonl: passed over 1 malformed lines" in capsys.readouterr().err
+    assert "stage-1.jsonl: ignored 1 malformed lines" in capsys.readouterr().err
 
 
 def test_the_own_answer_counts_where_a_sibling_has_another(tmp_path):

@@ -35,7 +35,7 @@ def end_with_workflow() -> None:
 def _watch(announced: str) -> None:
     while _is_there(announced):
         time.sleep(LOOK_EVERY)
-    print("snakemake is gone: ends, and goes on when it is started again", file=sys.stderr)
+    print("snakemake is gone: ends here, and continues in its next run", file=sys.stderr)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(PATIENCE)
     os.kill(os.getpid(), signal.SIGKILL)

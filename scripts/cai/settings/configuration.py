@@ -199,7 +199,7 @@ class Preferences(Section):
         if not candidate.varies:
             raise ValueError(
                 f"found greedy: {str(candidate.greedy).lower()}, top_k: {candidate.top_k}, so that "
-                "all candidates of a prompt would be alike; accepted: greedy: false, and another "
+                "all candidates of a prompt would be equal; accepted: greedy: false, and another "
                 "top_k than 1"
             )
         return candidate

@@ -110,7 +110,7 @@ class Pairwise(Section):
         if self.samples > 1 and self.sampled_at == 0:
             raise ValueError(
                 "samples must be 1 without reasoning at a temperature above 0, since all of them "
-                f"would be alike; found {self.samples}"
+                f"would be equal; found {self.samples}"
             )
         return self
 
@@ -205,7 +205,7 @@ class ChatJudge(Section):
         if pairwise.samples > 1 and self.client.temperature == 0:
             raise ValueError(
                 f"pairwise.samples is {pairwise.samples}, but votes at client.temperature 0 would "
-                "all be alike: set it above 0, or samples to 1"
+                "all be equal: set it above 0, or samples to 1"
             )
         return self
 

@@ -118,7 +118,7 @@ class Journal:
     values are read when they are asked for.
 
     A process that is killed loses at most the batch that it was writing: a torn last line is cut
-    off when the journal is opened again; a sibling's is passed over, it may be growing right now.
+    off when the journal is opened again; a sibling's is ignored, it may be growing right now.
     One process writes to a file at a time, by an advisory lock that the system takes back when the
     process ends. A file of which more than half is superseded is rewritten when it is opened, so
     it is never longer than twice what it holds and what one run adds.
@@ -287,7 +287,7 @@ class Journal:
         for key, place in places.items():
             self._places.setdefault(key, place)
         if unreadable:
-            print(f"{path}: passed over {unreadable} malformed lines", file=sys.stderr)
+            print(f"{path}: ignored {unreadable} malformed lines", file=sys.stderr)
 
     def _rewrite(self, path: Path) -> None:
         """Leave the superseded lines out, then open the file anew."""
@@ -429,6 +429,6 @@ def _lock(stream: IO[bytes], path: Path) -> bool:
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
-        print(f"{path}: this file system has no locks, going on without", file=sys.stderr)
+        print(f"{path}: this file system has no locks, continuing without", file=sys.stderr)
         return False
     return True
