@@ -269,11 +269,11 @@ def test_what_is_forgotten_is_asked_again_by_all_shards(judged, place):
     assert "preferences: 4 answers would" in dry.stdout and known_in(judged) == before
     done = journal_program("forget", "--unreadable", judged / place)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "preferences: 4 answers gone" in done.stdout
+    assert "preferences: 4 answers removed" in done.stdout
     with Journal(judged / "preferences-2.jsonl") as journal:
         left = [number for number, key in enumerate(KEYS) if key in journal]
     assert left == [0, 3, 4, 7]
-    assert "2 answers gone" in journal_program("forget", "--refused", judged / place).stdout
+    assert "2 answers removed" in journal_program("forget", "--refused", judged / place).stdout
 
 
 def test_nothing_is_forgotten_while_a_job_writes(judged):

@@ -150,7 +150,7 @@ def test_a_judge_that_cannot_be_read_is_told_after_a_dozen_answers(judge, asked,
         error_of(step.run(*options))
         assert len(service.bodies) == 13  # one, to see whether it is mended
         forgotten = run_command(line)
-        assert forgotten.returncode == 0 and "13 answers gone" in forgotten.stdout
+        assert forgotten.returncode == 0 and "13 answers removed" in forgotten.stdout
         broken = False
         rows = step.rows(*options)
     assert len(rows) == 40
@@ -168,7 +168,7 @@ def test_a_mended_judge_goes_on_without_any_command(judge, asked) -> None:
     assert done.returncode == 0, done.stderr
     assert len(service.bodies) == 30
     assert step.ledger["out"] == 18
-    assert "12 answers gone" in run_command(done.stderr).stdout
+    assert "12 answers removed" in run_command(done.stderr).stdout
     assert step.report["failed"] == {"the judge's answer cannot be read": 12}
 
 
@@ -176,7 +176,7 @@ def test_few_records_name_the_form_and_the_command_too(judge, asked) -> None:
     with Service(lambda body, _: says("Hm.")) as service:
         line = error_of(judge(things(3)).run(*asked(**chat(service))))
     assert "3 of 3 records failed" in line and '{"best": "<letter>"' in line
-    assert "3 answers gone" in run_command(line).stdout
+    assert "3 answers removed" in run_command(line).stdout
 
 
 def test_what_all_went_into_reasoning_is_told_at_once_with_its_setting(judge, asked) -> None:
