@@ -209,24 +209,7 @@ def read_commands(text: str) -> list[list[str]]:
 
 def main() -> None:
     """Read the command line, check, write the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--commands",
-        required=True,
-        metavar="JSON",
-        help="[[PYTHON, PROGRAM, OVERRIDE, ...], ...] or a file with it; words that the launcher "
-        "fills in, such as FREE_PORT, may be in it",
-    )
-    parser.add_argument("--output", required=True, type=Path, help="report to write (JSON)")
-    parser.add_argument("--image", help="name of the container's image, for the report")
-    parser.add_argument(
-        "--imports",
-        action="store_true",
-        help="import what the programs import, write where they do",
-    )
-    options = parser.parse_args()
+    options = _parser().parse_args()
     commands = read_commands(options.commands)
     fail_if(
         not importlib.util.find_spec("hydra"), f"{sys.executable}: hydra is not installed there"
@@ -256,6 +239,27 @@ def main() -> None:
     partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, options.output)
     print(f"{len(programs)} programs of NeMo take their overrides: {options.output}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--commands",
+        required=True,
+        metavar="JSON",
+        help="[[PYTHON, PROGRAM, OVERRIDE, ...], ...] or a file with it; words that the launcher "
+        "fills in, such as FREE_PORT, may be in it",
+    )
+    parser.add_argument("--output", required=True, type=Path, help="report to write (JSON)")
+    parser.add_argument("--image", help="name of the container's image, for the report")
+    parser.add_argument(
+        "--imports",
+        action="store_true",
+        help="import what the programs import, write where they do",
+    )
+    return parser
 
 
 if __name__ == "__main__":

@@ -27,6 +27,24 @@ def size(text: str) -> int:
 
 def main() -> None:
     """Read the command line and convert."""
+    options = _parser().parse_args()
+    from cai.conversion.convert import nemo_to_hf  # needs torch; --help does not
+
+    if options.mark and options.folder.is_dir():
+        shutil.rmtree(options.folder)
+    nemo_to_hf(
+        options.archive,
+        options.folder,
+        options.template,
+        options.dtype,
+        options.max_shard_size,
+        options.chat,
+    )
+    if options.mark:
+        write_json(options.mark, {"folder": options.folder.name, "nemo": identity(options.archive)})
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path, help="the .nemo to read")
     parser.add_argument("folder", type=Path, help="the folder to write; must be empty or absent")
@@ -62,21 +80,7 @@ def main() -> None:
         metavar="FILE",
         help="JSON file to write when the folder is whole; an earlier export is then replaced",
     )
-    options = parser.parse_args()
-    from cai.conversion.convert import nemo_to_hf  # needs torch; --help does not
-
-    if options.mark and options.folder.is_dir():
-        shutil.rmtree(options.folder)
-    nemo_to_hf(
-        options.archive,
-        options.folder,
-        options.template,
-        options.dtype,
-        options.max_shard_size,
-        options.chat,
-    )
-    if options.mark:
-        write_json(options.mark, {"folder": options.folder.name, "nemo": identity(options.archive)})
+    return parser
 
 
 if __name__ == "__main__":

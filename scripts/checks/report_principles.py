@@ -25,20 +25,7 @@ ALONE = "each comparison was asked under one principle (judges.*.principles_per_
 
 def main() -> None:
     """Read the command line, count, draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("chains", "preferences"):
-        parser.add_argument(f"--{name}", type=cli.existing_file, nargs="+", required=True)
-    for name, what in {
-        "scored": "chains whose texts are scored",
-        "scores": "rewards of their texts",
-        "together": "comparisons judged under several principles each",
-    }.items():
-        parser.add_argument(f"--{name}", type=cli.existing_file, nargs="*", default=[], help=what)
-    parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
-    )
-    options = parser.parse_args()
+    options = _parser().parse_args()
     scores = {_place(row["id"]): row["reward"] for row in _rows(options.scores, Scored)}
     supervised = principles.supervised(
         principles.edits(_rows(options.chains, Chain)),
@@ -68,6 +55,23 @@ def main() -> None:
     for name, found in supervised.items():
         edit = found["edit"]
         print(f"{name}: drawn {found['drawn']}, edits {edit['value']:.0%} of a text", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("chains", "preferences"):
+        parser.add_argument(f"--{name}", type=cli.existing_file, nargs="+", required=True)
+    for name, what in {
+        "scored": "chains whose texts are scored",
+        "scores": "rewards of their texts",
+        "together": "comparisons judged under several principles each",
+    }.items():
+        parser.add_argument(f"--{name}", type=cli.existing_file, nargs="*", default=[], help=what)
+    parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
+    )
+    return parser
 
 
 def _rows(paths: Sequence[Path], kind: type[Row]) -> Iterator[Row]:

@@ -25,6 +25,26 @@ FILES = {
 
 def main() -> None:
     """Read the command line, write the report and print the table."""
+    options = _parser().parse_args()
+    summary = read_json(options.summary)
+    files = {name: getattr(options, name) for name in FILES}
+    sources = run_report.Sources(
+        **files,
+        calibration=options.calibration,
+        checks=options.checks,
+        command=options.command,
+    )
+    principles = load_constitution(options.constitution)
+    content = run_report.collect(summary, principles, options.settings, sources)
+    write_text(options.output, run_report.render(content, options.settings, sources))
+    write_json(options.output.with_suffix(".json"), content)
+    for warning in content["warnings"]:
+        print(f"Warning: {warning_list.sentence(warning)}")
+    words = [content["headline"], tables.plain(*tables.table(summary))]
+    print("\n\n".join(["", *filter(None, words), f"The report: {options.output}"]), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--summary", type=cli.existing_file, required=True, help="summary.json")
     parser.add_argument("--constitution", type=cli.existing_file, required=True)
@@ -56,23 +76,7 @@ def main() -> None:
         "--command", default="", help="what the user typed to make the run; empty: not known"
     )
     parser.add_argument("--output", type=Path, required=True, help="HTML; .json is beside it")
-    options = parser.parse_args()
-    summary = read_json(options.summary)
-    files = {name: getattr(options, name) for name in FILES}
-    sources = run_report.Sources(
-        **files,
-        calibration=options.calibration,
-        checks=options.checks,
-        command=options.command,
-    )
-    principles = load_constitution(options.constitution)
-    content = run_report.collect(summary, principles, options.settings, sources)
-    write_text(options.output, run_report.render(content, options.settings, sources))
-    write_json(options.output.with_suffix(".json"), content)
-    for warning in content["warnings"]:
-        print(f"Warning: {warning_list.sentence(warning)}")
-    words = [content["headline"], tables.plain(*tables.table(summary))]
-    print("\n\n".join(["", *filter(None, words), f"The report: {options.output}"]), flush=True)
+    return parser
 
 
 if __name__ == "__main__":

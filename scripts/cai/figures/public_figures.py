@@ -8,6 +8,7 @@ the drawing and the record say so and have no numbers.
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -243,36 +244,41 @@ def _calibration(rows: Sequence[Record], seed: int) -> Record:
     return {**found, "ece_interval": ece_interval(known, seed)}
 
 
+def _draw_bins(axes: Any, table: Sequence[Record], style: tuple[str, str], label: str) -> None:
+    """The accuracy in each bin of confidence; bins of few comparisons are hollow."""
+    color, marker = style
+    axes.errorbar(
+        [100 * row["confidence"] for row in table],
+        [100 * row["accuracy"] for row in table],
+        yerr=[
+            [100 * (row["accuracy"] - row["low"]) for row in table],
+            [100 * (row["high"] - row["accuracy"]) for row in table],
+        ],
+        color=color,
+        marker=marker,
+        linestyle="none",
+        label=label,
+    )
+    few = [row for row in table if row["comparisons"] < FEW]
+    axes.plot(
+        [100 * row["confidence"] for row in few],
+        [100 * row["accuracy"] for row in few],
+        color="white",
+        marker=marker,
+        markersize=3,
+        linestyle="none",
+        zorder=3,
+    )
+
+
 def _draw_calibration(record: Record, series: Mapping[str, Record]) -> Drawing:
     header = ["method", "from", "to", "comparisons", "confidence", "accuracy", "low", "high"]
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         axes = figure.subplots()
         axes.plot([50, 100], [50, 100], color=GREY, linestyle=":", label="calibrated")
-        for (name, found), (color, marker) in zip(series.items(), STYLES[1:], strict=False):
-            table = found["table"]
-            axes.errorbar(
-                [100 * row["confidence"] for row in table],
-                [100 * row["accuracy"] for row in table],
-                yerr=[
-                    [100 * (row["accuracy"] - row["low"]) for row in table],
-                    [100 * (row["high"] - row["accuracy"]) for row in table],
-                ],
-                color=color,
-                marker=marker,
-                linestyle="none",
-                label=f"{METHODS[name]}: ECE {_ece_text(found)}",
-            )
-            few = [row for row in table if row["comparisons"] < FEW]
-            axes.plot(
-                [100 * row["confidence"] for row in few],
-                [100 * row["accuracy"] for row in few],
-                color="white",
-                marker=marker,
-                markersize=3,
-                linestyle="none",
-                zorder=3,
-            )
+        for (name, found), style in zip(series.items(), STYLES[1:], strict=False):
+            _draw_bins(axes, found["table"], style, f"{METHODS[name]}: ECE {_ece_text(found)}")
         counts = sizes({"n": found["comparisons"]} for found in series.values())
         axes.set_title(f"n = {counts}, seed {record['seed']}; hollow: under {FEW} in the bin")
         axes.set_xlabel("probability of the preferred answer (%)")
