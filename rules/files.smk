@@ -14,7 +14,10 @@ except ModuleNotFoundError as error:
         "environment that does, and `pip install --editable .` adds it to your own"
     )
 
-if Path(cai.__file__).parents[1] != Path(workflow.basedir, "scripts").resolve():
+if (
+    Path(cai.__file__).resolve().parents[1]
+    != Path(workflow.basedir, "scripts").resolve()
+):
     sys.exit(
         f"error: {sys.executable}: finds {Path(cai.__file__).parent}, not the library of this folder; "
         "use this folder's own environment (make controller), or PYTHONPATH=scripts"
