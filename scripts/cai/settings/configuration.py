@@ -33,22 +33,25 @@ Seconds = Annotated[float, Field(ge=0)]
 class NemoOverrides(Section):
     """Hydra overrides by program; they win over what the rules set themselves."""
 
-    sft: Overrides = Field({}, description="train_gpt_sft.py")
-    reward_model: Overrides = Field({}, description="train_reward_model.py")
-    critic: Overrides = Field({}, description="serve_ppo_critic.py")
-    actor: Overrides = Field({}, description="train_gpt_ppo_actor.py")
-    server: Overrides = Field({}, description="megatron_gpt_eval.py, the generation server")
-    instruct_server: Overrides = Field(
-        {}, description="the generation server of the instruct model, beside those of `server`"
+    sft: Overrides = Field({}, description="Overrides of train_gpt_sft.py; null removes one.")
+    reward_model: Overrides = Field({}, description="Overrides of train_reward_model.py.")
+    critic: Overrides = Field({}, description="Overrides of serve_ppo_critic.py.")
+    actor: Overrides = Field({}, description="Overrides of train_gpt_ppo_actor.py.")
+    server: Overrides = Field(
+        {}, description="Overrides of megatron_gpt_eval.py, the generation server."
     )
-    reward_server: Overrides = Field({}, description="serve_reward_model.py")
+    instruct_server: Overrides = Field(
+        {},
+        description="More overrides for the server of the instruct model, over those of `server`.",
+    )
+    reward_server: Overrides = Field({}, description="Overrides of serve_reward_model.py.")
 
 
 class Nemo(Section):
     """Where NeMo is, and the overrides of its programs."""
 
     python: str = Field("python", min_length=1, description="The Python that has NeMo.")
-    root: str = Field("/opt/NeMo", min_length=1, description="Checkout or stand-in of NeMo v2.1.0.")
+    root: str = Field("/opt/NeMo", min_length=1, description="A checkout of NeMo v2.1.0.")
     aligner_root: str = Field(
         "/opt/NeMo-Aligner", min_length=1, description="The same for NeMo-Aligner v0.7.0."
     )
@@ -115,7 +118,7 @@ class Datasets(Section):
     test_fraction: float = Field(0.05, gt=0, lt=1, description="Share of prompts held out.")
     limit: int | None = Field(None, ge=1, description="Most records of each source; null: all.")
     max_bad_share: float = Field(
-        0.05, ge=0, le=1, description="Share of records that may be unusable before a step ends."
+        0.05, ge=0, le=1, description="Share of unusable records above which a step fails."
     )
 
 
@@ -226,17 +229,19 @@ class Estimates(Section):
 
     server_start: float = Field(300, ge=0, description="Seconds until a model server answers.")
     decode_steps: float = Field(
-        25, gt=0, description="Steps a second in which a server decodes a batch, a token each."
+        25,
+        gt=0,
+        description="Decoding steps a second; each gives every prompt of a batch a token.",
     )
     judge_seconds: float = Field(2, gt=0, description="Seconds of an answer of a judge's service.")
     flops: float = Field(
-        3.46e14, gt=0, description="FLOP/s of a GPU in training: of an H100's 989e12, 35 %."
+        3.46e14, gt=0, description="FLOP/s of a GPU in training: 35 % of an H100's 989e12."
     )
     sft_tokens: int = Field(600, ge=1, description="Tokens of an SFT dialogue, on average.")
     jobs: dict[str, Seconds] = Field(
         {},
-        description="Seconds of a job, by its rule, where there is no formula: of one without "
-        "GPUs, as somebody has measured it once.",
+        description="Seconds of a job, by its rule, where there is no formula (jobs without "
+        "GPUs), as measured once.",
     )
 
 
@@ -245,14 +250,14 @@ class Settings(Section):
 
     results: str = Field(
         "results",
-        description="Folder of all that is made. In this and all other paths `~` and `$NAME` are "
-        "filled in once, and `$$` stands for a dollar sign.",
+        description="The folder for everything that is made. In this and all other paths `~` and "
+        "`$NAME` are filled in once, and `$$` stands for a dollar sign.",
     )
     seed: int = Field(
         1234, ge=0, le=MOST_SEED, description="Seed of every draw, sample and training."
     )
     constitution: str = Field(
-        "config/constitution.yaml", min_length=1, description="The principles."
+        "config/constitution.yaml", min_length=1, description="The file with the principles."
     )
     few_shot: str | None = Field(
         "config/few_shot.yaml", min_length=1, description="Dialogues before a critique; null: none."
@@ -262,7 +267,10 @@ class Settings(Section):
     datasets: Datasets
     lengths: Lengths = Lengths()
     shards: int = Field(
-        1, ge=1, le=MOST_SHARDS, description="Parts that generation and judging are cut into."
+        1,
+        ge=1,
+        le=MOST_SHARDS,
+        description="Number of parts of generation and judging; each is a job.",
     )
     server: ServerSettings = ServerSettings()
     client: ClientSettings = ClientSettings()

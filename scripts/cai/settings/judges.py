@@ -154,8 +154,8 @@ class ChatJudge(Section):
     """An OpenAI-compatible chat model that names the best and the worst of a prompt's answers."""
 
     kind: Literal["chat"] = "chat"
-    url: str = Field(description="Base address, up to and with /v1; a query stays.")
-    model: str = Field(min_length=1, description="The model's name there.")
+    url: str = Field(description="Base address, including /v1; a query is kept.")
+    model: str = Field(min_length=1, description="The model's name at the service.")
     key_variable: str | None = Field(
         None, description="Environment variable that holds the key; null: no key is sent."
     )

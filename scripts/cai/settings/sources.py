@@ -51,7 +51,7 @@ class Source(Section):
         None,
         ge=1,
         exclude=True,  # a plan's alone: no result depends on it
-        description="How many there are, for the plan of a run that has not read them yet.",
+        description="How many there are, for plans before they are downloaded.",
     )
     split_field: str | None = Field(
         None, description="Field that says train or test; null: split by the hash of the prompt."
