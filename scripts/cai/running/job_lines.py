@@ -99,7 +99,7 @@ class JobLines(logging.Handler):
         for number, (seconds, words, output) in enumerate(self._ended, first):
             place = f"[{number:{width}}/{record.total}]"
             made = f"-> {output}" if output else ""
-            self._write(f"{place} {_time(seconds):>8}  {words:46} {made}".rstrip())
+            self._write(f"{place} {_time(seconds):>8}  {words:50} {made}".rstrip())
         self._ended.clear()
         self._show_running()
 
