@@ -5,7 +5,7 @@
 The same prompts are continued greedily, so every way generates the same tokens. A plain caller
 sends them in the order of the file, one request after the other; our client packs prompts of like
 length and keeps requests in flight. The ways take turns, several rounds in one run, and each is
-given by its median, so that a busy machine slows them alike.
+given by its median, so that a busy machine slows all of them.
 """
 
 import argparse

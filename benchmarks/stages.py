@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def stage(path: Path, results: Path) -> str:
-    """The rule, and what tells its jobs apart."""
+    """The rule, and what distinguishes its jobs."""
     return str(path.relative_to(results / "benchmarks").with_suffix("")).replace("/", " ")
 
 

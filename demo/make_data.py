@@ -14,7 +14,7 @@
 - harm_identification.jsonl: questions whether an answer is a problem, in the form of theirs;
 - xstest.csv: benign twins, and the harmful requests that they are twins of, in XSTest's form.
 
-Where a file holds both, `"split"` tells "test" (the test split) from "train" (the others). The last
+In a file with both, `"split"` is "test" (the test split) or "train" (the others). The last
 four are of the test split alone. Of their comparisons the classifier knows the better answer.
 """
 

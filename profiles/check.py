@@ -1,6 +1,6 @@
 """Run by the profiles as Snakemake reads them, before it reads the files of its command line.
 
-Snakemake would tell a mistake in these without the file's name, or with a stack trace.
+Snakemake reports a mistake in these without the file's name, or with a stack trace.
 """
 
 import importlib.util

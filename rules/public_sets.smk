@@ -135,7 +135,7 @@ rule hhh_figure:
         svg=report(
             "<results>/figures/{compared}.svg",
             category="Paper",
-            labels={"figure": "who tells the better answer ({compared})"},
+            labels={"figure": "who recognises the better answer ({compared})"},
         ),
         others=multiext("<results>/figures/{compared}", ".png", ".csv", ".json"),
     log:

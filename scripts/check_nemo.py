@@ -179,12 +179,12 @@ def tried(programs: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_sure(code: str, missing: str | None) -> bool:
-    """Whether an import fails wherever it is tried: nothing can be written, or NeMo is missing."""
+    """Whether an import fails on every machine: a folder is read-only, or NeMo is missing."""
     return code in UNWRITABLE or (missing or "").partition(".")[0] in IMPORTED
 
 
 def unwritable(name: str, folder: str) -> str | None:
-    """Why nothing can be written into a folder, if so."""
+    """Why a folder cannot be written to; None if it can."""
     try:
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -63,7 +63,7 @@ class Question(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A token's text and its natural log-probability, which whoever reads it has to check.
+    """A token's text and its natural log-probability, which the reader has to check.
 
     See :func:`cai.asking.transport.received.logprob_of`: a token that nobody reads may have any.
     """

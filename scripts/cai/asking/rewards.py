@@ -189,7 +189,7 @@ def _messages(row: ToScore) -> list[Message]:
 
 
 def batches_left(texts: Iterable[str], missing: Container[str], size: int) -> list[list[str]]:
-    """The batches that are left to ask, packed as if nothing was known.
+    """The batches that are left to ask, packed as if no answer was known.
 
     A reward's last bits depend on its batch, so a run that was killed goes on with the same ones.
     Texts of a batch are of similar length, and the longest come first: memory runs out early.

@@ -219,7 +219,7 @@ def _intervals(sizing: Sizing) -> Iterator[str]:
 
 
 def schedule_warnings(sizing: Sizing) -> Iterator[str]:
-    """A learning rate that has nothing to fall over: WarmupAnnealHoldPolicy of NeMo."""
+    """A learning rate without steps to fall over: WarmupAnnealHoldPolicy of NeMo."""
     part = {"sft": "sft", "reward_model": "rm", "critic": "ppo", "actor": "ppo"}
     if sizing.program not in part:
         return

@@ -174,7 +174,7 @@ def _as_another(rule: str, resources: Mapping[str, Resources]) -> bool:
 
 
 def placement_problems(settings: Settings, resources: Mapping[str, Resources]) -> Iterator[str]:
-    """Rules that lack GPUs, or have them for nothing; and those that could not call srun."""
+    """Rules that lack GPUs, or do not use theirs; and those that could not call srun."""
     on_cpu, judge = is_cpu(settings), settings.preferences.judge
     for rule, given in resources.items():
         kind, launch = kind_of(rule), launch_of(given, rule)

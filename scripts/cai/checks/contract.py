@@ -75,7 +75,7 @@ def commands(settings: Settings) -> list[list[str]]:
 
 
 def _uses(settings: Settings) -> list[_Use]:
-    """Those of a run: NeMo's server is none if another one serves."""
+    """The programs of a run; NeMo's server is left out if another one serves."""
     served = settings.server.kind == "nemo"
     return [use for use in USES if served or use.program != "server"]
 
@@ -121,7 +121,7 @@ def _unwritable(settings: Settings) -> Iterator[str]:
 
 
 def _origin(settings: Settings, use: _Use, problem: Problem) -> str:
-    """The section of the configuration that has a key; the program, if it is none of a user's."""
+    """The section of the configuration that has a key; the program, if the key is not a user's."""
     for section in use.sections:
         overrides: Overrides = getattr(settings.nemo.overrides, section)
         if problem.key.lstrip("+~") in {key.lstrip("+~") for key in overrides}:

@@ -156,7 +156,7 @@ def _nemo_program(name: Program) -> programs.Program:
 
 
 def missing_key(settings: Settings) -> str:
-    """What is said if the judge needs a key that is not in the environment, else nothing."""
+    """The message if the judge needs a key that is not in the environment, else empty."""
     variable = getattr(settings.judge, "key_variable", None)
     if not variable or os.environ.get(variable):
         return ""

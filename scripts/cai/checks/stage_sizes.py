@@ -79,7 +79,7 @@ class Sizing:
         return self.values.whole(key) or 1
 
     def parallel(self, key: str) -> int:
-        """A size of model parallelism; what nobody gives is 1."""
+        """A size of model parallelism; 1 if not given."""
         return self.values.whole(self.prefix + key, 1) or 1
 
     @property

@@ -195,7 +195,7 @@ def _short(value: Any) -> str:
 
 
 def check_finite(tensor: torch.Tensor, where: str) -> None:
-    """Refuse a tensor that holds anything that is no number: it makes all answers nothing."""
+    """Refuse a tensor with values that are not finite: they would spoil all answers."""
     for part in tensor.reshape(-1).split(2**24):
         bad = int((~torch.isfinite(part)).sum())
         fail_if(bad, f"{where}: holds numbers that are not finite (NaN or infinite)")

@@ -226,7 +226,7 @@ def _kv_heads(config: dict[str, Any], field: str, heads: int, where: str) -> int
 
 
 def _check_numbers(config: dict[str, Any], where: str) -> None:
-    """Refuse a config.json whose other numbers are none, or none that a model has."""
+    """Refuse a config.json whose other numbers are not numbers, or not those of a model."""
     rope = config.get("rope_parameters") or {}
     fail_if(not isinstance(rope, dict), f"{where}: rope_parameters: found {rope!r:.100}")
     base = rope.get("rope_theta", config.get("rope_theta", ROPE_THETA))

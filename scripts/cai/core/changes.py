@@ -75,7 +75,7 @@ def edits(paths: Sequence[str]) -> list[str]:
 
 
 def compare(before: Any, now: Any, path: tuple[str, ...] = ()) -> Iterator[Change]:
-    """Yield what differs between two plain values; nothing if they are equal."""
+    """Yield the differences between two plain values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
             yield from compare(before.get(key, NOTHING), now.get(key, NOTHING), (*path, str(key)))

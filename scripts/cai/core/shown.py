@@ -8,7 +8,7 @@ MOST = 300  # characters in a line of a message
 
 
 def shown(text: str) -> str:
-    """The text with nothing in it that steers: a terminal, or the direction of what follows.
+    """The text without characters that control a terminal or the direction of writing.
 
     Control characters (so the escape that begins ANSI sequences), marks of writing direction and
     other invisible ones, halves of surrogate pairs: each becomes U+FFFD. Line breaks and tabs stay.

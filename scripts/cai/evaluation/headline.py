@@ -32,7 +32,7 @@ def _course(name: str, metric: Record) -> str:
 
 
 def whole_percent(share: float) -> str:
-    """A share in whole percent; no rounding makes nothing or all of it."""
+    """A share in whole percent; 0 and 100 only if it is exactly that."""
     rounded = f"{100 * share:.0f}%"
     return f"{100 * share:.1f}%" if rounded in ("0%", "100%") and share not in (0, 1) else rounded
 

@@ -85,7 +85,7 @@ def level_line(axes: Any, estimate: Estimate, label: str, color: str) -> None:
 
 
 def legend_below(axes: Any, columns: int = 1) -> None:
-    """A legend in a strip of its own at the foot of a panel, where it hides nothing."""
+    """A legend in its own strip at the foot of a panel, where it covers no data."""
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.25 * (high - low), high)
     axes.legend(fontsize=7.5, ncols=columns, loc="lower left")
@@ -97,7 +97,7 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
 
 
 def unsupported(figure: str, title: str, reason: str, settings: Record, seed: int) -> Artefact:
-    """The figure that says why there is none."""
+    """A figure with the reason why it cannot be made."""
     blank = Figure(figsize=(4.2, 1.2), layout="constrained")
     frame(blank, title, f"not supported: {reason}")
     drawing = Drawing(title, f"Not supported: {reason}.", blank, ["reason"], [[reason]])

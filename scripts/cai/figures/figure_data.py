@@ -23,7 +23,7 @@ PAPER = "The paper's figures"
 
 
 def _listed(value: Any) -> Any:
-    """A lone text as a list of one, nothing as an empty list."""
+    """A single text as a list of one, None as an empty list."""
     return [value] if isinstance(value, str) and value else value or []
 
 
@@ -31,7 +31,7 @@ Texts = Annotated[list[str], BeforeValidator(_listed)]
 
 
 class Lack(BaseModel):
-    """A part of a figure that a run has nothing for."""
+    """A part of a figure for which a run has no data."""
 
     what: str
     why: str

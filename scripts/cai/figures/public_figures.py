@@ -68,7 +68,7 @@ def record_of(
 
 
 def nothing(record: Record) -> tuple[Drawing, Record]:
-    """A figure of which nothing can be computed: it says so."""
+    """A figure of which no number can be computed; it says so."""
     lines = [f"{row['what']}: {row['why']}" for row in record["unsupported"]]
     text = "\n".join(["Not supported:", *lines])
     with matplotlib.rc_context(SETTINGS):

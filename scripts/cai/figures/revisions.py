@@ -314,7 +314,7 @@ def _change(late: Mapping[str, float], early: Mapping[str, float], seed: int) ->
 
 
 def _truth(chain: Chain) -> list[Estimate]:
-    """The share of harmless texts of each round, in percent; nothing without a classifier."""
+    """The share of harmless texts of each round, in percent; empty without a classifier."""
     return [scaled(proportion(list(found.values())), 100) for found in chain.harmless or []]
 
 

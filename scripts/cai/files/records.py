@@ -141,7 +141,7 @@ def read_records(path: Path | str, kind: type[Row]) -> Iterator[Row]:
 
 
 def of_kind(record: Record, kind: type[Row], where: str) -> Row:
-    """The record as one of this kind; ``where`` it stands begins the message if it is none.
+    """The record as one of this kind; if it is not, the message begins with ``where``.
 
     Raises:
         UserError: a field is missing.
@@ -266,7 +266,7 @@ class Ledger:
             yield row
 
     def check(self, max_bad_share: float, source: str) -> None:
-        """End the run if nothing is left or more than the accepted share was dropped.
+        """Fail if no record is left, or more than the accepted share was dropped.
 
         Raises:
             UserError: with the counts and the first rejected record's place.

@@ -168,7 +168,7 @@ def _column(path: Path, name: str, column: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of Parquet as JSON has it; null for a number that is none, as pandas writes nulls."""
+    """A value of Parquet as JSON has it; null for NaN, as which pandas writes nulls."""
     if isinstance(value, float):
         return None if math.isnan(value) else value if math.isfinite(value) else _infinite(value)
     if isinstance(value, Decimal):

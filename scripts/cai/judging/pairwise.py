@@ -177,7 +177,7 @@ def clamped(probability: float, least: float) -> float:
 
 
 def count_answers(answers: Iterable[object]) -> Record:
-    """How many answers were asked for, and why some of them count for nothing."""
+    """How many answers were asked for, and why some of them do not count."""
     listed = list(answers)
     failed = Counter(answer.reason for answer in listed if isinstance(answer, Unreadable))
     return {"asked": len(listed), "failed": dict(sorted(failed.items()))}

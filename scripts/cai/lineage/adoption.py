@@ -56,7 +56,7 @@ def adopt(artefact: str, why: str, arguments: Sequence[str]) -> None:
 
 
 def plan(artefact: str, arguments: Sequence[str]) -> Adoption:
-    """Find what adopting an artefact would adopt; nothing is changed.
+    """Find what adopting an artefact would adopt, without any change.
 
     Raises:
         UserError: why it cannot be adopted.

@@ -35,7 +35,7 @@ def difference(before: Lineage, now: Lineage) -> Difference:
     """Compare two artefacts by what they are made of.
 
     For files with a manifest these are settings, principles, code, software and the names of the
-    inputs; for others, such as data, the content. The content of a file with a manifest is told
+    inputs; for others, such as data, the content. The content of a file with a manifest is given
     where nothing that is recorded explains it.
     """
     first, second = _named(before), _named(now)

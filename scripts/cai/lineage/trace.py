@@ -39,7 +39,7 @@ class Node:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The manifest, or nothing."""
+        """The manifest; empty if there is none."""
         return self.manifest or {}
 
     @property

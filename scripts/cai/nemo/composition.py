@@ -187,7 +187,7 @@ class _Configuration:
             raise self._refusal(override, error) from None
 
     def _default(self, key: str) -> Any:
-        """The value at a key; None where there is none, or it is still to be worked out."""
+        """The value at a key; None if there is none, or if it depends on others."""
         from omegaconf import OmegaConf
 
         section, _, last = key.rpartition(".")

@@ -120,11 +120,11 @@ class _Lock:
         self._stream.close()
 
     def take(self) -> bool:
-        """Hold it alone, if nobody else holds it."""
+        """Lock it for one user, if it is not in use."""
         return self._hold(fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def share(self) -> bool:
-        """Hold it with others, as soon as nobody holds it alone."""
+        """Lock it with other users, as soon as no one holds it alone."""
         return self._hold(fcntl.LOCK_SH)
 
     def _hold(self, how: int) -> bool:

@@ -80,7 +80,7 @@ class _Tally:
 
 
 class _SilentClient(Client):
-    """A client of which nothing that is not in the journal is asked."""
+    """A client that answers from the journal only."""
 
     def __init__(self, tally: _Tally, *arguments: Any) -> None:
         super().__init__(NOBODY, *arguments)
@@ -105,7 +105,7 @@ class _SilentClient(Client):
 
 
 class _SilentService(ChatClient):
-    """A chat service of which nothing is asked; it needs no key."""
+    """A chat service that is never asked; it needs no key."""
 
     def __init__(self, tally: _Tally, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -178,7 +178,7 @@ class _Uncounted(Tokenizer):
 
 
 class Rehearsal(Run):
-    """The surroundings of planned jobs: records as they are or will be, journals, nobody to ask.
+    """The surroundings of planned jobs: records as they are or will be, journals, and no model.
 
     Args:
         coming: the files that the planned jobs will make.
@@ -281,7 +281,7 @@ class Rehearsal(Run):
             yield model, self.limit(options)
 
     def tokenizer(self, path: Path) -> Tokenizer:
-        """The tokenizer of a model; of one that is still to be made, one that counts nothing."""
+        """The tokenizer of a model; for a model that does not exist yet, one that counts 0."""
         return Tokenizer(path) if path.is_file() else _Uncounted()
 
     def write(

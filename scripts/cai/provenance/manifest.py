@@ -108,7 +108,7 @@ def write_origin(folder: Path, source: str, revision: str | None) -> None:
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """What :func:`write_origin` wrote, if no file of the folder was touched since; else nothing."""
+    """What :func:`write_origin` wrote, if no file of the folder was touched since; else empty."""
     path = folder / ORIGIN
     if not path.is_file():
         return {}

@@ -9,7 +9,7 @@ TEXTS = ("critique", "revision", "preference")
 
 
 def settings_differences(a: Record, b: Record) -> list[Record]:
-    """The fields that differ, with both values; where the results are is none."""
+    """The fields that differ, with both values, except the results folder."""
     values = [
         {name: value for name, value in flat(settings) if name != "results"} for settings in (a, b)
     ]

@@ -371,7 +371,7 @@ def _alike(one: Record, other: Record) -> tuple[bool, float]:
 
 
 def _outcome(one: Record, other: Record, names: Mapping[str, str]) -> str:
-    """In which of the runs the answer is good, in words; nothing where that is not known."""
+    """In which of the runs the answer is good, in words; empty if that is not known."""
     if "truth" not in one or "truth" not in other:
         return ""
     what = "harmless" if one["set"] == "harmful" else "helpful"

@@ -159,7 +159,7 @@ def _main_figure(figures: Sequence[Record]) -> tuple[Record | None, list[Record]
 
 
 def _with_caption(figure: Record) -> Record:
-    """A figure that says nothing of itself gets the caption that the report knows for it."""
+    """A figure without a caption gets the one that the report knows for it."""
     known = CAPTIONS.get(figure["name"].removeprefix("figure-"), "")
     return figure | {"caption": figure["caption"] or known}
 

@@ -59,7 +59,7 @@ class Ended:
 
 
 def ended(jobs: Sequence[str]) -> dict[str, Ended]:
-    """How jobs ended, by their ids; those of which nothing is known any more are left out."""
+    """How jobs ended, by their ids; jobs that Slurm has forgotten are left out."""
     found: dict[str, Ended] = {}
     for ask in (_of_the_queue, _of_the_accounting):
         missing = [job for job in jobs if job not in found]

@@ -116,7 +116,7 @@ class Pairwise(Section):
 
     @property
     def sampled_at(self) -> float | None:
-        """The temperature of what is sampled; 0: nothing is, None: that of the client."""
+        """The sampling temperature; 0: no sampling, None: that of the client."""
         return self.reasoning.temperature if self.reasoning else 0.0
 
 
@@ -145,7 +145,7 @@ class PairwiseChat(Pairwise):
 
     @property
     def sampled_at(self) -> float | None:
-        """The temperature of what is sampled; 0: nothing is, None: that of the client."""
+        """The sampling temperature; 0: no sampling, None: that of the client."""
         votes = not (self.reasoning or self.logprobs)
         return None if votes else super().sampled_at
 

@@ -17,7 +17,7 @@ def typed(value: Any) -> Any:
     """A value with the numbers and truth values in it that were read as texts.
 
     YAML 1.1 reads ``1e-3`` as a text, and Snakemake's ``--config`` all that is nested; NeMo would
-    be told a text in quotes, and fail on it much later.
+    be given a text in quotes, and fail on it much later.
     """
     match value:
         case dict():

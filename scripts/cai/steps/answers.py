@@ -119,7 +119,7 @@ def respond(
     keep_unfinished: bool = True,
     few_shot: Sequence[Sequence[Message]] = (),
 ) -> Iterator[Response]:
-    """First responses, for critique. Empty ones are dropped: there is nothing to criticise.
+    """First responses, for critique. Empty ones are dropped.
 
     Unfinished ones can be criticised, so they are kept unless the option says otherwise, and
     counted. Few-shot dialogues precede each prompt.

@@ -104,7 +104,7 @@ def _is_usable(reply: Completion | Failed) -> bool:
 
 
 def _unusable(reply: Completion, found: dict[str, float]) -> str:
-    """Why an answer cannot be used, or nothing."""
+    """Why an answer cannot be used; empty if it can."""
     if reply.finish == "length":
         return "unfinished"
     if not reply.text:

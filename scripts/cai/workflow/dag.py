@@ -188,7 +188,7 @@ class DryRun:
 
 
 def dry_run(arguments: Sequence[str]) -> DryRun:
-    """Plan what ``snakemake ARGUMENTS`` would do; nothing is run or written, nothing printed.
+    """Plan what ``snakemake ARGUMENTS`` would do, without running, writing or printing.
 
     Raises:
         UserError: what Snakemake says against it.

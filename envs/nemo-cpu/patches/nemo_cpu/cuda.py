@@ -23,7 +23,7 @@ IDLE = (
 TENSOR_TYPES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Byte", "Bool")
 
 # Programs and modules that refuse to work, or fall back to fp16, unless CUDA "is available":
-# scripts/checkpoint_converters/*.py and megatron_gpt_eval.py. Everyone else is told the truth.
+# scripts/checkpoint_converters/*.py and megatron_gpt_eval.py. All others get the true answer.
 ASK_FOR_CUDA = ("checkpoint_converters", "megatron_gpt_eval.py")
 
 

@@ -234,7 +234,7 @@ class ChatClient:
     def _ask_all(
         self, keys: list[str], bodies: dict[str, dict[str, Any]], gate: "Gate"
     ) -> Iterator[tuple[str, dict[str, Any] | Failed]]:
-        """Yield ``(key, answer)`` as they come; give up when nothing succeeds any more."""
+        """Yield ``(key, answer)`` as they come; give up when no request succeeds any more."""
         if not keys:
             return
         secret = self._secret()

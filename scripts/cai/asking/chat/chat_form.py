@@ -74,7 +74,7 @@ def folded(messages: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def learned(form: Form, asked: Mapping[str, Any], fault: Fault, fixed: set[str]) -> Form | None:
-    """The form that a refusal of a request says is taken; None if it says nothing of the kind.
+    """The form that a refusal asks for; None if it asks for none.
 
     Args:
         form: how it was sent.

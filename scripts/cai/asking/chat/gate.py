@@ -54,7 +54,7 @@ class Gate:
             self._changed.notify_all()
 
     def is_shut(self, *, at_end: bool) -> bool:
-        """Whether enough was asked to know that nothing can be read."""
+        """Whether enough answers came to know that none can be read."""
         if self.is_open:
             return False
         return self.unread.total() >= UNREADABLE_TRIES and (at_end or self._new >= self._most)

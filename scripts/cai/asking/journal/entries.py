@@ -77,7 +77,7 @@ def parse(raw: bytes) -> Line | None:
 
 
 def is_refusal(value: Any) -> bool:
-    """Whether a value says that the service refuses to answer: there is nothing to ask again."""
+    """Whether a value says that the service refuses to answer, so it is not asked again."""
     return isinstance(value, dict) and REFUSAL in value
 
 
@@ -113,7 +113,7 @@ class Journal:
     """Values by key, in a JSON Lines file (see :class:`Line`) that grows, and in its siblings.
 
     A job writes to the file of its shard and reads those of all shards of its stage, so that
-    another number of shards loses nothing; those of other runs' folders, too, where it is told of
+    another number of shards loses nothing; those of other runs' folders, too, where it is given
     them, which are never written to. In memory are keys and places, about 0.2 kB an entry;
     values are read when they are asked for.
 

@@ -10,7 +10,7 @@ PROGRAM = SCRIPTS / "journal.py"
 
 
 def forgetting(journals: Iterable[Path]) -> str:
-    """How a user has unreadable answers of journals asked again; nothing without a journal."""
+    """The command that has a journal's unreadable answers asked again; empty without a journal."""
     files = [str(path) for path in journals]
     if not files:
         return ""

@@ -205,7 +205,7 @@ def _pruned(contents: Contents, in_use: set[str], before: str, dry_run: bool) ->
 
 
 def _rewrite(contents: Contents, kept: Sequence[Entry], dry_run: bool) -> int:
-    """Leave nothing but these entries in the file, or no file at all; returns its new size."""
+    """Keep only these entries in the file, or remove it if there are none; returns its new size."""
     if dry_run:
         return sum(map(len, _encoded(contents, kept)))
     if not kept:
@@ -295,7 +295,7 @@ def _line_at(stream: IO[bytes], offset: int) -> Line:
 
 
 def _wrong(line: Line) -> str:
-    """What is wrong with a line that can be read, or nothing."""
+    """What is wrong with a line that can be read; empty if it is right."""
     if not KEY.fullmatch(line.key):
         return f"expected a key of 64 hexadecimal digits, found {line.key[:60]!r}"
     if not DAY.fullmatch(line.day):

@@ -61,7 +61,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Source:
-    """What http.client takes for a socket; it makes a file of it and needs nothing else."""
+    """Stands in for a socket for http.client, which only makes a file of it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

@@ -211,7 +211,7 @@ def _is_unclear(rest: str, named: Named) -> bool:
 
 
 def _at_end(letters: set[str]) -> re.Pattern[str]:
-    """Matches a line that is one of these letters, or ends in it after a colon or the like."""
+    """Matches a line that is one of these letters, or ends in one after a colon or similar."""
     return re.compile(rf"(?:^|[\n.:,!])[^\w\n]*[{''.join(sorted(letters))}][^\w\n]*(?:$|\n)")
 
 
