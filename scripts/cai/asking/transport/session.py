@@ -1,7 +1,8 @@
 """HTTP connections with a deadline for a whole answer and a limit of its size.
 
-The time-out of the HTTP library is for each read, so a server that sends a byte now and then is
-never late. Here every read of an answer, its head included, gets the time left until a deadline.
+The time-out of the HTTP library is for each read (httpx's too), so a server that sends a byte now
+and then is never late. Here every read of an answer, its head included, gets the time left until a
+deadline.
 """
 
 import http.client
