@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypedDict
 
-from cai.core.errors import fail_if
+from cai.core.errors import UserError, fail_if
 from cai.data.splits import Part
-from cai.files.records import Record, read_jsonl, write_jsonl
+from cai.files.records import read_records, write_jsonl
 
 
 @dataclass(frozen=True)
@@ -51,26 +52,44 @@ class PreferenceFiles:
         return cls(**{field.name: getattr(options, prefix + field.name) for field in fields(cls)})
 
 
-def write_comparisons(path: Path, pairs: Iterable[Record]) -> int:
-    """Write pairs ``{"id", "opening", "chosen", "rejected"}`` as two lines; returns how many."""
+class Line(TypedDict):
+    """A prompt, or one side of a comparison, as it stands in a file."""
+
+    id: str
+    opening: str
+    text: str
+
+
+class TextPair(TypedDict):
+    """A comparison as texts in the form of a chat template."""
+
+    id: str
+    opening: str
+    chosen: str
+    rejected: str
+
+
+def write_comparisons(path: Path, pairs: Iterable[TextPair]) -> int:
+    """Write each pair as two lines; returns how many."""
     return write_jsonl(path, (line for pair in pairs for line in _lines(pair))) // 2
 
 
-def _lines(pair: Record) -> Iterator[Record]:
-    for side in ("chosen", "rejected"):
-        yield {"id": pair["id"], "opening": pair["opening"], "text": pair[side]}
+def _lines(pair: TextPair) -> Iterator[Line]:
+    for text in (pair["chosen"], pair["rejected"]):
+        yield {"id": pair["id"], "opening": pair["opening"], "text": text}
 
 
-def read_comparisons(path: Path) -> Iterator[Record]:
+def read_comparisons(path: Path) -> Iterator[TextPair]:
     """Yield the pairs of a file that :func:`write_comparisons` wrote.
 
     Raises:
         UserError: if the lines do not come in twos of one id.
     """
-    lines = read_jsonl(path)
+    lines = read_records(path, Line)
     for number, (chosen, rejected) in enumerate(zip_longest(lines, lines)):
         where = f"{path}:{2 * number + 1}"
-        fail_if(rejected is None, f"{where}: a chosen text without its rejected one")
+        if rejected is None:
+            raise UserError(f"{where}: a chosen text without its rejected one")
         fail_if(chosen["id"] != rejected["id"], f"{where}: the ids of two paired lines differ")
         yield {
             "id": chosen["id"],

@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from cai.core.digests import digest
-from cai.data.comparisons import PreferenceFiles, write_comparisons
+from cai.data.comparisons import Line, PreferenceFiles, TextPair, write_comparisons
 from cai.data.dialogues import (
     Malformed,
     dialogue_id,
@@ -18,6 +18,13 @@ from cai.files.records import Ledger, Record, record_id, uniform, write_jsonl
 from cai.models.templates import Message, Template
 from cai.models.tokens import LengthLimit
 from cai.settings.sources import Source, read_source
+
+
+class HelpfulPair(TextPair):
+    """A comparison with its prompt; equal ones have one key."""
+
+    key: str
+    prompt: str
 
 
 def prepare_helpful_preferences(
@@ -39,7 +46,7 @@ def prepare_helpful_preferences(
     """
     ledger, splitter = Ledger("helpful_preferences"), Splitter(options)
     label = ", ".join(source.label for source in sources)
-    with Spool(outputs.train_comparisons.parent) as spool:
+    with Spool[HelpfulPair](outputs.train_comparisons.parent) as spool:
         for part, pair in _pairs(sources, template, ledger, splitter, length):
             if part == "train" and pair["opening"] in excluded:
                 ledger.leave_out("held-out prompt")
@@ -65,7 +72,7 @@ def _pairs(
     ledger: Ledger,
     splitter: Splitter,
     length: LengthLimit,
-) -> Iterator[tuple[Part, Record]]:
+) -> Iterator[tuple[Part, HelpfulPair]]:
     """Yield the usable pairs, each once, with the parts of their first human turns."""
     seen: set[str] = set()
     for source in sources:
@@ -87,7 +94,7 @@ def _pairs(
                 yield part, pair
 
 
-def pair_of(row: Record, template: Template) -> Record:
+def pair_of(row: Record, template: Template) -> HelpfulPair:
     """A comparison as texts.
 
     Raises:
@@ -100,7 +107,14 @@ def pair_of(row: Record, template: Template) -> Record:
         "rejected": template.closed([*prompt, rejected]),
     }
     first = record_id(opening(prompt))
-    return {"id": dialogue_id(prompt), "opening": first, "key": digest(texts), **texts}
+    return {
+        "id": dialogue_id(prompt),
+        "opening": first,
+        "key": digest(texts),
+        "prompt": texts["prompt"],
+        "chosen": texts["chosen"],
+        "rejected": texts["rejected"],
+    }
 
 
 def _sides(row: Record, template: Template) -> tuple[list[Message], Message, Message]:
@@ -118,7 +132,7 @@ def _sides(row: Record, template: Template) -> tuple[list[Message], Message, Mes
     return chosen[:-1], chosen[-1], rejected[-1]
 
 
-def _distinct_prompts(pairs: Iterable[Record]) -> Iterator[Record]:
+def _distinct_prompts(pairs: Iterable[HelpfulPair]) -> Iterator[Line]:
     seen: set[str] = set()
     for pair in pairs:
         if pair["id"] not in seen:

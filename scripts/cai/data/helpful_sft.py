@@ -2,12 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 from cai.data.dialogues import Malformed, dialogue_id, parse_dialogue, require_answer
 from cai.data.spool import Spool
 from cai.files.records import Ledger, Record, uniform, write_jsonl
 from cai.models.templates import Message
 from cai.settings.sources import ReadOptions, Source, read_source
+
+
+class HelpfulDialogue(TypedDict):
+    """A dialogue, and the dataset that it came from."""
+
+    id: str
+    messages: list[Message]
+    source: str
 
 
 def prepare_helpful_sft(source: Source, output: Path, options: ReadOptions) -> Ledger:
@@ -17,7 +26,7 @@ def prepare_helpful_sft(source: Source, output: Path, options: ReadOptions) -> L
         UserError: if the source cannot be read or too many records are bad.
     """
     ledger = Ledger("helpful_sft")
-    with Spool(output.parent) as spool:
+    with Spool[HelpfulDialogue](output.parent) as spool:
         for record in _dialogues(source, ledger):
             spool.add(uniform("order", options.seed, record["id"]), record)
         ledger.check(options.max_bad_share, source.label)
@@ -36,7 +45,7 @@ def dialogue_of(row: Record) -> list[Message]:
     return require_answer(parse_dialogue(row))
 
 
-def _dialogues(source: Source, ledger: Ledger) -> Iterator[Record]:
+def _dialogues(source: Source, ledger: Ledger) -> Iterator[HelpfulDialogue]:
     seen: set[str] = set()
     for where, row in read_source(source, ledger):
         try:

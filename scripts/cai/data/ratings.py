@@ -13,14 +13,23 @@ from pathlib import Path
 import numpy
 
 from cai.data.dialogues import Malformed, first_turns
-from cai.data.splits import SplitOptions, Splitter
+from cai.data.splits import Part, SplitOptions, Splitter
 from cai.data.spool import Spool
-from cai.files.records import Ledger, Record, record_id, uniform, write_jsonl
+from cai.files.records import Ledger, Prompt, Record, record_id, uniform, write_jsonl
 from cai.models.tokens import LengthLimit
 from cai.settings.sources import Source, read_source
 from cai.statistics.diversity import ngrams
 
 LOWEST, HIGHEST = 0, 4
+
+
+class Rating(Prompt):
+    """The first exchange of a transcript, with the rating that the transcript has."""
+
+    prompt_id: str
+    answer: str
+    rating: float
+    part: Part
 
 
 def prepare_ratings(
@@ -34,7 +43,7 @@ def prepare_ratings(
         UserError: if the source cannot be read, or too many records are bad.
     """
     ledger, splitter = Ledger("ratings"), Splitter(options)
-    with Spool(output.parent) as spool:
+    with Spool[Rating](output.parent) as spool:
         for row in _rated(source, ledger, splitter, length):
             spool.add(uniform("order", options.seed, row["id"]), row)
         if ledger.dropped["no rating"] < ledger.seen:
@@ -47,7 +56,7 @@ def prepare_ratings(
 
 def _rated(
     source: Source, ledger: Ledger, splitter: Splitter, length: LengthLimit
-) -> Iterator[Record]:
+) -> Iterator[Rating]:
     seen: set[str] = set()
     for where, row in read_source(source, ledger):
         if row.get("rating") is None:

@@ -6,10 +6,16 @@ from pathlib import Path
 from cai.data.dialogues import Malformed, first_prompt, refuse_marks
 from cai.data.splits import Part, SplitOptions, Splitter
 from cai.data.spool import Spool
-from cai.files.records import Ledger, Record, record_id, uniform, write_jsonl
+from cai.files.records import Ledger, Prompt, record_id, uniform, write_jsonl
 from cai.models.templates import Template, single_turn
 from cai.models.tokens import LengthLimit
 from cai.settings.sources import Source, read_source
+
+
+class RedTeamPrompt(Prompt):
+    """A prompt, and the dataset that it came from."""
+
+    source: str
 
 
 def prepare_red_team(
@@ -31,7 +37,7 @@ def prepare_red_team(
         UserError: if the source cannot be read, too many records are bad or a part stays empty.
     """
     ledger, splitter = Ledger("red_team"), Splitter(options)
-    with Spool(outputs["train"].parent) as spool:
+    with Spool[RedTeamPrompt](outputs["train"].parent) as spool:
         for part, record in _prompts(source, ledger, splitter, length, templates):
             if part == "train" and record["id"] in excluded:
                 ledger.leave_out("held-out prompt")
@@ -53,7 +59,7 @@ def _prompts(
     splitter: Splitter,
     length: LengthLimit,
     templates: Sequence[Template],
-) -> Iterator[tuple[Part, Record]]:
+) -> Iterator[tuple[Part, RedTeamPrompt]]:
     seen: set[str] = set()
     label = source.label
     for where, row in read_source(source, ledger):

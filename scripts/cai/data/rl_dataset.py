@@ -3,17 +3,32 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import Field
 
 from cai.core.digests import digest
 from cai.core.errors import fail_if
 from cai.core.fields import Section
-from cai.data.comparisons import PreferenceFiles, read_comparisons, write_comparisons
+from cai.data.comparisons import (
+    Line,
+    PreferenceFiles,
+    TextPair,
+    read_comparisons,
+    write_comparisons,
+)
 from cai.data.dialogues import Malformed, parse_turns, refuse_marks
 from cai.data.splits import PARTS, Part
 from cai.data.spool import Blend
-from cai.files.records import Ledger, Record, read_jsonl, read_jsonl_tolerant, uniform, write_jsonl
+from cai.files.records import (
+    Ledger,
+    Record,
+    Row,
+    read_jsonl_tolerant,
+    read_records,
+    uniform,
+    write_jsonl,
+)
 from cai.models.templates import Template
 from cai.models.tokens import LengthLimit
 
@@ -35,6 +50,16 @@ class RlOptions(Section):
     max_bad_share: float = Field(0.05, ge=0, le=1, description="Share that may be unusable.")
 
 
+class Judged(TypedDict):
+    """A judged pair as closed texts in alphabetical order; equal ones have one key."""
+
+    id: str
+    first: str
+    second: str
+    p_first: float
+    key: str
+
+
 class Split:
     """The part of a prompt that the judge saw.
 
@@ -45,7 +70,9 @@ class Split:
     def __init__(self, helpful: PreferenceFiles, options: RlOptions) -> None:
         self.options = options
         self._openings: dict[str, Part] = {
-            row["opening"]: part for part in PARTS for row in read_jsonl(helpful.prompts(part))
+            row["opening"]: part
+            for part in PARTS
+            for row in read_records(helpful.prompts(part), Line)
         }
 
     def part(self, prompt: str) -> Part:
@@ -73,7 +100,7 @@ def build_comparisons(
     """
     ledger = Ledger("rl_cai comparisons")
     split = Split(helpful, options)
-    with _blends(outputs.train_comparisons.parent, options.helpful_ratio) as blends:
+    with _blends(outputs.train_comparisons.parent, options.helpful_ratio, TextPair) as blends:
         for pair in _judged(preferences, ledger, template, length, options):
             _spool_draws(pair, blends[split.part(pair["id"])], options)
             ledger.out += 1
@@ -98,7 +125,7 @@ def _judged(
     template: Template,
     length: LengthLimit,
     options: RlOptions,
-) -> Iterator[Record]:
+) -> Iterator[Judged]:
     """Yield the usable pairs, in one order whichever answer was called ``a``."""
     seen: set[str] = set()
     for where, row in _rows(preferences, ledger):
@@ -120,7 +147,7 @@ def _judged(
             yield pair
 
 
-def _pair(row: Record, template: Template) -> Record:
+def _pair(row: Record, template: Template) -> Judged:
     """A judged pair as closed texts in alphabetical order, and the probability of the first.
 
     Raises:
@@ -148,7 +175,7 @@ def _dialogue(row: Record, side: str) -> list[Record]:
     ]
 
 
-def _spool_draws(pair: Record, blend: Blend, options: RlOptions) -> None:
+def _spool_draws(pair: Judged, blend: Blend[TextPair], options: RlOptions) -> None:
     """Draw the order of a pair so that, over the draws, ``first`` is chosen with its probability.
 
     The mean of the reward model's loss over the draws is an unbiased estimate of the loss with the
@@ -157,14 +184,21 @@ def _spool_draws(pair: Record, blend: Blend, options: RlOptions) -> None:
     for draw in range(options.draws):
         drawn = uniform("label", options.seed, pair["id"], pair["key"], draw)
         first_chosen = (0.5 if options.hard else drawn) < pair["p_first"]
-        chosen, rejected = ("first", "second") if first_chosen else ("second", "first")
-        row = {"id": pair["id"], "opening": pair["id"]}
-        row |= {"chosen": pair[chosen], "rejected": pair[rejected]}
+        texts = pair["first"], pair["second"]
+        chosen, rejected = texts if first_chosen else texts[::-1]
+        row: TextPair = {
+            "id": pair["id"],
+            "opening": pair["id"],
+            "chosen": chosen,
+            "rejected": rejected,
+        }
         place = uniform("order", options.seed, pair["id"], pair["key"], draw)
         blend.harmless.add(place, row)
 
 
-def _spool_human(path: Path, blend: Blend, ledger: Ledger, length: LengthLimit, seed: int) -> None:
+def _spool_human(
+    path: Path, blend: Blend[TextPair], ledger: Ledger, length: LengthLimit, seed: int
+) -> None:
     for number, pair in enumerate(read_comparisons(path)):
         ledger.count_in()
         if not (length.fits(pair["chosen"]) and length.fits(pair["rejected"])):
@@ -199,13 +233,13 @@ def build_prompts(
     ledger = Ledger("rl_cai prompts")
     split = Split(helpful, options)
     seen: set[str] = set()
-    with _blends(outputs.train_prompts.parent, options.helpful_prompt_ratio) as blends:
+    with _blends(outputs.train_prompts.parent, options.helpful_prompt_ratio, Line) as blends:
         for where, row in _harmful_prompts(preferences, ledger, template):
             if _wanted(row, where, seen, ledger, length):
                 spool = blends[split.part(row["id"])].harmless
                 spool.add(uniform("order", options.seed, row["id"]), row)
         for part, blend in blends.items():
-            for row in read_jsonl(helpful.prompts(part)):
+            for row in read_records(helpful.prompts(part), Line):
                 ledger.count_in()
                 if _wanted(row, str(helpful.prompts(part)), seen, ledger, length):
                     blend.helpful.add(uniform("order", options.seed, row["id"]), row)
@@ -225,7 +259,7 @@ def build_prompts(
 
 def _harmful_prompts(
     preferences: Sequence[Path], ledger: Ledger, template: Template
-) -> Iterator[tuple[str, Record]]:
+) -> Iterator[tuple[str, Line]]:
     for where, row in _rows(preferences, ledger):
         try:
             messages = parse_turns(_dialogue(row, "a"))[:1]
@@ -236,7 +270,7 @@ def _harmful_prompts(
         yield where, {"id": row["id"], "opening": row["id"], "text": template.prompt(messages)}
 
 
-def _wanted(row: Record, where: str, seen: set[str], ledger: Ledger, length: LengthLimit) -> bool:
+def _wanted(row: Line, where: str, seen: set[str], ledger: Ledger, length: LengthLimit) -> bool:
     """Whether a prompt is new and fits; if not, it is counted."""
     if row["id"] in seen:
         ledger.leave_out("duplicate prompt")
@@ -254,13 +288,14 @@ def _rows(paths: Sequence[Path], ledger: Ledger) -> Iterator[tuple[str, Record]]
 
 
 @contextmanager
-def _blends(folder: Path, ratio: float) -> Iterator[dict[Part, Blend]]:
+def _blends(folder: Path, ratio: float, kind: type[Row]) -> Iterator[dict[Part, Blend[Row]]]:
+    """A blend of each part, of this kind of records."""
     with ExitStack() as stack:
         yield {part: stack.enter_context(Blend(folder, ratio)) for part in PARTS}
 
 
 def _check_sizes(
-    blends: Mapping[Part, Blend], what: str, fewest: Mapping[Part, tuple[int, str]]
+    blends: Mapping[Part, Blend[Row]], what: str, fewest: Mapping[Part, tuple[int, str]]
 ) -> None:
     """Refuse a part that does not fill one batch: NeMo would fail on it, in the end."""
     for part, blend in blends.items():

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pydantic import Field
 
@@ -25,6 +25,27 @@ class SlOptions(Section):
     validation_size: int = Field(256, ge=1, description="Dialogues to hold out, at least.")
     min_train: int = Field(1, ge=1, description="Fewest dialogues to train on: the global batch.")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="Share that may be unusable.")
+
+
+class Dialogue(TypedDict):
+    """A dialogue to train on, and whether it is a revision or a helpful one."""
+
+    id: str
+    messages: list[Message]
+    dataset: str
+
+
+ChatTurn = TypedDict("ChatTurn", {"from": str, "value": str, "label": None})
+
+
+class ChatRecord(TypedDict):
+    """A line of NeMo's SFT chat format."""
+
+    id: str
+    dataset: str
+    system: str
+    mask: str
+    conversations: list[ChatTurn]
 
 
 def build_sl_dataset(
@@ -50,7 +71,7 @@ def build_sl_dataset(
         UserError: if too many records are bad, or none is left to train on.
     """
     ledger = Ledger("sl_cai")
-    with Blend(train.parent, options.helpful_ratio) as blend:
+    with Blend[Dialogue](train.parent, options.helpful_ratio) as blend:
         halves = (
             (_revised(revisions, ledger, options.train_on), blend.harmless, "revisions"),
             (_helpful(helpful, ledger), blend.helpful, "helpful dialogues"),
@@ -97,7 +118,7 @@ def _helpful(path: Path, ledger: Ledger) -> Rows:
 
 def _collect(
     rows: Rows,
-    spool: Spool,
+    spool: Spool[Dialogue],
     ledger: Ledger,
     template: Template,
     length: LengthLimit,
@@ -121,7 +142,7 @@ def _collect(
             ledger.drop("dialogue too long", where=where, record=name, bad=False)
         else:
             seen.add(name)
-            row = {"id": name, "messages": messages, "dataset": dataset}
+            row: Dialogue = {"id": name, "messages": messages, "dataset": dataset}
             spool.add(uniform("order", seed, dataset, name), row, group)
 
 
@@ -131,7 +152,7 @@ def _usable(turns: Any, template: Template) -> list[Message]:
     return messages
 
 
-def _held_out(blend: Blend, options: SlOptions) -> set[str]:
+def _held_out(blend: Blend[Dialogue], options: SlOptions) -> set[str]:
     """The prompts of the validation set: in the order of a hash, until they have enough dialogues.
 
     Records added later never move one from train to validation.
@@ -157,9 +178,9 @@ def _held_out(blend: Blend, options: SlOptions) -> set[str]:
     return held
 
 
-def _chat_record(row: Record) -> Record:
+def _chat_record(row: Dialogue) -> ChatRecord:
     """A dialogue as a line of NeMo's SFT chat format."""
-    messages: list[Message] = row["messages"]
+    messages = row["messages"]
     system = messages[0]["content"] if messages[0]["role"] == "system" else ""
     turns: Iterator[Message] = (turn for turn in messages if turn["role"] != "system")
     return {

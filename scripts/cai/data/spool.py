@@ -7,11 +7,12 @@ from collections.abc import Container, Iterator
 from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
+from typing import Generic, Self
 
-from cai.files.records import Record, named_errors
+from cai.files.records import Row, named_errors
 
 
-class Spool:
+class Spool(Generic[Row]):
     """Records on disk, of which only a sort key, a group and a place each are held in memory.
 
     Read back in the order of their keys, the records do not depend on the order they came in. Use
@@ -25,7 +26,7 @@ class Spool:
         self._index: list[tuple[float, str, int]] = []
         self._end = 0
 
-    def __enter__(self) -> "Spool":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -35,7 +36,7 @@ class Spool:
     def __len__(self) -> int:
         return len(self._index)
 
-    def add(self, key: float, record: Record, group: str = "") -> None:
+    def add(self, key: float, record: Row, group: str = "") -> None:
         """Append a record; ``key`` (of :func:`cai.files.records.uniform`) is its place."""
         line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
         with named_errors(self._folder):
@@ -49,7 +50,7 @@ class Spool:
 
     def records(
         self, most: int | None = None, groups: Container[str] | None = None
-    ) -> Iterator[Record]:
+    ) -> Iterator[Row]:
         """Yield the first ``most`` records in the order of their keys, those of ``groups``."""
         for _, group, place in sorted(self._index)[:most]:
             if groups is None or group in groups:
@@ -58,17 +59,17 @@ class Spool:
                 yield json.loads(self._file.readline())
 
 
-class Blend:
+class Blend(Generic[Row]):
     """Harmlessness data and at most ``ratio`` as much helpfulness data, evenly interleaved."""
 
     def __init__(self, folder: Path, ratio: float) -> None:
         self.ratio = ratio
         with ExitStack() as stack:
-            self.harmless = stack.enter_context(Spool(folder))
-            self.helpful = stack.enter_context(Spool(folder))
+            self.harmless: Spool[Row] = stack.enter_context(Spool(folder))
+            self.helpful: Spool[Row] = stack.enter_context(Spool(folder))
             self._stack = stack.pop_all()
 
-    def __enter__(self) -> "Blend":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -92,16 +93,16 @@ class Blend:
         """The groups of the blend's records."""
         return self.harmless.groups() + self.helpful.groups(self.helpful_taken)
 
-    def records(self, groups: Container[str] | None = None) -> Iterator[Record]:
+    def records(self, groups: Container[str] | None = None) -> Iterator[Row]:
         """Yield the records (of ``groups``); every stretch has nearly the whole's proportions."""
         halves = ((self.harmless, len(self.harmless)), (self.helpful, self.helpful_taken))
         placed = [_placed(spool, most, groups) for spool, most in halves]
-        return map(itemgetter(1), heapq.merge(*placed, key=itemgetter(0)))
+        return (record for _, record in heapq.merge(*placed, key=itemgetter(0)))
 
 
 def _placed(
-    spool: Spool, most: int, groups: Container[str] | None
-) -> Iterator[tuple[float, Record]]:
+    spool: Spool[Row], most: int, groups: Container[str] | None
+) -> Iterator[tuple[float, Row]]:
     """The records with evenly spaced places in (0, 1)."""
     count = sum(groups is None or group in groups for group in spool.groups(most))
     for rank, record in enumerate(spool.records(most, groups)):
