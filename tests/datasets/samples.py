@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
-from tests import project
+from tests import programs, project
 
 from cai.data.comparisons import PreferenceFiles
 from cai.files.records import Record, ledger_path, read_json, read_jsonl, record_id
@@ -110,8 +109,7 @@ def ledger(output: Path) -> Record:
 
 def program(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
     """Run one of the programs."""
-    command = [sys.executable, project.program(name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment or None)
+    return programs.run(project.program(name), *arguments, env=environment or None)
 
 
 def error_line(result: subprocess.CompletedProcess) -> str:

@@ -1,8 +1,5 @@
-import subprocess
-import sys
-
 import pytest
-from running import ROOT
+from tests import programs
 from tests.project import program
 
 PROGRAMS = {
@@ -18,13 +15,9 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_explains_itself_and_names_a_missing_file(name):
-    def run(*arguments):
-        command = [sys.executable, program(name), *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-
-    explained = run("--help")
+    explained = programs.run(program(name), "--help")
     assert explained.returncode == 0
     assert PROGRAMS[name] in explained.stdout
-    mistaken = run(PROGRAMS[name], "no/such/file")
+    mistaken = programs.run(program(name), PROGRAMS[name], "no/such/file")
     assert mistaken.returncode == 2
     assert mistaken.stderr == "error: no/such/file: no such file\n"

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
@@ -12,6 +11,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import programs
 from tests.messages import says
 
 from cai.asking.journal.entries import Journal, today
@@ -52,8 +52,7 @@ def known_in(folder: Path) -> dict[str, object]:
 
 
 def journal_program(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "scripts/journal.py", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return programs.run("scripts/journal.py", *arguments)
 
 
 RUN = st.tuples(

@@ -3,12 +3,12 @@
 import json
 import random
 import subprocess
-import sys
 
 import pytest
 from demo import world
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import programs
 
 from cai.core.errors import UserError
 from cai.evaluation.calibration import Known, calibration, compare_with_truth, ece_interval
@@ -132,13 +132,8 @@ def test_a_classifier_that_does_not_know_a_prompt_is_told_with_its_record() -> N
 
 
 def run(tmp_path, *options: object) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        "scripts/evaluation/calibrate_judge.py",
-        "--output",
-        tmp_path / "out.json",
-    ]
-    return subprocess.run([*command, *options], capture_output=True, text=True)
+    program = "scripts/evaluation/calibrate_judge.py"
+    return programs.run(program, "--output", tmp_path / "out.json", *options)
 
 
 def test_the_program_puts_shards_together(tmp_path) -> None:

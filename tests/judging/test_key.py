@@ -133,7 +133,7 @@ def test_the_key_is_nowhere(judge, asked, monkeypatch, reply, pairwise) -> None:
         step = judge(candidates(3))
         settings = {"kind": "chat", "url": service.url, "model": "m", "key_variable": VARIABLE}
         settings |= {"pairwise": pairwise, "client": ONCE}
-        done = step.run(*asked(**settings), "--max-bad-share", 1)
+        done = step.run_apart(*asked(**settings), "--max-bad-share", 1)
     assert service.calls
     assert all(call.headers["Authorization"] == f"Bearer {KEY}" for call in service.calls)
     assert any("scripts/rl_cai/judge_candidates.py" in line for line in service.processes)

@@ -3,12 +3,11 @@
 import re
 import shlex
 import subprocess
-import sys
 
 import pytest
+from tests import programs
 from tests.judging.service import Service, says
 from tests.loopback import Answer, Loopback
-from tests.steps.step_programs import ROOT
 
 THING = re.compile(r"thing (\d+)\?")
 KIND = re.compile(r"\(([AB])\) Kind")
@@ -125,7 +124,7 @@ def error_of(done: subprocess.CompletedProcess) -> str:
 def run_command(message: str) -> subprocess.CompletedProcess:
     """Run the command that a message names, where the message stands."""
     _, *command = shlex.split(re.search(r"`python (.*?)`", message)[0].strip("`"))
-    return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    return programs.run(*command)
 
 
 @pytest.mark.parametrize("pairwise", [None, {}])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import programs
 from tests.project import program
 
 from cai.files.records import read_json, read_jsonl, record_id
@@ -47,9 +48,11 @@ class Step:
 
     def run(self, *options: object) -> subprocess.CompletedProcess:
         """Run the program to its end, whatever that is."""
-        return subprocess.run(
-            self.command(*options), cwd=ROOT, capture_output=True, text=True, timeout=60
-        )
+        return programs.run(*self.command(*options)[1:])
+
+    def run_apart(self, *options: object) -> subprocess.CompletedProcess:
+        """As :meth:`run`, under a Python of its own, whose command line all processes see."""
+        return subprocess.run(self.command(*options), cwd=ROOT, capture_output=True, text=True)
 
     def rows(self, *options: object) -> list[dict]:
         """Run the program, which must succeed; returns its output."""

@@ -1,10 +1,9 @@
 """Questions with choices, asked of NeMo's own server with the demo's instruct model."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from tests import programs
 from tests.project import program
 
 from cai.files.records import read_jsonl, write_jsonl
@@ -46,6 +45,5 @@ def test_the_critic_tells_problems_and_any_number_of_choices_is_weighed(
 
 
 def run(name, *arguments):
-    command = [sys.executable, program(name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = programs.run(program(name), *arguments)
     assert done.returncode == 0, done.stderr

@@ -3,13 +3,12 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.conftest import ROOT
+from tests import programs
 
 from cai.lineage import display
 from cai.lineage.difference import difference
@@ -76,8 +75,7 @@ def test_results_of_an_earlier_version_are_followed_and_named(results):
 
 
 def told(path) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / "scripts/lineage.py", path]
-    return subprocess.run(command, capture_output=True, text=True)
+    return programs.run("scripts/lineage.py", path)
 
 
 def test_texts_of_others_steer_no_terminal(results):
