@@ -8,7 +8,7 @@ SITE := .envs/site
 # The folder behind the link: what runs keeps it when a newer environment takes the link.
 RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
 
-.PHONY: help demo reproduce plan test lint format docs chat demo-models controller nemo-cpu serve-cpu site clean
+.PHONY: help demo reproduce plan check test lint format docs chat demo-models controller nemo-cpu serve-cpu site clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,17 @@ PROFILE ?= profiles/demo
 plan: controller ## what a run would do and cost; PROFILE=slurm and ARGS="--budget 500" are taken
 	@$(RUN) python scripts/plan.py --profile $(PROFILE) $(ARGS)
 
+# Tests that run beside each other, a file at a time in one of up to four processes.
+BESIDE := python -m pytest --numprocesses=logical --maxprocesses=4
+FAST := not (alone or browser or nemo or slow or slurm)
+check: controller $(SITE)/.ready ## linters, types and the fast tests: a minute or two, before each commit
+	@$(RUN) scripts/lint.sh
+	@$(RUN) $(BESIDE) -m "$(FAST)" --hypothesis-profile=quick
+
 test: controller nemo-cpu serve-cpu $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh
-	@$(RUN) python -m pytest
+	@$(RUN) $(BESIDE) -m "not alone" --cov --cov-report=
+	@$(RUN) python -m pytest -m alone --cov --cov-append
 
 lint: controller $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and the site strictly
 	@$(RUN) scripts/lint.sh

@@ -20,11 +20,28 @@ os.environ["PYTHONPATH"] = "scripts"
 os.environ["CAI_JOB_LINES"] = "no"  # tests read what Snakemake itself says
 
 settings.register_profile("project", deadline=None)  # a busy machine is not wrong
+settings.register_profile("quick", parent=settings.get_profile("project"), max_examples=10)
 settings.load_profile("project")
+
+# What a test needs beyond this Python, by the fixtures that it takes.
+NEEDS = {"nemo": {"nemo_python", "serve_cpu"}, "slurm": {"cluster"}, "browser": {"browser"}}
+ALONE = {"slurm", "end_to_end", "nemo_cpu"}  # folders whose tests take all cores
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # What a shell runs in the background is deaf to Ctrl-C, and so is all that tests start with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set the markers that follow from fixtures and folders, see pyproject.toml."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        for marker, any_of in NEEDS.items():
+            if fixtures & any_of:
+                item.add_marker(marker)
+        if item.path.parent.name in ALONE:
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")

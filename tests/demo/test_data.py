@@ -12,6 +12,9 @@ sys.path.insert(0, str(DEMO))
 import make_data  # noqa: E402
 import world  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
+
 NAMES = ["red_team", "helpful_sft", "helpful_preferences", "helpful_test", "red_team_ratings"]
 
 

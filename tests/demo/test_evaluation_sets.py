@@ -16,6 +16,9 @@ from cai.evaluation.public_sets import prepare_set  # noqa: E402
 from cai.files.records import read_jsonl  # noqa: E402
 from cai.settings.sources import Source  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
+
 FILES = [
     "hhh/harmless/task.json",
     "hhh/helpful/task.json",

@@ -13,10 +13,7 @@ MODELS = ROOT / "demo" / "models"
 NEMO_PYTHON = ROOT / ".envs" / "nemo-cpu" / "bin" / "python"
 MOST_BYTES = 4_000_000
 
-needs_torch = pytest.mark.skipif(
-    not NEMO_PYTHON.exists() and not os.environ.get("CI"),
-    reason="needs torch and transformers: .envs/nemo-cpu is not installed",
-)
+needs_torch = pytest.mark.usefixtures("nemo_python")
 
 
 def run(*arguments):

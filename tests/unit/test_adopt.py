@@ -8,6 +8,9 @@ import pytest
 from tests.messages import says
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
+
 PPO = "nemo={overrides: {actor: {trainer.ppo.initial_policy_kl_penalty: 0.2}}}"
 RED_TEAM = "results/demo/data/red_team/train.jsonl"
 PREFERENCES = "results/demo/rl_cai/preferences/0.jsonl"

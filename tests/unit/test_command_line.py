@@ -9,6 +9,8 @@ from tests.project import Project
 
 from cai.workflow.command_line import separated, warnings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "given, kept, targets",

@@ -9,6 +9,9 @@ import pytest
 import yaml
 from tests.project import TARGETS, Project
 
+pytestmark = pytest.mark.slow
+
+
 PROGRAM = """
 import dataclasses, json, sys
 from cai.core import cli

@@ -16,6 +16,9 @@ from tests.messages import says
 from cai.running.failures import Failures
 from cai.running.process import Program
 
+pytestmark = pytest.mark.slow
+
+
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 ROOT = Path(__file__).parent.parent.parent
 HOOKS = f"""

@@ -11,6 +11,9 @@ import pytest
 
 from cai.running.job_words import WORDS
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 SNAKEFILE = f"""
 import sys

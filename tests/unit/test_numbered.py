@@ -10,6 +10,9 @@ from tests.conftest import ROOT
 
 from cai.core.numbered import folded, unfolded
 
+pytestmark = pytest.mark.slow
+
+
 PATHS = st.lists(
     st.one_of(
         st.builds("{}/{}{}".format, st.sampled_from(["a", "b c", "{0..1}"]),

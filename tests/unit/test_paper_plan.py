@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent.parent
 PPO = {"rl_cai", "rl_snapshots"}
 CHAINS = {"chains", "chain_texts", "chain_rewards"}

@@ -21,6 +21,9 @@ from cai.plan.units import amount, duration
 from cai.settings.configuration import load_settings
 from cai.workflow.dag import PlannedJob, Reasons
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["--config", "datasets={limit: 160}", "supervised={validation_size: 128}"]
 

@@ -18,6 +18,9 @@ import pytest
 from cai.core import orphans
 from cai.running.process import OWN_SECRETS, Program, free_port, inherited
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent.parent
 # As NeMo does when it saves: a child that is forked and goes into a session of its own, listens and
 # does not listen to SIGTERM; the program writes the children's numbers into a file.

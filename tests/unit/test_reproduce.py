@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from tests.messages import says
 
+pytestmark = pytest.mark.slow
+
+
 PROGRAM = Path(__file__).parents[2] / "scripts/reproduce.py"
 SNAKEFILE = """
 rule all:

@@ -7,6 +7,8 @@ import pytest
 
 from cai.workflow import dag
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def commands():

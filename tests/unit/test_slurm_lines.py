@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent.parent
 RECORDER = """#!{python}
 import json, os, sys

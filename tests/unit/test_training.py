@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from tests.messages import says
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent.parent
 TRAINER = """
 import io, json, os, sys, tarfile, time

@@ -3,16 +3,20 @@
 Each is planned by Snakemake itself, in this process, with the project's own Snakefile and profiles.
 """
 
+import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
-from tests.project import Project
+from tests.project import ROOT, Project
 from tests.unit.wrong_configurations import CASES, Wrong
 
 from cai.core.errors import UserError
 from cai.workflow import dag
+
+pytestmark = pytest.mark.slow
+
 
 SLURM = "profiles/slurm/config.yaml"
 NOISE = ("Using profile", "Config file config/config.yaml is", "warning: ")
@@ -21,8 +25,14 @@ REAL = ("seed=-1", "an overlay that is no YAML", "--config without a value", "rl
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """The project's files, in a folder in which configurations can be written."""
-    return Project(tmp_path_factory.mktemp("project")).folder
+    """The project's files, in a folder in which configurations can be written.
+
+    The library is the one that the tests have: Snakemake runs in their process.
+    """
+    folder = Project(tmp_path_factory.mktemp("project")).folder
+    shutil.rmtree(folder / "scripts")
+    (folder / "scripts").symlink_to(ROOT / "scripts")
+    return folder
 
 
 @pytest.fixture
