@@ -170,3 +170,14 @@ def test_a_workflow_of_another_version_ends_in_one_line():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "error: Snakemake: found 9.99; accepted: from 9.27, below 9.28" in done.stderr
+
+
+def test_a_command_that_is_overlooked_has_not_changed(workflow):
+    """Else a training's new command hides, of jobs behind it, those that have to run."""
+    found, persistence = jobs(workflow), workflow.persistence
+    internals.overlook_command(lambda job: job.rule.name == "one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(persistence), "_code_changed", lambda *words, **named: True)
+        assert not any(persistence.code_changed(found["one"]))
+        assert persistence.code_changed(found["one"], file="a") is False
+        assert any(persistence.code_changed(found["two"]))

@@ -74,6 +74,20 @@ def replace(
         setattr(DAG, name, method)
 
 
+def overlook_command(kept: Callable[[Any], bool]) -> None:
+    """Have Snakemake take the command lines of those jobs that ``kept`` names as unchanged."""
+    from snakemake.persistence import PersistenceBase
+
+    own = _own.setdefault("code_changed", PersistenceBase.code_changed)
+
+    def code_changed(persistence: Any, job: Any, file: Any = None) -> Any:
+        if kept(job):
+            return iter(()) if file is None else False
+        return own(persistence, job, file=file)
+
+    PersistenceBase.code_changed = code_changed
+
+
 async def update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:
     """Snakemake's own: find the jobs that have to run."""
     await _own["update_needrun"](dag, *arguments, **options)

@@ -23,6 +23,7 @@ Why = Literal["code", "other"]  # an edit of code alone, or anything else
 def install() -> None:
     """Have this process spare conversions and trainings in what it plans and runs."""
     snakemake_internals.replace(update_needrun, finish)
+    snakemake_internals.overlook_command(_is_kept)
 
 
 async def update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:
