@@ -9,8 +9,7 @@ from pathlib import Path
 
 from cai.core.cli import existing_file, positive, run
 from cai.core.errors import fail_if
-from cai.files.records import read_json
-from cai.provenance.manifest import manifest_path, write_manifest
+from cai.provenance.manifest import read_manifest, write_manifest
 from cai.training.checkpoints import kept_folder, kept_steps
 
 
@@ -28,7 +27,7 @@ def main() -> None:
         checkpoint_to_nemo,  # needs torch; --help does not
     )
 
-    fingerprint = read_json(manifest_path(options.trained))["fingerprint"]
+    fingerprint = read_manifest(options.trained)["fingerprint"]
     kept = kept_folder(options.work / fingerprint[:16])
     steps = kept_steps(kept)
     fail_if(

@@ -150,7 +150,7 @@ def test_costs_that_cannot_be_read_are_none(tmp_path, content):
     path.write_bytes(content)
     attempts = Attempts(path, number=2)
     attempts.check("responses")
-    with attempts.running(new=3):
-        pass
+    with attempts.running() as entry:
+        entry["new"] = 3
     assert attempts.cost()["seconds"] < 60
     assert len(json.loads(path.read_text())) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 PLANTED = {  # by what is wrong: module, the code, the code with a mistake
     "a text for a path": [
         ("cai/evaluation/classifier.py", "load_classifier(classifier)", "load_classifier('x.py')"),

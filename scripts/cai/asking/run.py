@@ -29,7 +29,7 @@ from cai.files.records import (
 )
 from cai.models.tokens import LengthLimit, Tokenizer
 from cai.provenance.manifest import identity, record
-from cai.running.attempts import Attempts
+from cai.running.attempts import Attempts, Entry
 from cai.running.launch import Launch
 from cai.running.launcher import Launcher, filled
 from cai.settings import overrides
@@ -245,7 +245,7 @@ def exported_folder(mark: Path) -> Path:
 
 
 @contextmanager
-def _recorded(options: argparse.Namespace) -> Iterator[tuple[Journal, dict[str, Any]]]:
+def _recorded(options: argparse.Namespace) -> Iterator[tuple[Journal, Entry]]:
     """The journal, and the entry of what this job costs, with the answers that it adds."""
     attempts = Attempts(cost_path(options.journal[0]), options.launch.attempt, options.launch.gpus)
     with Journal(*options.journal) as journal, attempts.running() as entry:

@@ -11,8 +11,14 @@ from typing import Any
 
 from cai.core.changes import plain
 from cai.core.errors import fail_if
-from cai.files.records import read_json
-from cai.provenance.manifest import ORIGIN, content_digest, identity, manifest_path
+from cai.provenance.manifest import (
+    ORIGIN,
+    Manifest,
+    content_digest,
+    identity,
+    manifest_path,
+    read_manifest,
+)
 
 EXPERIMENT = re.compile(r"^experiments/[^/]+/")  # an experiment's folder in the base run's results
 
@@ -32,13 +38,13 @@ class Node:
 
     path: str
     digest: str | None = None
-    manifest: dict[str, Any] | None = None
+    manifest: Manifest | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     file: Path = Path()
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Manifest:
         """The manifest; empty if there is none."""
         return self.manifest or {}
 
@@ -145,7 +151,7 @@ def trace(artefact: Path | str) -> Lineage:
         f"{manifest_path(path)}: no such file; artefacts of the workflow have a manifest beside "
         "them",
     )
-    named = os.path.normpath(read_json(manifest_path(path)).get("path", path))
+    named = os.path.normpath(read_manifest(path).get("path", path))
     nodes: dict[str, Node] = {}
     _follow(named, _Moved(named, path), nodes)
     lineage = Lineage(named, nodes)
@@ -182,7 +188,7 @@ def _follow(path: str, moved: _Moved, nodes: dict[str, Node], digest: str | None
     node = Node(path, digest, file=moved.file(path))
     beside = manifest_path(node.file)
     if beside.exists() and not node.file.is_dir():
-        node.manifest = read_json(beside)
+        node.manifest = read_manifest(node.file)
         node.digest = content_digest(node.manifest)
         node.inputs = dict(node.manifest.get("inputs", {}))
     for each, known in node.inputs.items():

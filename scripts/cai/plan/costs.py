@@ -18,11 +18,10 @@ from cai.asking.journal.entries import family
 from cai.asking.run import cost_path
 from cai.checks.amounts import Sizes
 from cai.checks.rule_kinds import kind_of
-from cai.files.records import Record, read_json
 from cai.nemo.values import Program, Values
 from cai.plan.rehearsal import Count
-from cai.provenance.manifest import manifest_path
-from cai.running.attempts import read_entries
+from cai.provenance.manifest import Manifest, manifest_path, read_manifest
+from cai.running.attempts import Entry, read_entries
 from cai.running.launch import launch_of
 from cai.settings.configuration import Settings
 from cai.workflow.dag import PlannedJob
@@ -103,8 +102,8 @@ class Costs:
         return client.in_flight if client else 1
 
     def _training(self, job: PlannedJob, gpus: int) -> Cost:
-        manifest = manifest_path(job.output[0])
-        if manifest.is_file() and (seconds := _attempted(read_json(manifest), gpus)):
+        made = job.output[0]
+        if manifest_path(made).is_file() and (seconds := _attempted(read_manifest(made), gpus)):
             return Cost(seconds, gpus, "measured")
         if not gpus:
             return self._stated(job, gpus)
@@ -163,7 +162,7 @@ class _Rate(NamedTuple):
     idle: float
 
     @classmethod
-    def of(cls, entries: list[Record]) -> "_Rate":
+    def of(cls, entries: list[Entry]) -> "_Rate":
         asked = [entry for entry in entries if entry["new"]]
         idle = [entry["seconds"] for entry in entries if not entry["new"]]
         start = median([entry.get("start_seconds", 0.0) for entry in asked] or [0.0])
@@ -178,7 +177,7 @@ def _journals(job: PlannedJob) -> list[Path]:
     return [Path(path) for path in ([given] if isinstance(given, str) else given)]
 
 
-def _entries(journals: Sequence[Path], gpus: int) -> Iterator[Record]:
+def _entries(journals: Sequence[Path], gpus: int) -> Iterator[Entry]:
     """What the jobs of all shards of a stage took, those on as many GPUs that came to an end."""
     for path in chain.from_iterable(map(family, journals)):
         costs = cost_path(path)
@@ -186,7 +185,7 @@ def _entries(journals: Sequence[Path], gpus: int) -> Iterator[Record]:
         yield from (row for row in rows if row["gpus"] == gpus and row["end"] and "new" in row)
 
 
-def _attempted(manifest: Record, gpus: int) -> float:
+def _attempted(manifest: Manifest, gpus: int) -> float:
     """The seconds of a training on so many GPUs, over all its resumptions; 0 if on others."""
     attempts = manifest.get("attempts") or []
     alike = all(attempt["gpus"] == gpus for attempt in attempts)

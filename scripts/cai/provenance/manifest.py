@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
@@ -21,12 +21,55 @@ from cai.core.digests import digest, file_digest
 from cai.core.errors import UserError
 from cai.files.records import Ledger, read_json, write_json
 from cai.provenance import software
+from cai.running.attempts import Entry
 from cai.running.launch import Launch
 
 SUFFIX = ".manifest.json"
 SILENT = {"log", "journal", "url", "launch", "principles"}  # options that settings leave out
 BLOCK, BLOCKS = 4096, 256  # bytes of a block of a file's sample, and how many there are
 ORIGIN = "origin.json"  # in the folder of a model that was fetched
+
+
+class Manifest(TypedDict, total=False):
+    """What a manifest says of an artefact; which of it depends on what made it."""
+
+    artefact: str
+    path: str
+    sha256: str
+    size: int
+    identity: str
+    sample: str
+    written: str
+    code: dict[str, Any]
+    software: dict[str, Any]
+    host: str
+    process: int
+    started: str | None
+    seconds: float
+    gpus: int
+    gpu_hours: float
+    what: str
+    inputs: dict[str, str]
+    sources: list[dict[str, Any]]
+    settings: dict[str, Any]
+    principles: dict[str, dict[str, str]]
+    ledger: dict[str, Any]
+    fingerprint: str
+    command: list[str]
+    critic: list[str]
+    attempts: list[Entry]
+    model: dict[str, Any]
+    adopted: list[dict[str, Any]]
+
+
+def read_manifest(artefact: Path | str) -> Manifest:
+    """The manifest of an artefact.
+
+    Raises:
+        UserError: there is none, or it is no JSON.
+    """
+    manifest: Manifest = read_json(manifest_path(artefact))
+    return manifest
 
 
 def manifest_path(artefact: Path | str) -> Path:
@@ -46,7 +89,7 @@ def identity(path: Path | str) -> str:
     if path.is_dir():
         return digest(read_origin(path).get("files") or files_of(path))
     if path.suffix == ".nemo" and manifest.exists():
-        known = read_json(manifest)
+        known = read_manifest(path)
         digested = content_digest(known)
         if digested and _is_untouched(path, manifest, known):
             return digested
@@ -54,12 +97,12 @@ def identity(path: Path | str) -> str:
     return _read(path, status.st_size, status.st_ctime_ns)
 
 
-def content_digest(manifest: dict[str, Any]) -> str | None:
+def content_digest(manifest: Manifest) -> str | None:
     """The :func:`identity` of an artefact, as its manifest says."""
     return manifest.get("identity") or manifest.get("sha256")
 
 
-def _is_untouched(path: Path, manifest: Path, known: dict[str, Any]) -> bool:
+def _is_untouched(path: Path, manifest: Path, known: Manifest) -> bool:
     """Whether a model's file is still the one that its manifest describes; a quick check.
 
     Snakemake touches outputs in the order in which a rule names them, and rules name the manifest

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from cai.core.errors import UserError, fail_if
 from cai.files.records import read_json, write_json
@@ -20,6 +20,35 @@ from cai.files.records import read_json, write_json
 WRITE_EVERY = 60.0  # seconds
 KEPT = 1000  # entries
 TRIES = 2  # ends at the same step, after which another submission would only cost GPU-hours
+
+
+class Entry(TypedDict):
+    """One start of a job, and how it ended ("ended", "failed"; None: it runs, or was killed).
+
+    A job that asks models has ``new`` answers and, where it started a server, the ``start_seconds``
+    of that; a training has the ``step`` that it went on from, and the seconds of ``loading``.
+    """
+
+    number: int
+    step: NotRequired[int]
+    started: str
+    seconds: float
+    gpus: int
+    host: str
+    slurm_job: str | None
+    end: str | None
+    new: NotRequired[int]
+    start_seconds: NotRequired[float]
+    loading: NotRequired[float]
+
+
+class Cost(TypedDict):
+    """What a job has cost, over all of its starts."""
+
+    started: str | None
+    gpus: int
+    seconds: float
+    gpu_hours: float
 
 
 class Attempts:
@@ -49,18 +78,18 @@ class Attempts:
         )
 
     @contextmanager
-    def running(self, **facts: Any) -> Iterator[dict[str, Any]]:
+    def running(self, step: int | None = None) -> Iterator[Entry]:
         """Keep an entry while something runs.
 
         Args:
-            facts: of the entry; of a training ``step``, the checkpoint's that it goes on from.
+            step: of a training, the checkpoint's that it goes on from.
 
         Yields:
             The entry, for what is known only later.
         """
-        entry = {
+        entry: Entry = {
             "number": self.number,
-            **facts,
+            "step": step or 0,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "seconds": 0.0,
             "gpus": self.gpus,
@@ -68,6 +97,8 @@ class Attempts:
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "end": None,
         }
+        if step is None:
+            del entry["step"]
         self.entries = [*self.entries, entry][-KEPT:]
         began, over = time.monotonic(), threading.Event()
 
@@ -93,7 +124,7 @@ class Attempts:
             clock.join()
             write()
 
-    def cost(self) -> dict[str, Any]:
+    def cost(self) -> Cost:
         """When the first began; GPUs of the last; seconds and GPU-hours of all entries."""
         hours = sum(entry["seconds"] * entry["gpus"] for entry in self.entries) / 3600
         seconds = sum(entry["seconds"] for entry in self.entries)
@@ -105,7 +136,7 @@ class Attempts:
         }
 
 
-def read_entries(path: Path) -> list[dict[str, Any]]:
+def read_entries(path: Path) -> list[Entry]:
     """The entries of a file; those that cannot be read, after a power loss say, are no cost."""
     try:
         found = read_json(path) if path.exists() else []
@@ -124,7 +155,7 @@ def _is_entry(entry: Any) -> bool:
     return all(type(entry.get(field)) in (int, float) for field in ("seconds", "gpus"))
 
 
-def _in_a_row(entries: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _in_a_row(entries: Sequence[Entry]) -> Iterator[Entry]:
     """The last entries that were not killed, back to the one that a person asked for."""
     for entry in reversed(entries):
         if entry["end"] is None:

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
@@ -26,7 +25,7 @@ from cai.nemo.triton import tidied
 from cai.nemo.unpacking import ARCHIVE, check_room, unpacked
 from cai.provenance import software
 from cai.provenance.manifest import identity, write_manifest
-from cai.running.attempts import Attempts
+from cai.running.attempts import Attempts, Entry
 from cai.running.launch import Launch
 from cai.running.launcher import LOOPBACK, Launcher
 from cai.running.process import Program
@@ -188,7 +187,7 @@ class Training:
         return [f"++exp_manager.max_time_per_run={_clock(left)}"]
 
     def _run_programs(
-        self, command: Sequence[str], entry: dict[str, Any] | None = None, **environment: str
+        self, command: Sequence[str], entry: Entry | None = None, **environment: str
     ) -> None:
         """Run the trainer, beside the critic if there is one.
 
@@ -218,7 +217,7 @@ class Training:
         command: Sequence[str],
         fills: Mapping[str, str],
         servers: Sequence[Program],
-        entry: dict[str, Any] | None,
+        entry: Entry | None,
         environment: Mapping[str, str],
     ) -> None:
         if entry is not None:
@@ -228,7 +227,7 @@ class Training:
         with self._program(launcher, command, fills, "train", self.log, environment) as program:
             port = int(fills.get("FREE_PORT", 0))
             answers = (lambda: critic_answers(port)) if servers else (lambda: True)
-            self._watch([program, *servers], answers, {} if entry is None else entry)
+            self._watch([program, *servers], answers, entry)
 
     def _program(
         self,
@@ -245,7 +244,7 @@ class Training:
         return launcher.start(filled, {**own, **environment}, log, f"{self.what}-{role}")
 
     def _watch(
-        self, programs: Sequence[Program], answers: Callable[[], bool], entry: dict[str, Any]
+        self, programs: Sequence[Program], answers: Callable[[], bool], entry: Entry | None
     ) -> None:
         """Wait for the first program; the others must outlive it.
 

@@ -4,9 +4,9 @@ import re
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from cai.core.errors import UserError
+from cai.running.attempts import Entry
 from cai.running.process import Program, end_of
 
 FULL = 2**20  # bytes; a disk with less is full
@@ -43,9 +43,11 @@ class StepProgress:
         self._shown, self._last = "", time.monotonic()
         self._begins = log.stat().st_size if log.exists() else 0
 
-    def look(self, program: Program, entry: dict[str, Any]) -> None:
+    def look(self, program: Program, entry: Entry | None) -> None:
         """Note in an attempt's entry how long its program has loaded, once its bar is there."""
-        if "loading" not in entry and BAR.search(end_of(self.log, 65536, self._begins)):
+        if entry is None or "loading" in entry:
+            return
+        if BAR.search(end_of(self.log, 65536, self._begins)):
             entry["loading"] = round(time.time() - program.started, 1)
 
     def show(self, last: bool = False) -> None:
