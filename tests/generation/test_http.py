@@ -105,6 +105,7 @@ def test_a_secret_is_blotted_out_of_answers_and_errors(loopback):
         (format_datetime(datetime.now(UTC) + timedelta(hours=9), usegmt=True), 600, 600),
         (format_datetime(datetime.now(UTC) - timedelta(hours=9), usegmt=True), 0, 0),
     ],
+    ids=["seconds", "a later day", "an earlier day"],
 )
 def test_retry_after(loopback, value, least, most):
     server = loopback(lambda call: Answer("", 429, {"Retry-After": value}))
