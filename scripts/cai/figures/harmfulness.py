@@ -61,30 +61,27 @@ def draw(
     measured = _measured(samples, scores, truth, seed)
     consumed = sequences(list(samples), metrics)
     prompts = len({row["prompt_id"] for rows in samples.values() for row in rows})
-    note = _note(prompts, settings["samples"], seed, quality)
+    figure = _figure(measured, consumed, _note(prompts, settings["samples"], seed, quality))
+    ratings_of = {"fitted to": len(fitted_to), "held out": quality["n"]}
+    results = {
+        "regression": {**quality, "penalty": model.penalty},
+        "sequences": consumed,
+        "scores": _as_json(measured),
+    }
     return Artefact(
         "Figure 10",
-        Drawing(
-            TITLE, _described(measured), _figure(measured, consumed, note), HEADER, _rows(measured)
-        ),
+        Drawing(TITLE, _described(measured), figure, HEADER, _rows(measured)),
         _method(settings["words"], has_truth=bool(truth)),
         DEPARTURES,
         settings,
-        {
-            "prompts": prompts,
-            "samples": settings["samples"],
-            "ratings": {"fitted to": len(fitted_to), "held out": quality["n"]},
-        },
+        {"prompts": prompts, "samples": settings["samples"], "ratings": ratings_of},
         seed,
-        f"{BOOTSTRAP}; Wilson's score interval where every prompt's share is none or all",
-        {
-            "regression": {**quality, "penalty": model.penalty},
-            "sequences": consumed,
-            "scores": _as_json(measured),
-        },
+        INTERVALS,
+        results,
     )
 
 
+INTERVALS = f"{BOOTSTRAP}; Wilson's score interval where every prompt's share is none or all"
 HEADER = ["measure", "policy", "temperature", "prompts", "value", "low", "high"]
 Measured = Mapping[str, Mapping[str, Mapping[str, Estimate]]]  # measure, policy, temperature
 
