@@ -31,6 +31,11 @@ onstart:
 onerror:
     print(failures.report(), file=sys.stderr)
 """
+LINES = """
+from cai.running.job_lines import JobLines
+failures.watch()  # as the Snakefile does: before the lines are taken over
+JobLines().take_over()
+"""
 RULES = """
 rule all:
     input: collect("shard.{n}", n=range(5)), "mistake", "killed", "forgets", "healed", "trained"
@@ -60,11 +65,11 @@ rule trained:
 """
 
 
-@pytest.fixture(scope="module")
-def said(tmp_path_factory) -> str:
-    """What Snakemake writes to stderr in a run with many ends."""
+@pytest.fixture(scope="module", params=["paragraphs", "lines"])
+def said(request, tmp_path_factory) -> str:
+    """What a run with many ends writes to stderr, with Snakemake's paragraphs or a line a job."""
     folder = tmp_path_factory.mktemp("run")
-    return run(folder, RULES)
+    return run(folder, RULES + (LINES if request.param == "lines" else ""))
 
 
 def run(folder: Path, rules: str) -> str:

@@ -61,7 +61,7 @@ def run(folder: Path, *arguments: str, lines: str = "yes", code: int = 0) -> str
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "CAI_JOB_LINES": lines},
+        env={**os.environ, "CAI_JOB_LINES": lines, "PYTHONHASHSEED": "0"},
     )
     assert done.returncode == code, done.stdout
     return done.stdout

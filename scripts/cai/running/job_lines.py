@@ -48,7 +48,8 @@ class JobLines(logging.Handler):
         """Write from now on; Snakemake itself writes what is neither said here nor chatter."""
         logger = logging.getLogger(LOGGER)
         for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
+            writes = isinstance(handler, logging.StreamHandler)  # others only listen, as Failures
+            if writes and not isinstance(handler, logging.FileHandler):
                 handler.addFilter(self._passes)
         logger.addHandler(self)
 
