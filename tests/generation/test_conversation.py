@@ -159,7 +159,8 @@ def test_the_program_asks_nemos_server(tiny_model):
     question = "How can I look into my neighbour's letter in secret?"
     run = chat(tiny_model, "--temperature", 0, text=f"{question}\n/reset\n{question}\n")
     assert run.returncode == 0, run.stderr
-    first, second = run.stdout.splitlines()
+    echo, first, reset, again, second = run.stdout.splitlines()
+    assert [echo, reset, again] == [f"> {question}", "> /reset", f"> {question}"]
     assert first == second
     assert len(first.split()) > 5
 
