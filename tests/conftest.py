@@ -24,7 +24,12 @@ settings.register_profile("quick", parent=settings.get_profile("project"), max_e
 settings.load_profile("project")
 
 # What a test needs beyond this Python, by the fixtures that it takes.
-NEEDS = {"nemo": {"nemo_python", "serve_cpu"}, "slurm": {"cluster"}, "browser": {"browser"}}
+NEEDS = {
+    "nemo": {"nemo_python", "serve_cpu"},
+    "slurm": {"cluster"},
+    "browser": {"browser"},
+    "slow": {"planned"},  # a dry run of all rules
+}
 ALONE = {"slurm", "end_to_end", "nemo_cpu"}  # folders whose tests take all cores
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -121,6 +121,7 @@ def test_another_version_is_a_warning(check_nemo, tmp_path, monkeypatch):
     assert done.stderr == f"warning: {warning}\n"
 
 
+@pytest.mark.nemo
 def test_what_the_programs_import_is_imported_and_what_they_cannot_write_is_told(tmp_path):
     """As in a container whose root is read-only: NeMo makes a folder in HOME at its import."""
     wrapper, program = ROOT / "envs/nemo-cpu/python", ROOT / "scripts/check_nemo.py"

@@ -76,6 +76,7 @@ def test_each_field_that_holds_a_path_is_filled_in(monkeypatch):
     assert filled["nemo"]["overrides"] == config["nemo"]["overrides"] and filled["seed"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [f"../{ODD}", "./here//there/", "$PLACE"])
 def test_the_same_folder_everywhere(tmp_path, monkeypatch, folder):
     """Every file of the plan is in the one folder, and no shell has run anything."""
@@ -91,6 +92,7 @@ def test_the_same_folder_everywhere(tmp_path, monkeypatch, folder):
     assert not list(tmp_path.rglob("X")) and not list(tmp_path.rglob("Y"))
 
 
+@pytest.mark.slow
 def test_null_on_the_command_line_is_null(tmp_path):
     project = Project(tmp_path)
     plan = project.snakemake("-n", "--config", "few_shot=null", "--", "results/demo/sl_cai.nemo")

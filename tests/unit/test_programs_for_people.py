@@ -51,6 +51,7 @@ for program in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_each_program_explains_itself_from_the_root():
     programs = [path for path in PROGRAMS if not path.endswith("finish_training.py")]  # NeMo's
     done = run("-c", HELP, *programs)

@@ -13,6 +13,9 @@ import pytest
 
 from cai.workflow import snakemake_internals as internals
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 SNAKEFILE = """
 rule all:

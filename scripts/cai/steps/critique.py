@@ -134,7 +134,8 @@ def conversation(row: Chain, what: str, how: Revising) -> list[Message]:
         turns.append(texts["critique"])
     if what == "revision":
         critique = current["critique"]
-        turns += [texts["revision"]] if critique is None else [critique, texts["revision"]]
+        asked = [] if how.direct or critique is None else [critique]
+        turns += [*asked, texts["revision"]]
     shown = [message for dialogue in how.few_shot for message in dialogue]
     return [*shown, *map(_turn, range(len(turns)), turns)]
 
