@@ -73,6 +73,23 @@ def _in_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def _empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty configuration: Slurm refuses it at once, and waits a minute for a missing one."""
+    path = tmp_path_factory.mktemp("no_slurm") / "slurm.conf"
+    path.touch()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _empty: Path
+) -> None:
+    """A cluster near by, such as that of tests/slurm or a login node's, must not matter here."""
+    if request.path.parent.name != "slurm":
+        monkeypatch.setenv("SLURM_CONF", str(_empty))
+
+
+@pytest.fixture(scope="session")
 def tiny_model(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's instruct model as a ``.nemo`` file."""
     model = tmp_path_factory.mktemp("model") / "instruct.nemo"

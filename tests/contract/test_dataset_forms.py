@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from tests.datasets.samples import (
+from tests.data.samples import (
     ANY_LENGTH,
     CHAT,
     comparison,

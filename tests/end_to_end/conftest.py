@@ -9,7 +9,7 @@ import yaml
 from tests.project import SMALL, TARGETS, Project
 
 # What folders are called must change nothing, and reach no shell as code. (Braces, < and > are
-# refused in a dry run: tests/unit/test_paths.py.)
+# refused in a dry run: tests/files/test_paths.py.)
 ODD = "my R&D [1] it's ü, a=$(touch X) $"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.datasets.samples import (
+from tests.data.samples import (
     ANY_LENGTH,
     CHAT,
     comparison,

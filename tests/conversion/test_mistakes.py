@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.convert.support import SCRIPTS, Refused, remake
+from tests.conversion.support import SCRIPTS, Refused, remake
 from tests.messages import pattern
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.datasets.samples import (
+from tests.data.samples import (
     ANY_LENGTH,
     CHAT,
     dialogue,

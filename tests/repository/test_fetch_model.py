@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.datasets.hub import serve_dataset
+from tests.data.hub import serve_dataset
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = json.loads(Path("demo/models/base/config.json").read_text())

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.datasets.samples import CHAT, transcript
+from tests.data.samples import CHAT, transcript
 
 from cai.data.dialogues import (
     Malformed,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.convert.support import SCRIPTS, Refused, remake
+from tests.conversion.support import SCRIPTS, Refused, remake
 
 from cai.conversion.checkpoint_index import ALLOWED, METADATA
 from cai.conversion.pickles import BadPickle, read_pickle

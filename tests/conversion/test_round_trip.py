@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.convert.support import SCRIPTS
+from tests.conversion.support import SCRIPTS
 
 SHAPES = st.fixed_dictionaries(
     {

@@ -9,8 +9,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from pydantic import ValidationError
-from tests.datasets.hub import serve_dataset
-from tests.datasets.samples import error_line, ids, program, transcript, write_lines
+from tests.data.hub import serve_dataset
+from tests.data.samples import error_line, ids, program, transcript, write_lines
 
 from cai.core.errors import UserError
 from cai.files.records import Ledger, ledger_path, read_json

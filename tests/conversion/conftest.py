@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sentencepiece
-from tests.convert.support import HERE, SCRIPTS, Refused
+from tests.conversion.support import HERE, SCRIPTS, Refused
 
 WORDS = "help me to write a polite answer about the quick brown fox that jumps over lazy dogs"
 PIECES = 320

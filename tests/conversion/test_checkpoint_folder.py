@@ -3,7 +3,7 @@
 import tarfile
 
 import pytest
-from tests.convert.support import Refused
+from tests.conversion.support import Refused
 
 OPTIMIZER = "optimizer.state.exp_avg.model.decoder.final_layernorm.weight"
 

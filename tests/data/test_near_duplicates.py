@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.datasets.samples import CHAT, error_line, program, write_lines
+from tests.data.samples import CHAT, error_line, program, write_lines
 
 from cai.data.near_duplicates import Index, near_duplicates, shingles
 from cai.files.records import read_json

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.datasets.samples import error_line, program
+from tests.data.samples import error_line, program
 from tests.messages import says
 
 from cai.files.documents import read_yaml

@@ -5,8 +5,8 @@ import json
 
 import pytest
 from pydantic import ValidationError
-from tests.datasets.hub import serve_files
-from tests.datasets.samples import error_line, ledger, program, transcript, write_lines
+from tests.data.hub import serve_files
+from tests.data.samples import error_line, ledger, program, transcript, write_lines
 
 from cai.files.records import ledger_path, read_json, read_jsonl, record_id
 from cai.settings.sources import Source

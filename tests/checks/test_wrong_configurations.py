@@ -9,8 +9,8 @@ import sys
 
 import pytest
 import yaml
+from tests.checks.wrong_configurations import CASES, Wrong
 from tests.project import ROOT, Project
-from tests.unit.wrong_configurations import CASES, Wrong
 
 from cai.core.errors import UserError
 from cai.workflow import dag

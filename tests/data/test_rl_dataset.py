@@ -7,7 +7,7 @@ from math import sqrt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.datasets.samples import (
+from tests.data.samples import (
     ANY_LENGTH,
     CHAT,
     comparison,

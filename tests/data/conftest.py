@@ -1,7 +1,7 @@
 """A tokenizer trained for the tests."""
 
 import pytest
-from tests.datasets.samples import train_tokenizer
+from tests.data.samples import train_tokenizer
 
 from cai.models.tokens import Tokenizer
 

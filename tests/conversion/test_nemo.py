@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import sentencepiece
-from tests.convert.support import HERE
+from tests.conversion.support import HERE
 
 NEMO = HERE.parents[1] / "envs/nemo-cpu/python"
 PROMPTS = ["write a polite answer", "the quick brown fox"]

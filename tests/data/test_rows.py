@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.datasets.samples import error_line, ids, ledger, program, transcript
+from tests.data.samples import error_line, ids, ledger, program, transcript
 
 from cai.core.errors import UserError
 from cai.files.records import Ledger, record_id, write_jsonl
@@ -192,7 +192,7 @@ fields = st.sampled_from(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.dictionaries(fields, values, max_size=4), max_size=8))
 def test_whatever_types_fields_have_a_row_is_read_or_in_the_ledger(tmp_path_factory, odd):
-    from tests.datasets.samples import CHAT
+    from tests.data.samples import CHAT
 
     from cai.data.dialogues import Malformed, first_prompt
     from cai.data.helpful_preferences import pair_of
