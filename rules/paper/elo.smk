@@ -58,6 +58,8 @@ use rule answers as snapshot_answers with:
         "<results>/benchmarks/snapshot_answers/{policy}.tsv"
     wildcard_constraints:
         policy="|".join(sorted(set(POLICIES) - set(EVALUATED))),
+    conda:
+        "../../envs/controller.yaml"
     params:
         **asking(own_journal("snapshot_answers-{policy}"), "chat"),
 
@@ -99,6 +101,8 @@ use rule judged as matches_judged with:
         nemo="<results>/logs/matches_judged/{part}.nemo.log",
     benchmark:
         "<results>/benchmarks/matches_judged/{part}.tsv"
+    conda:
+        "../../envs/controller.yaml"
     params:
         **asking(own_journal("matches_judged-{part}"), "instruct"),
         principles=branch(
@@ -122,6 +126,8 @@ use rule rewards as helpful_rewards with:
         nemo="<results>/logs/helpful_rewards.nemo.log",
     benchmark:
         "<results>/benchmarks/helpful_rewards.tsv"
+    conda:
+        "../../envs/controller.yaml"
     params:
         **scoring(own_journal("helpful_rewards")),
 

@@ -34,6 +34,8 @@ use rule elo_prompts as harmfulness_prompts with:
     log:
         "<results>/logs/harmfulness_prompts.log",
     localrule: True
+    conda:
+        "../../envs/controller.yaml"
     params:
         most=settings.paper.harmfulness.prompts,
         sets=optional("--sets", "harmful"),
@@ -52,6 +54,8 @@ use rule answers as harmfulness_samples with:
         nemo="<results>/logs/harmfulness_samples/{policy}.nemo.log",
     benchmark:
         "<results>/benchmarks/harmfulness_samples/{policy}.tsv"
+    conda:
+        "../../envs/controller.yaml"
     params:
         **asking(
             own_journal("harmfulness-{policy}"),
@@ -85,6 +89,8 @@ use rule rewards as harmfulness_rewards with:
         nemo="<results>/logs/harmfulness_rewards.nemo.log",
     benchmark:
         "<results>/benchmarks/harmfulness_rewards.tsv"
+    conda:
+        "../../envs/controller.yaml"
     params:
         **scoring(own_journal("harmfulness_rewards")),
 

@@ -37,6 +37,8 @@ use rule revisions as chains with:
         nemo="<results>/logs/chains/{chain}.nemo.log",
     benchmark:
         "<results>/benchmarks/chains/{chain}.tsv"
+    conda:
+        "../../envs/controller.yaml"
     params:
         **asking(own_journal("chains-{chain}"), "instruct"),
         principles=lambda wildcards: paper_runs.principles_of(
@@ -90,6 +92,8 @@ use rule rewards as chain_rewards with:
         nemo="<results>/logs/chain_rewards/{pm}/{chain}.nemo.log",
     benchmark:
         "<results>/benchmarks/chain_rewards/{pm}/{chain}.tsv"
+    conda:
+        "../../envs/controller.yaml"
     params:
         **scoring(own_journal("chain_rewards-{pm}-{chain}")),
 

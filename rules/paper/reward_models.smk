@@ -16,6 +16,8 @@ use rule rl_dataset as harmless_comparisons with:
         ],
     log:
         "<results>/logs/harmless_comparisons.log",
+    conda:
+        "../../envs/controller.yaml"
     params:
         options=literal(paper_runs.harmless_options(settings)),
 
@@ -42,6 +44,8 @@ use rule reward_model as paper_reward_model with:
         "<results>/benchmarks/paper_reward_model/{pm}.tsv"
     wildcard_constraints:
         pm="harmless|helpful",
+    conda:
+        "../../envs/controller.yaml"
     params:
         work=f"{WORK}/paper_reward_model/{{pm}}",
         command=literal(paper_runs.paper_reward_model(settings)),

@@ -15,6 +15,8 @@ use rule rl_cai as rl_snapshots with:
         critic="<results>/logs/rl_snapshots.actor.critic.log",
     benchmark:
         "<results>/benchmarks/rl_snapshots.tsv"
+    conda:
+        "../../envs/controller.yaml"
     params:
         # others are a reason to run again: they were not kept
         keep_steps=optional("--keep-steps", *STEPS),

@@ -11,3 +11,5 @@ use rule truth as paper_truth with:
     log:
         "<results>/logs/paper_truth/{texts}.log",
     localrule: True
+    conda:
+        "../../envs/controller.yaml"
