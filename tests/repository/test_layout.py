@@ -1,6 +1,7 @@
 """The library's rooms: a stranger finds a module by its name, and each package says what it is."""
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -30,3 +31,18 @@ def test_a_package_is_small_and_holds_a_sentence_alone(package):
 
 def test_the_commands_of_a_person_are_few():
     assert len(list((ROOT / "scripts").glob("*.py"))) <= 12
+
+
+RULE_FILES = sorted((ROOT / "rules").rglob("*.smk"))
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_the_environment_that_a_rule_names_is_there(path):
+    """Snakemake reads its content when a job has ended; a path is relative to the rule's file."""
+    blocks = re.split(r"^(?=(?:use )?rule )", path.read_text(), flags=re.M)[1:]
+    named = [re.search(r'conda:\n\s+"(.*)"', block) for block in blocks]
+    for block, environment in zip(blocks, named, strict=True):
+        if environment:
+            assert (path.parent / environment[1]).is_file(), block.splitlines()[0]
+        elif block.startswith("use rule") and path.parent.name != "rules":
+            pytest.fail(f"{block.splitlines()[0]} takes a path that is relative to another folder")
