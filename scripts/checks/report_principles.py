@@ -17,7 +17,7 @@ from cai.evaluation import principles
 from cai.figures.public_figures import write_figure
 from cai.figures.refusals_and_principles import draw_principles
 from cai.files.records import Row, read_records
-from cai.judging.pairs import Preference
+from cai.judging.pairs import Judged, Preference
 from cai.steps.critique import Chain
 
 ALONE = "each comparison was asked under one principle (judges.*.principles_per_comparison)"
@@ -34,7 +34,7 @@ def main() -> None:
     )
     preference = principles.preference(_rows(options.preferences, Preference), options.seed)
     disagreements = principles.disagreements(
-        _rows([*options.preferences, *options.together], Preference)
+        _rows([*options.preferences, *options.together], Judged)
     )
     missing = {} if scores else {"reward": "no rewards of the chains' texts were given"}
     if not preference:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 from cai.files.records import Record, uniform
-from cai.judging.pairs import ROUNDING, Preference, preferred
+from cai.judging.pairs import ROUNDING, Judged, Preference, preferred
 from cai.statistics import intervals
 from cai.steps.critique import Chain
 
@@ -128,7 +128,7 @@ def _preference(found: Sequence[tuple[float, bool | None]], seed: int) -> Record
     }
 
 
-def disagreements(rows: Iterable[Preference], examples: int = 3) -> list[Record]:
+def disagreements(rows: Iterable[Judged], examples: int = 3) -> list[Record]:
     """Pairs of principles that were asked about the same comparison: where they disagree.
 
     Of both with an opinion only: ``comparisons``, and the share that they disagree on; with a few

@@ -42,11 +42,21 @@ class SoftLabel(Prompt):
     p_a: float
 
 
-class Preference(SoftLabel):
-    """A judged comparison: under which principle, and what the judge said."""
+class Judged(TypedDict):
+    """Under which principle a comparison was judged, and what the judge said."""
 
+    id: str
     principle: str | None
     judge: Judgement
+
+
+class Preference(Judged):
+    """A judged comparison of two answers; it is a :class:`SoftLabel`, too."""
+
+    prompt: str
+    a: str
+    b: str
+    p_a: float
 
 
 class Comparison(NamedTuple):
