@@ -8,7 +8,7 @@ from tests.project import TARGETS
 FIGURES = {
     "harmlessness.svg": "shares of prompts with Wilson",
     "ppo_curves.svg": "a sign of reward hacking",
-    "training_curves.svg": "from SL-CAI to the reward model",
+    "training_curves.svg": "and of the reward model",
     "report.html": "are folded and marked",
 }
 
