@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 
-from cai.core.cli import json_option, run, split_commands
+from cai.core.cli import add_json_option, run, split_commands
 from cai.core.errors import UserError, fail_if
 from cai.running.launch import Launch
 from cai.running.launcher import Launcher
@@ -24,12 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
+    add_json_option(
+        parser,
         "--launch",
-        type=json_option(Launch),
-        default=Launch(),
-        metavar="JSON",
-        help="launcher, nodes, gres, container, mounts, environment ... (default: directly)",
+        Launch,
+        "launcher, nodes, gres, container, mounts, environment ... (default: directly)",
     )
     parser.add_argument("--name", default="", help="name of the job step")
     parser.add_argument("--dry-run", action="store_true", help="print what would be run")

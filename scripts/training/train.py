@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from cai.core.cli import existing_file, json_option, positive, run, split_commands
+from cai.core.cli import add_json_option, existing_file, positive, run, split_commands
 from cai.core.errors import fail_if
 from cai.running.launch import Launch
 from cai.training.trainer import Training
@@ -32,10 +32,7 @@ def main() -> None:
     parser.add_argument("--log", required=True, type=Path, help="log of the programs")
     parser.add_argument("--inputs", required=True, nargs="+", type=existing_file)
     for flag, whose in (("--launch", "the program"), ("--critic-launch", "the critic")):
-        parser.add_argument(
-            flag, type=json_option(Launch), default=Launch(), metavar="JSON",
-            help=f"how {whose} is started (default: directly)",
-        )  # fmt: skip
+        add_json_option(parser, flag, Launch, f"how {whose} is started (default: directly)")
     parser.add_argument(
         "--keep-steps", nargs="+", type=positive, default=(), metavar="STEP",
         help="steps whose checkpoints stay in the run's own folder, of those that are saved",

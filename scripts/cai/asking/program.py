@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cai.core.cli import existing_file, json_option, positive, split_commands
+from cai.core.cli import add_json_option, existing_file, json_option, positive, split_commands
 from cai.core.errors import UserError, fail_if
 from cai.models.sampling import Sampling
 from cai.models.templates import Message, Template
@@ -93,12 +93,11 @@ def add_model_options(parser: argparse.ArgumentParser, required: bool = True) ->
         help="its chat template: user, assistant, stop, add_bos ...",
     )
     add_server_options(group, required)
-    group.add_argument(
+    add_json_option(
+        group,
         "--serving",
-        type=json_option(Serving),
-        default=Serving(),
-        metavar="JSON",
-        help='the server: kind "nemo" or "openai", in_flight, prompts, extensions',
+        Serving,
+        'the server: kind "nemo" or "openai", in_flight, prompts, extensions',
     )
     group.add_argument(
         "--exported",
@@ -108,13 +107,7 @@ def add_model_options(parser: argparse.ArgumentParser, required: bool = True) ->
         metavar="FOLDER.json",
         help="mark of the Hugging Face folder that a server of kind openai loads",
     )
-    group.add_argument(
-        "--client",
-        type=json_option(ClientSettings),
-        default=ClientSettings(),
-        metavar="JSON",
-        help="batch size, timeout, retries ...",
-    )
+    add_json_option(group, "--client", ClientSettings, "batch size, timeout, retries ...")
     group.add_argument(
         "--context",
         type=positive,
@@ -143,12 +136,11 @@ def add_server_options(parser: argparse._ActionsContainer, required: bool = True
     parser.add_argument(
         "--log", type=Path, metavar="FILE", help="the server's output (default: beside the journal)"
     )
-    parser.add_argument(
+    add_json_option(
+        parser,
         "--launch",
-        type=json_option(Launch),
-        default=Launch(),
-        metavar="JSON",
-        help="how the server is started: launcher, nodes, gres ... (default: directly)",
+        Launch,
+        "how the server is started: launcher, nodes, gres ... (default: directly)",
     )
 
 
@@ -156,12 +148,8 @@ def add_sampling_option(
     parser: argparse.ArgumentParser, what: str = "", flag: str = "--sampling"
 ) -> None:
     """The option that says how answers are sampled."""
-    parser.add_argument(
-        flag,
-        type=json_option(Sampling),
-        default=Sampling(),
-        metavar="JSON",
-        help=what or "max_tokens, temperature, top_k, top_p, greedy ...",
+    add_json_option(
+        parser, flag, Sampling, what or "max_tokens, temperature, top_k, top_p, greedy ..."
     )
 
 

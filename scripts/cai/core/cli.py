@@ -132,6 +132,13 @@ def json_option(model: type[Model]) -> Callable[[str], Model]:
     return parse
 
 
+def add_json_option(
+    parser: argparse._ActionsContainer, flag: str, model: type[BaseModel], text: str
+) -> None:
+    """Give a program an option that is a JSON object; without it, the model's own defaults hold."""
+    parser.add_argument(flag, type=json_option(model), default=model(), metavar="JSON", help=text)
+
+
 def positive(text: str) -> int:
     """An argparse ``type``: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
