@@ -21,7 +21,7 @@ PLANTED = {  # by what is wrong: module, the code, the code with a mistake
         ("cai/models/tokens.py", " or self.tokenizer is None", ""),
         ("cai/judging/pairwise.py", "if name is not None]", "]"),
         ("cai/running/launcher.py", "    if not job:\n", "    if False:\n"),
-        ("cai/steps/critique.py", "if critique is None else", "if how.direct else"),
+        ("cai/steps/critique.py", "how.direct or critique is None", "how.direct"),
     ],
     "a missing field": [
         ("cai/steps/answers.py", '            "response": reply.text,\n', ""),
