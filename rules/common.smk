@@ -42,6 +42,9 @@ dag.share_resources(workflow, rule_kinds.LIKE)
 stop(paths.complaints(Path.cwd()))
 
 with one_line_errors():
+    config.update(
+        origins.merged()
+    )  # as Snakemake has it, less what belonged to a changed source
     settings, principles, few_shot, places, base = experiments.check(config)
     origins = experiments.origins(origins, config)
 

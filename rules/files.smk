@@ -45,8 +45,10 @@ def one_line_errors():
         stop([error])
 
 
+replaced = workflow.config_settings.replace_workflow_config
+OF_ALL = [] if replaced else ["config/config.yaml"]
 with one_line_errors():
     origins = Origins.of(
-        ["config/config.yaml", *workflow.config_settings.configfiles],
+        [*OF_ALL, *workflow.config_settings.configfiles],
         workflow.config_settings.config,
     )

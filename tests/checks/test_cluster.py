@@ -11,7 +11,8 @@ from tests.messages import says
 
 from cai.checks import cluster
 from cai.core.errors import UserError
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import merge
 
 MISTRAL = load_settings(["config/config.yaml"]).model_dump(exclude_none=True)
 DEMO = load_settings(["config/config.yaml", "config/demo.yaml"]).model_dump(exclude_none=True)

@@ -12,7 +12,8 @@ from cai.checks import memory, sizing, stage_sizes
 from cai.checks.memory import GB
 from cai.models.shape import ModelShape, read_hf
 from cai.running.launch import launch_of, split
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import merge
 
 MISTRAL = load_settings(["config/config.yaml"])
 CONFIG = MISTRAL.model_dump(exclude_none=True)

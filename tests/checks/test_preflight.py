@@ -7,7 +7,8 @@ from tests.messages import says
 
 from cai.checks import preflight
 from cai.core.errors import UserError
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import merge
 from cai.workflow import paper_runs
 
 FILES = ["config/config.yaml", "config/demo.yaml"]

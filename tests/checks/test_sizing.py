@@ -8,7 +8,8 @@ from tests.messages import says
 
 from cai.checks import arithmetic, sizing, stage_sizes
 from cai.running.launch import launch_of, split
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import merge
 
 MISTRAL = load_settings(["config/config.yaml"])
 DEMO = load_settings(["config/config.yaml", "config/demo.yaml"])
@@ -328,9 +329,10 @@ def test_a_template_whose_turns_never_end_in_generation():
 
 
 def test_a_shape_that_the_models_own_files_deny(tmp_path):
+    shape = CONFIG["models"]["base"]["shape"]
     change = {
         "results": str(tmp_path),
-        "models": {"base": {"source": "demo/models/base/", "revision": None}},
+        "models": {"base": {"source": "demo/models/base/", "shape": shape}},
     }
     settings = configured(**change)
     lines = sizing.problems(settings, launches())

@@ -4,7 +4,8 @@ import pytest
 
 from cai.nemo.values import Values
 from cai.running.launch import Launch
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import merge
 
 CONFIG = load_settings(["config/config.yaml"]).model_dump(exclude_none=True)
 

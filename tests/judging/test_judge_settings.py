@@ -6,8 +6,9 @@ import pytest
 from tests.messages import says
 
 from cai.core.errors import UserError
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
 from cai.settings.judges import ChatJudge, LogprobJudge, judge_option
+from cai.settings.origins import merge
 
 CHAT = {"kind": "chat", "url": "http://x/v1", "model": "m"}
 FILES = ["config/config.yaml", "config/demo.yaml"]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.core.errors import UserError
-from cai.settings.configuration import load_settings, merge
-from cai.settings.origins import Layer, Origins
+from cai.settings.configuration import load_settings
+from cai.settings.origins import Layer, Origins, merge
 
 LAYERS = Origins(
     [

@@ -6,7 +6,8 @@ import pytest
 
 from cai.checks import preflight
 from cai.core.errors import UserError
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import OF_A_SOURCE, merge
 from tools import document_settings
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
@@ -77,6 +78,55 @@ def test_schema_and_documentation_are_up_to_date():
 
 def test_a_later_file_wins_and_lists_are_replaced():
     assert merge({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}}) == {"a": {"b": 1, "c": [3]}}
+
+
+HUB = {"source": "some/set", "revision": "0" * 40, "data_dir": "x", "records": 9, "split": "test"}
+GITHUB = {"source": "github:a/b/c.csv", "revision": "1" * 40, "sha256": "2" * 64}
+SHAPE = load_settings(FILES[:1]).models.base.shape.model_dump()
+MODEL = {"source": "some/model", "revision": "3" * 40, "shape": SHAPE}
+
+
+@pytest.mark.parametrize(
+    ("field", "below", "above", "left"),
+    [
+        ("datasets.red_team", HUB, {"source": "demo/data/red_team.jsonl"}, {"split": "test"}),
+        ("datasets.red_team", HUB, {"source": "b/c", "revision": "m"}, {"split": "test"}),
+        ("datasets.red_team", HUB, {"records": 3}, {**HUB, "records": 3}),
+        ("datasets.red_team", HUB, {"source": "some/set", "records": 3}, {**HUB, "records": 3}),
+        ("evaluations.xstest", GITHUB, {"source": "demo/data/xstest.csv"}, {}),
+        ("evaluations.xstest", GITHUB, HUB, {}),
+        ("models.base", MODEL, {"source": "demo/models/base/"}, {}),
+        ("models.base", MODEL, {"source": "b/c", "revision": "4" * 40}, {}),
+        ("models.base", MODEL, {"revision": "4" * 40}, {**MODEL, "revision": "4" * 40}),
+    ],
+)
+def test_a_source_that_is_changed_leaves_what_belonged_to_the_old_one(
+    demo, field, below, above, left
+):
+    """Of a file over another one, as of an experiment over its base run."""
+    name, part = field.split(".")
+    merged = merge(merge(demo, {name: {part: below}}), {name: {part: above}})
+    source = getattr(getattr(parse_settings(merged), name), part)
+    expected = {**left, **above}
+    for key in {*OF_A_SOURCE, "split"} & type(source).model_fields.keys():
+        value = getattr(source, key)
+        value = value.model_dump() if key == "shape" and value else value
+        assert value == expected.get(key, "train" if key == "split" else None), key
+
+
+@pytest.mark.parametrize(
+    ("field", "source", "named"),
+    [
+        ("datasets.red_team", HUB | {"source": "a.jsonl"}, "revision and data_dir"),
+        ("evaluations.xstest", GITHUB | {"source": "a.csv"}, "revision and sha256"),
+        ("models.base", MODEL | {"source": "mine/base/"}, "revision"),
+    ],
+)
+def test_a_copy_with_the_fields_of_another_source_is_refused(demo, field, source, named):
+    name, part = field.split(".")
+    copy = demo | {name: demo[name] | {part: demo[name][part] | source}}
+    with pytest.raises(UserError, match=rf"{field}: source: found .*local, with {named} of"):
+        parse_settings(copy)
 
 
 def test_numbers_that_were_read_as_texts_are_numbers_to_nemo(demo):

@@ -10,7 +10,8 @@ from cai.nemo.values import Values
 from cai.running.launch import Launch
 from cai.running.launcher import Launcher
 from cai.settings import overrides
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import merge
 from cai.training.schedule import scheduled, steps
 
 CONFIG = load_settings(["config/config.yaml"]).model_dump(exclude_none=True)

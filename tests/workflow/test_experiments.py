@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from cai.core.errors import UserError
-from cai.settings.configuration import merge
 from cai.settings.constitution import read_yaml
+from cai.settings.origins import merge
 from cai.workflow import experiments
 from cai.workflow.experiments import FIRST_READ, PARTS, Places
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
 from cai.settings.constitution import read_yaml
+from cai.settings.origins import merge
 from cai.workflow import public_runs
 
 PREFERENCES = ['{"id": "a", "preference": "A?"}', '{"id": "b", "preference": "B?"}']

@@ -8,7 +8,8 @@ from cai.checks.stage_sizes import sizings
 from cai.core.errors import UserError
 from cai.running.launch import Launch
 from cai.running.launcher import Launcher, filled
-from cai.settings.configuration import load_settings, merge, parse_settings
+from cai.settings.configuration import load_settings, parse_settings
+from cai.settings.origins import merge
 from cai.workflow import servers
 
 COMMAND = ["true", "serve", "MODEL", "--port", "FREE_PORT", "--tp", "DEVICES"]

@@ -20,6 +20,20 @@ def check_hub_name(name: str, otherwise: str) -> None:
         raise ValueError(f"source: found {name!r}; accepted: owner/name of the hub, or {otherwise}")
 
 
+def refuse_leftover(section: Any, *fields: str) -> None:
+    """Refuse what a local source has from the one of a hub whose place it has taken.
+
+    Raises:
+        ValueError: naming those of the fields that are set.
+    """
+    found = [name for name in fields if getattr(section, name) is not None]
+    if found:
+        raise ValueError(
+            f"source: found {section.source!r}, which is local, with {' and '.join(found)} of "
+            f"another source; accepted: a local one without {' and '.join(found)} (or null)"
+        )
+
+
 class Section(BaseModel):
     """A part of the configuration.
 

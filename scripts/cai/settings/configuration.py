@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cai.core.cli import describe
 from cai.core.errors import UserError
-from cai.core.fields import Section, check_hub_name
+from cai.core.fields import Section, check_hub_name, refuse_leftover
 from cai.files.paths import carried, with_paths
 from cai.models.sampling import Sampling, Temperature
 from cai.models.shape import ModelShape
@@ -82,6 +82,7 @@ class Model(Section):
     @model_validator(mode="after")
     def _pinned(self) -> "Model":
         if self.is_local:
+            refuse_leftover(self, "revision")
             return self
         check_hub_name(self.source, "a local folder with a slash at its end")
         if not self.revision:
@@ -346,19 +347,7 @@ def load_settings(paths: Sequence[Path | str]) -> Settings:
         UserError: the file, the field, what was found and what is accepted.
     """
     origins = Origins.of(paths)
-    merged: dict[str, Any] = {}
-    for layer in origins.layers:
-        merged = merge(merged, layer.fields)
     try:
-        return parse_settings(merged)
+        return parse_settings(origins.merged())
     except UserError as error:
         raise UserError(origins.with_source(str(error))) from None
-
-
-def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested mappings as Snakemake merges configuration files; lists are replaced."""
-    merged = dict(first)
-    for key, value in second.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged

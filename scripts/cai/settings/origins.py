@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,10 @@ from cai.files.documents import read_yaml
 COMMAND_LINE = "--config"
 UNTOLD = "configuration: "  # what messages begin with that know no file
 FIELD = re.compile(r"(?P<field>[A-Za-z_][\w.\[\]-]*): (?:(?P<key>[~+]*[\w.]+): )?")
+
+
+# What belongs to a source, of records or of a model: not to another one that takes its place.
+OF_A_SOURCE = ("revision", "sha256", "data_dir", "records", "shape", "vocabulary")
 
 
 class Layer(NamedTuple):
@@ -44,6 +49,10 @@ class Origins:
     def above(self, layer: Layer) -> "Origins":
         """These, and one layer over them."""
         return Origins([*self.layers, layer])
+
+    def merged(self) -> dict[str, Any]:
+        """The configuration that the layers make, see :func:`merge`."""
+        return reduce(merge, (layer.fields for layer in self.layers), {})
 
     def with_source(self, line: str) -> str:
         """A message that begins with a field, with the source of the field before it.
@@ -81,6 +90,24 @@ def read_layer(path: Path | str) -> Layer:
     found = type(fields).__name__
     fail_if(not isinstance(fields, dict), f"{name}: expected fields with values, found {found}")
     return Layer(name, fields)
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings as Snakemake merges configuration files; lists are replaced.
+
+    Where the second one changes a `source`, the fields that belong to the first one's source
+    (:data:`OF_A_SOURCE`) go with it; those that the second one gives itself stay.
+
+    >>> merge({"source": "some/model", "revision": "0af1"}, {"source": "my/model/"})
+    {'source': 'my/model/'}
+    """
+    merged = dict(first)
+    if "source" in first and second.get("source", first["source"]) != first["source"]:
+        merged = {key: value for key, value in first.items() if key not in OF_A_SOURCE}
+    for key, value in second.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
 
 
 def _depth(fields: Any, path: Sequence[str], key: str | None) -> int:

@@ -14,7 +14,7 @@ from pydantic import Field, model_serializer, model_validator
 from pydantic import SerializerFunctionWrapHandler as Serializer
 
 from cai.core.errors import UserError, fail_if
-from cai.core.fields import Section, check_hub_name
+from cai.core.fields import Section, check_hub_name, refuse_leftover
 from cai.files.records import Ledger, Record
 from cai.files.rows import SUFFIXES, read_rows
 
@@ -66,7 +66,9 @@ class Source(Section):
     def _pinned(self) -> "Source":
         if self.source.startswith("github:"):
             self._check_github()
-        elif not self.is_local:
+        elif self.is_local:
+            refuse_leftover(self, "revision", "data_dir", "sha256")
+        else:
             self._check_hub()
         return self
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from cai.checks import preflight
 from cai.core.changes import differing, flat
 from cai.core.errors import fail_if
-from cai.settings.configuration import Settings, merge
-from cai.settings.origins import Layer, Origins, read_layer
+from cai.settings.configuration import Settings
+from cai.settings.origins import Layer, Origins, merge, read_layer
 
 FOLDER = Path("config/experiments")
 BASE = "base"  # the name of the run that the experiments change
