@@ -38,8 +38,9 @@ plan: controller ## what a run would do and cost; PROFILE=slurm and ARGS="--budg
 BESIDE := python -m pytest --numprocesses=logical --maxprocesses=4
 FAST := not (alone or browser or nemo or slow or slurm)
 check: controller $(SITE)/.ready ## linters, types and the fast tests: a minute or two, before each commit
-	@$(RUN) scripts/lint.sh
-	@$(RUN) $(BESIDE) -m "$(FAST)" --hypothesis-profile=quick
+	@$(RUN) scripts/lint.sh & lint=$$!; \
+	$(RUN) $(BESIDE) -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
+	wait $$lint && exit $$tests
 
 test: controller nemo-cpu serve-cpu $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh

@@ -25,6 +25,8 @@ from cai.models.tokens import Tokenizer
 from cai.plan.rehearsal import _SilentClient, _Tally
 from cai.settings.model_servers import ClientSettings, Serving
 
+pytestmark = pytest.mark.slow  # waits as the programs do
+
 TOKENIZER = Tokenizer(Path(__file__).parents[2] / "demo/models/instruct/tokenizer.model")
 OK = Completion("ok", "stop")
 BUSY = Answer("slow down", 429, {"Retry-After": "0"})

@@ -11,6 +11,8 @@ from tests.steps.step_programs import ROOT, candidates
 
 from cai.provenance.manifest import manifest_path
 
+pytestmark = pytest.mark.slow  # programs of the project, dozens of times
+
 KEY = "nvapi-0123456789/very+secret"
 VARIABLE = "TEST_JUDGE_KEY"
 PART = "very+secret"  # that is no other text's

@@ -13,6 +13,8 @@ from cai.core.errors import UserError
 from cai.settings.configuration import load_settings
 from cai.workflow import experiments
 
+pytestmark = pytest.mark.slow  # starts each program of a person
+
 ROOT = Path(__file__).parents[2]
 PRINTING = """
 import sys
@@ -51,7 +53,6 @@ for program in sys.argv[1:]:
 """
 
 
-@pytest.mark.slow
 def test_each_program_explains_itself_from_the_root():
     programs = [path for path in PROGRAMS if not path.endswith("finish_training.py")]  # NeMo's
     done = run("-c", HELP, *programs)

@@ -14,6 +14,8 @@ from cai.asking.run import OTHERWISE
 from cai.files.records import read_jsonl, record_id
 from cai.settings.constitution import draw_principle, for_stage, load_constitution
 
+pytestmark = pytest.mark.slow  # programs of the project, dozens of times
+
 JUDGE = ["--judge", '{"kind": "logprob"}']
 NO_SERVER = ["--", "false", "port=FREE_PORT"]
 SAMPLING = '{"max_tokens": 44}'
