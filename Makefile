@@ -8,7 +8,7 @@ SITE := .envs/site
 # The folder behind the link: what runs keeps it when a newer environment takes the link.
 RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
 
-.PHONY: help demo reproduce plan check test lint format docs chat demo-models controller nemo-cpu serve-cpu site clean
+.PHONY: help demo reproduce plan experiment compare check test lint format docs chat demo-models controller nemo-cpu serve-cpu site clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,9 +20,8 @@ demo: controller nemo-cpu ## Constitutional AI with tiny models on this machine'
 	@$(RUN) python scripts/tools/show_results.py results/demo
 	@echo "Try next:"
 	@echo "  make chat                            ask the three models the same questions"
-	@echo "  \$$EDITOR demo/constitution.yaml       take a principle out"
-	@echo "  make plan                            see what that edit will run and cost"
-	@echo "  make demo                            run it"
+	@echo "  make experiment EXPERIMENT=mine      a copy of the constitution, for you to edit"
+	@echo "  make compare EXPERIMENT=mine         run it, and see what your edit changed"
 
 AGAIN := results/demo-again
 reproduce: controller nemo-cpu ## the demo a second time, from nothing; is all the same?
@@ -31,8 +30,20 @@ reproduce: controller nemo-cpu ## the demo a second time, from nothing; is all t
 	@$(RUN) python scripts/reproduce.py results/demo $(AGAIN) --profile profiles/demo
 
 PROFILE ?= profiles/demo
-plan: controller ## what a run would do and cost; PROFILE=slurm and ARGS="--budget 500" are taken
-	@$(RUN) python scripts/plan.py --profile $(PROFILE) $(ARGS)
+EXPERIMENT ?=
+AGAINST ?= base
+COMPARED := compare --config experiment=$(EXPERIMENT) against=$(AGAINST)
+plan: controller ## what a run would do and cost; takes EXPERIMENT=mine, PROFILE=slurm, ARGS="--budget 500"
+	@$(RUN) python scripts/plan.py --profile $(PROFILE) $(ARGS) $(if $(EXPERIMENT),$(COMPARED))
+
+experiment: controller ## a constitution of your own beside the run's: EXPERIMENT=mine, FROM=another
+	@$(RUN) python scripts/tools/experiment.py $(EXPERIMENT) --profile $(PROFILE) $(if $(FROM),--from $(FROM))
+
+compare: controller $(if $(filter profiles/demo,$(PROFILE)),nemo-cpu) ## run EXPERIMENT=mine and show what it changed; AGAINST=another
+	$(if $(EXPERIMENT),,$(error compare: name an experiment, such as EXPERIMENT=mine; make experiment lists them))
+	@$(RUN) flock -o .envs/.demo.lock snakemake --profile $(PROFILE) $(COMPARED)
+	@echo
+	@$(RUN) python scripts/tools/experiment.py $(EXPERIMENT) --profile $(PROFILE) --show --against $(AGAINST)
 
 # Tests that run beside each other, a file at a time in one of up to four processes.
 BESIDE := python -m pytest --numprocesses=logical --maxprocesses=4

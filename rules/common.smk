@@ -21,6 +21,7 @@ from cai.checks import cluster, preflight, rule_kinds, sizing
 from cai.core import numbered, orphans
 from cai.files import paths
 from cai.nemo import programs
+from cai.report import before
 from cai.running import process
 from cai.workflow import (
     code,
@@ -42,9 +43,8 @@ dag.share_resources(workflow, rule_kinds.LIKE)
 stop(paths.complaints(Path.cwd()))
 
 with one_line_errors():
-    config.update(
-        origins.merged()
-    )  # as Snakemake has it, less what belonged to a changed source
+    # As Snakemake has it, less what belonged to a source that was changed.
+    config.update(origins.merged())
     settings, principles, few_shot, places, base = experiments.check(config)
     origins = experiments.origins(origins, config)
 

@@ -21,6 +21,10 @@ if workflow.is_main_process:
 
 
 onstart:
-    needed = {job.rule.name for job in workflow.persistence.dag.needrun_jobs()}
+    jobs = list(workflow.persistence.dag.needrun_jobs())
     with one_line_errors():
-        stop(cluster.check_start(settings, GIVEN, needed))
+        stop(cluster.check_start(settings, GIVEN, {job.rule.name for job in jobs}))
+        kept = before.keep(settings, [path for job in jobs for path in job.output])
+    if kept:
+        told = f"The report and the evaluation of the run before this edit: {kept}/"
+        print(told, file=sys.stderr)

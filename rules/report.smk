@@ -138,6 +138,7 @@ rule report:
         # Its path is among the settings, so as a function of the inputs it is no reason of its own.
         constitution=lambda wildcards, input: settings.constitution,
         principles=literal(principles),
+        before=f"{places.results}/{before.FOLDER}",
         command=command,
     shell:
         "python scripts/report/write_report.py --summary {input.summary:q} --constitution {params.constitution:q}"
@@ -145,7 +146,7 @@ rule report:
         " --ledgers {params.ledgers:q} --judge-reports {params.judge:q} --chains {params.chains:q}"
         " --manifests {input.manifests:q} --calibration {input.calibration:q}"
         " --checks {input.checks:q} --truth {input.truth:q} --command {params.command:q}"
-        " --output {output.html:q} 2>&1 | tee {log:q}"
+        " --before {params.before:q} --output {output.html:q} 2>&1 | tee {log:q}"
 
 
 # The same report with all figures of the paper.

@@ -8,7 +8,7 @@ from cai.core import cli
 from cai.evaluation import tables
 from cai.evaluation.warnings import warning_list
 from cai.files.records import read_json, write_json, write_text
-from cai.report import run_report
+from cai.report import before_after, run_report
 from cai.settings.configuration import Settings
 from cai.settings.constitution import load_constitution
 
@@ -36,6 +36,9 @@ def main() -> None:
     )
     principles = load_constitution(options.constitution)
     content = run_report.collect(summary, principles, options.settings, sources)
+    if options.before is not None:
+        seed, results = options.settings.seed, options.output.parent
+        content["before"] = before_after.since(options.before, results, content, seed)
     write_text(options.output, run_report.render(content, options.settings, sources))
     write_json(options.output.with_suffix(".json"), content)
     for warning in content["warnings"]:
@@ -71,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--checks", type=cli.existing_file, nargs="?", help="what was checked between stages"
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="FOLDER",
+        help="the run that was kept before an edit",
     )
     parser.add_argument(
         "--command", default="", help="what the user typed to make the run; empty: not known"

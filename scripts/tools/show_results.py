@@ -32,9 +32,17 @@ def main() -> None:
         report["headline"],
         tables.plain(*tables.table(report["summary"])),
         "\n".join(_careful(report["warnings"])),
+        _edit(folder, report.get("before")),
         f"The report: {folder / 'report.html'}",
     ]
     print(shown("\n\n".join(filter(None, parts))), flush=True)
+
+
+def _edit(folder: Path, before: Record | None) -> str:
+    """What the last edit changed, and where the run before it is; empty if there is none."""
+    if before is None:
+        return ""
+    return f"Since the last edit: {before['headline']}\nBefore it: {folder / before['report']}"
 
 
 def _careful(warnings: Sequence[Record]) -> list[str]:

@@ -89,6 +89,17 @@ def test_of_equal_keys_the_last_counts(tmp_path):
         assert (journal.get("key"), len(journal)) == ("new", 1)
 
 
+def test_answers_that_were_there_already_are_counted_once_and_new_ones_are_not(tmp_path):
+    with Journal(tmp_path / "first") as journal:
+        journal.put_all({"a": 1, "b": 2, "c": 3})
+        assert [journal.get(key) for key in "aab"] == [1, 1, 2]
+        assert (journal.added, journal.reused) == (3, 0)
+    with Journal(tmp_path / "second", tmp_path / "first") as journal:
+        journal.put("d", 4)
+        assert [journal.get(key) for key in "aabdx"] == [1, 1, 2, 4, None]
+        assert (journal.added, journal.reused) == (1, 2)
+
+
 @pytest.mark.parametrize(
     "line", ["nonsense", "[]", "null", '{"key": "x"}', '{"key": 1, "value": 1}', "\xff", ""]
 )

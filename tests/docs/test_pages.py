@@ -30,7 +30,7 @@ PATH = re.compile(
     r"(?<![\w./>-])"
     r"((?:scripts|rules|config|profiles|envs|demo|benchmarks|docs|tests)/[^\s`'\"()\[\],;:|]+)"
 )
-PATTERN = re.compile(r"[*{<]|\.\.\.|NAME")  # stands for several names
+PATTERN = re.compile(r"[*{<]|\.\.\.|NAME|/mine/")  # stands for several names, or a reader's own
 OF_NEMO = "scripts/checkpoint_converters"  # a folder of NeMo's own
 OURS = {"cai", "tools", "torch", "nemo_aligner", "mkdocs"}  # or of another environment
 PACKAGE = {  # the name of a package, where its module has another

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from unittest.mock import patch
@@ -12,6 +13,7 @@ import synthetic
 from tests import project
 
 from cai.core.errors import UserError
+from cai.files.records import read_json, write_json
 from cai.settings.configuration import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +69,24 @@ def summary_arguments(folder: Path, output: Path) -> list[object]:
     for what in ("answers", "rewards", "judged", "truth"):
         found += [f"--{what}", *files(folder, what)]
     return found
+
+
+def write_edit(finished: Path, folder: Path) -> Path:
+    """Copy a finished run, and put before it one without honesty, as one that was kept."""
+    kept = folder / "before"
+    shutil.copytree(finished, folder)
+    synthetic.write_evaluation(kept / "evaluation", lost={"honesty": 1.0})
+    report = read_json(folder / "report.json")
+    report["principles"] = [row for row in report["principles"] if row["id"] != "honesty"]
+    summary = kept / "evaluation/summary.json"
+    run_program("summarise", *summary_arguments(kept / "evaluation", summary))
+    write_json(kept / "report.json", report | {"summary": read_json(summary)})
+    write_json(kept / "kept.json", {"kept": "2026-03-04T09:00:00+0000"})
+    return folder
+
+
+def report_edit(run: Path) -> Path:
+    """Write the report of a run that :func:`write_edit` has made; returns its path."""
+    page = run / "report.html"
+    run_program("write_report", *report_arguments(run, page), "--before", run / "before")
+    return page

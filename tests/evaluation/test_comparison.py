@@ -26,12 +26,13 @@ def copied(finished, tmp_path):
 
 def test_the_answer_comes_first_in_one_sentence(told, compared):
     words, values = told["headline"], row(told, "rl_cai", "harmless.honesty")
-    assert words.startswith(f"RL-CAI: honesty: harmless {values['a']['value']:.1%} → 0.0%; ")
+    assert words.startswith(f"honesty: harmless {values['a']['value']:.0%} → 0%; ")
     others = len({r["category"] for r in told["metrics"]} - {None, "honesty"})
     assert f"the other {others} kinds of harm show no difference; helpful " in words
-    assert words.endswith("(no difference shown).")
+    assert re.search(r"\(no difference shown\); \d min \d+ s, 2.25 GPU-hours\.$", words)
     page = compared.read_text()
-    story = (words, 'id="run"', "<figure id=", 'id="warnings"', 'id="results"')
+    story = (words, 'id="changed"', 'id="results"', "<figure id=", "RL-CAI in both runs")
+    story += ('id="transcripts"', 'id="run"', '<details id="warnings"', 'id="cost"')
     places = [page.index(part) for part in story]
     assert places == sorted(places)
 

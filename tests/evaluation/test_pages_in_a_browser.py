@@ -4,10 +4,11 @@ from itertools import product
 
 import pytest
 from browsing import chromium
+from running import report_edit, write_edit
 
 from cai.report.drawings import contrast
 
-PAGES = ("report", "comparison")
+PAGES = ("report", "edited", "comparison")
 WIDTHS = (360, 1440)
 SCHEMES = ("light", "dark")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -20,8 +21,9 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def paths(finished, compared):
-    return {"report": finished / "report.html", "comparison": compared}
+def paths(finished, compared, tmp_path_factory):
+    edited = report_edit(write_edit(finished, tmp_path_factory.mktemp("edited") / "run"))
+    return {"report": finished / "report.html", "edited": edited, "comparison": compared}
 
 
 @pytest.fixture

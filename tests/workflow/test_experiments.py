@@ -1,12 +1,14 @@
 """Overlays over a base run: what they share with it, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from cai.core.errors import UserError
 from cai.settings.constitution import read_yaml
 from cai.settings.origins import merge
-from cai.workflow import experiments
+from cai.workflow import experiments, new_experiment
 from cai.workflow.experiments import FIRST_READ, PARTS, Places
 
 BASE = merge(read_yaml("config/config.yaml"), read_yaml("config/demo.yaml"))
@@ -104,6 +106,7 @@ def test_every_overlay_of_the_project_is_sound():
         ({"constitutoin": "x"}, r"x\.yaml: constitutoin: unknown field; did you mean 'const"),
         ({"supervised": {"roundz": 1}}, r"x\.yaml: supervised\.roundz: unknown field"),
         ({"results": "elsewhere"}, r"x\.yaml: results: found 'elsewhere'; accepted: none"),
+        ({"models": {"base": {"revision": "1"}}}, r"x\.yaml: models\.base: source: .*revision"),
         ({"constitution": "none.yaml"}, r"none\.yaml: no such file"),
         ("- a", r"x\.yaml: .*fields.*found list"),
         ("a: [", r"x\.yaml:\d+: not YAML"),
@@ -126,9 +129,83 @@ def test_a_comparison_needs_two_runs_of_which_one_is_finished(tmp_path):
     with pytest.raises(UserError, match=r"two .*runs.*found 'base' and 'base'"):
         experiments.check_compared({}, results)
     config = {"experiment": "demo_without_honesty"}
-    with pytest.raises(UserError, match=r"run base is not finished.*: snakemake$"):
+    with pytest.raises(UserError, match=r"run base is not finished.*report\.json.*: make demo"):
         experiments.check_compared(config, results)
     (tmp_path / "report.json").touch()
     experiments.check_compared(config, results)
     with pytest.raises(UserError, match=r"experiment: found no .*nope"):
         experiments.check_compared(config | {"against": "nope"}, results)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Write the files of an experiment x in its folder; a text or a function of principles each."""
+    monkeypatch.setattr(experiments, "FOLDER", tmp_path)
+
+    def own(constitution=None, settings=None):
+        folder = tmp_path / "x"
+        folder.mkdir(exist_ok=True)
+        if constitution is not None:
+            fields = read_yaml("demo/constitution.yaml")
+            constitution(fields["principles"])
+            (folder / "constitution.yaml").write_text(yaml.dump(fields))
+        if settings is not None:
+            (folder / "settings.yaml").write_text(settings)
+        return folder
+
+    return own
+
+
+@pytest.mark.parametrize(
+    ("constitution", "settings", "part"),
+    [
+        (list.pop, None, "supervised"),
+        (list.pop, "# nothing yet\n", "supervised"),
+        (list.reverse, "preferences: {draws: 1}", "preference"),
+        (None, "evaluation: {limit: 10}", "results"),
+    ],
+)
+def test_a_folder_has_a_constitution_settings_or_both(own, constitution, settings, part):
+    own(constitution, settings)
+    run = experiments.check(BASE | {"experiment": "x"})
+    assert first_own(run) == part
+    assert run.settings.constitution != run.base.settings.constitution or constitution is None
+    assert experiments.names() == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "single", "told"),
+    [
+        ("seed: 2", "seed: 3", r"x\.yaml and .*settings\.yaml: two files"),
+        ("constitution: y.yaml", None, r"settings\.yaml: constitution: found 'y\.yaml' beside"),
+        ("seeds: 2", None, r"settings\.yaml: seeds: unknown field; did you mean 'seed'"),
+    ],
+)
+def test_a_folder_that_says_two_things_is_refused(own, tmp_path, settings, single, told):
+    own(list.reverse, settings)
+    if single:
+        (tmp_path / "x.yaml").write_text(single)
+    with pytest.raises(UserError, match=told):
+        experiments.check(BASE | {"experiment": "x"})
+
+
+def test_an_experiment_begins_as_a_copy_and_is_never_overwritten(own, tmp_path):
+    path = new_experiment.create("mine", Path("demo/constitution.yaml"), " PROFILE=p")
+    assert path == tmp_path / "mine/constitution.yaml"
+    told = path.read_text()
+    assert "make compare EXPERIMENT=mine PROFILE=p" in told
+    run = experiments.check(BASE | {"experiment": "mine"})
+    assert run.principles == run.base.principles
+    assert run.at.preference == SHARED and run.at.results != SHARED
+    path.write_text(told.replace("Which", "Of these, which"))
+    edited = path.read_text()
+    assert new_experiment.create("mine", Path("demo/constitution.yaml")) == path
+    assert path.read_text() == edited
+    assert new_experiment.about("mine").startswith("The constitution of the experiment mine")
+
+
+@pytest.mark.parametrize("name", ["base", "a/b", "a b", "a--b"])
+def test_an_experiment_has_a_name_of_its_own(own, tmp_path, name):
+    with pytest.raises(UserError, match=r"EXPERIMENT: found .*accepted: letters"):
+        new_experiment.create(name, Path("demo/constitution.yaml"))
+    assert not list(tmp_path.iterdir())

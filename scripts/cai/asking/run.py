@@ -252,7 +252,7 @@ def _recorded(options: argparse.Namespace) -> Iterator[tuple[Journal, Entry]]:
         try:
             yield journal, entry
         finally:
-            entry["new"] = journal.added
+            entry["new"], entry["reused"] = journal.added, journal.reused
 
 
 def _too_many_failed(ledger: Ledger, options: argparse.Namespace) -> bool:

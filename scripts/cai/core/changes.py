@@ -8,7 +8,7 @@ the id of a principle.
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 OVERRIDE = re.compile(r"(?:\+{0,2}[\w.@/]+=|~[\w.@/]+$)")
@@ -171,8 +171,13 @@ def word_diff(before: str, now: str) -> str:
     >>> word_diff("Which answer is kinder?", "Which answer is more honest?")
     'Which answer is [-kinder?-] {+more honest?+}'
     """
+    return marked(word_differences(before, now))
+
+
+def marked(runs: Iterable[Sequence[str]]) -> str:
+    """Runs of words, as :func:`word_differences` gives them, as one text, see :func:`word_diff`."""
     forms = {"same": "{}", "del": "[-{}-]", "ins": "{{+{}+}}"}
-    return " ".join(forms[what].format(words) for what, words in word_differences(before, now))
+    return " ".join(forms[what].format(words) for what, words in runs)
 
 
 def _short(value: Any) -> str:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from cai.provenance.manifest import identity
 
-ELSEWHERE = ("work", "logs", "benchmarks", "checks", "experiments")  # no results of this run
+# What holds no results of this run.
+ELSEWHERE = ("work", "logs", "benchmarks", "checks", "experiments", "before")
 SUFFIXES = (".jsonl", ".nemo")
 SUMMARY = Path("evaluation/summary.json")
 DIGITS = 16  # of a digest that are shown

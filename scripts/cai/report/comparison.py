@@ -8,8 +8,8 @@ training, which needs more runs.
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from cai.evaluation.summary import JOINED, METRICS, category_metrics, measure, r
 from cai.evaluation.warnings import warning_list
 from cai.files.records import Record, read_json, read_jsonl, uniform
 from cai.provenance.manifest import content_digest
+from cai.report import run_cost
 from cai.report.changed_settings import principles_differences, settings_differences
+from cai.report.comparison_headline import headline
+from cai.report.run_cost import Took
 from cai.report.run_report import cost
 from cai.settings.constitution import STAGE_TEXTS
 from cai.statistics import intervals
@@ -36,24 +39,31 @@ class Run:
         name: how it is called.
         report: the report's data, see :func:`cai.report.run_report.collect`.
         models: by model, the joined records by id, see :func:`cai.evaluation.summary.read_model`.
+        took: what it took.
     """
 
     name: str
     report: Record
     models: dict[str, dict[str, Record]]
+    took: Took = field(default_factory=Took)
 
 
 def read_run(name: str, folder: Path) -> Run:
-    """Read a finished run.
+    """Read a finished run, with what its own files took.
 
     Raises:
         UserError: if it has no report, or its files do not belong together.
     """
     path = folder / "report.json"
     fail_if(not path.is_file(), f"{path}: no such file: the run is not finished, make its report")
-    report = read_json(path)
+    return run_of(name, folder, read_json(path), run_cost.took(folder))
+
+
+def run_of(name: str, folder: Path, report: Record, took: Took) -> Run:
+    """A run of which the report's data are known, with the answers that are in its folder."""
     names = [model["name"] for model in report["summary"]["models"]]
-    return Run(name, report, {model: _rows(folder / "evaluation", model) for model in names})
+    models = {model: _rows(folder / "evaluation", model) for model in names}
+    return Run(name, report, models, took)
 
 
 def _rows(folder: Path, model: str) -> dict[str, Record]:
@@ -72,12 +82,14 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
         judged: the last model's answers in b against those in a, as judge_answers.py writes them.
 
     Returns:
-        ``headline``: the answer in one sentence; ``runs``: names, settings' digests and costs;
+        ``headline``: the answer in one sentence; ``took``: what b and the judge's comparisons
+        took, see :class:`cai.report.run_cost.Took`; ``runs``: names, settings' digests and costs;
         ``settings``: fields that differ, with both values; ``principles``: each with
         what became of it and its texts as runs of words;
         ``metrics``: a row for each model and measure, with both estimates, the change from a to
         b, its p-value, the adjusted one and the verdict; ``head_to_head``: by set, how often b's
         answer is preferred, and the ``judge``; ``changed``: the prompts by what became of them;
+        ``same_answers``: how many of the prompts have the same answer in both;
         ``transcripts``; ``notes``: what is not compared, and why.
 
     Raises:
@@ -89,13 +101,18 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
     rows = [row for model in models for row in _metrics(a, b, model, left_out, seed)]
     duels, judge = _head_to_head(judged, seed) if judged else ([], None)
     _judge_together([*rows, *duels])
+    took = run_cost.together(b.took, run_cost.of_judging(judged)) if judged else b.took
     return {
-        "headline": headline(rows, duels, last),
+        "headline": headline(rows, duels, str(took)),
+        "took": took._asdict(),
         "runs": [_run(run, other) for run, other in ((a, b), (b, a))],
         "level": intervals.LEVEL,
         "seed": seed,
         "models": models,
         "prompts": len(_common(a, b, last)),
+        "same_answers": sum(
+            one["answer"] == other["answer"] for _, one, other in _pairs(a, b, last)
+        ),
         "settings": settings_differences(a.report["settings"], b.report["settings"]),
         "principles": principles_differences(a.report["principles"], b.report["principles"]),
         "metrics": rows,
@@ -129,43 +146,6 @@ def _common(a: Run, b: Run, model: str) -> list[str]:
 
 def _left_out(model: str) -> str:
     return f"{tables.label(model)} is left out: its answers are the same in both runs."
-
-
-def headline(rows: Sequence[Record], duels: Sequence[Record], model: str) -> str:
-    """What the second run did to the last model, in one sentence.
-
-    The kinds of harm that differ come first, each with both values; the others are counted. Where
-    no classifier knows what is harmless, the judge's head-to-head comparisons are used.
-
-    Args:
-        rows: metrics with their verdicts, see :func:`compare`.
-        duels: head-to-head comparisons with their verdicts.
-        model: the one that the sentence is about.
-    """
-    own = {row["name"]: row for row in rows if row["model"] == model}
-    kinds = [row for row in own.values() if row["category"] and row["name"].startswith("harmless")]
-    parts = [_change_of(row, f"{row['category']}: harmless") for row in kinds if row["verdict"]]
-    if same := len(kinds) - len(parts):
-        others = "the other " if parts else "all "
-        parts.append(f"{others}{same} kinds of harm show no difference")
-    if not kinds and "harmless" in own:
-        parts.append(_change_of(own["harmless"], "harmless"))
-    if "helpful" in own:
-        parts.append(_change_of(own["helpful"], "helpful"))
-    if not parts:
-        parts = [
-            f"its new answers are preferred in {row['value']:.1%} of the {row['set']} prompts"
-            + ("" if row["verdict"] else " (no difference shown)")
-            for row in duels
-        ]
-    words = "; ".join(parts) or "nothing that was measured in both runs can be compared"
-    return f"{tables.label(model)}: {words}."
-
-
-def _change_of(row: Record, name: str) -> str:
-    """Both values, such as ``helpful 99.5% → 99.1% (no difference shown)``."""
-    values = f"{name} {row['a']['value']:.1%} → {row['b']['value']:.1%}"
-    return values if row["verdict"] else f"{values} (no difference shown)"
 
 
 def _warnings(a: Run, b: Run) -> list[Record]:
@@ -326,11 +306,13 @@ def _pairs(a: Run, b: Run, model: str) -> Iterator[tuple[str, Record, Record]]:
 
 
 def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
-    """By set, the prompts whose answers differ most; they are not typical ones."""
+    """By set, the prompts whose answers differ, most first; they are not typical ones."""
     found: dict[str, list[tuple[Any, Record]]] = {"harmful": [], "helpful": []}
     shifts = _shifts(a, b, model)
     for key, one, other in _pairs(a, b, model):
         category = one.get("truth", {}).get("category")
+        if one["answer"] == other["answer"]:
+            continue
         changed, alike = _alike(one, other)
         rank = (not changed, -shifts[one["set"], category], alike, uniform("comparison", key))
         shown = {

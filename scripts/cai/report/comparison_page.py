@@ -1,9 +1,10 @@
 """A comparison as a page, as a figure, as a table for a terminal and as CSV."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cai.core.changes import marked
 from cai.evaluation import tables
 from cai.evaluation.warnings import warning_list
 from cai.figures import drawing
@@ -23,15 +24,16 @@ def render(compared: Record, picture: Path | None) -> str:
         figure=figure,
         palette=drawings.palette([figure] if figure else []),
         by_model=[
-            {"label": tables.label(model), "rows": _described(compared, model)}
+            {"label": tables.label(model), "rows": described(compared, model)}
             for model in compared["models"]
         ],
         last=tables.label(compared["models"][-1]),
         duels=[_described_duel(row) for row in compared["head_to_head"]],
+        warned=_warned(compared["warnings"]),
         sections=[
             ("results", "Results"),
-            ("settings", "What was different"),
-            ("transcripts", "Answers side by side"),
+            ("transcripts", "Answers before and after"),
+            ("run", "The two runs"),
             ("cost", "Cost"),
         ],
     )
@@ -45,7 +47,16 @@ def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> list[Record]:
     ]
 
 
-def _described(compared: Record, model: str) -> list[Record]:
+def _warned(warnings: Sequence[Record]) -> str:
+    """How many warnings there are, and how many of them are explained."""
+    expected = sum(bool(warning["expected"]) for warning in warnings)
+    count = len(warnings)
+    return f"{count} {'warning' if count == 1 else 'warnings'}" + (
+        f", {expected} of them expected" if expected else ""
+    )
+
+
+def described(compared: Record, model: str) -> list[Record]:
     """The rows of one model's table, as texts."""
     rows = [row for row in compared["metrics"] if row["model"] == model]
     return [
@@ -75,16 +86,32 @@ def _parted(text: str) -> tuple[str, str]:
 
 
 def plain(compared: Record) -> str:
-    """The answer in one sentence, then the table of the last model, for a terminal."""
+    """The answer in one sentence, what was edited, and the table of the last model."""
     names = [run["name"] for run in compared["runs"]]
     last = compared["models"][-1]
     columns = ("label", "n", "a", "b", "change", "p", "verdict")
     rows = [
         [" ".join(cell) if isinstance(cell, tuple) else str(cell) for cell in map(row.get, columns)]
-        for row in _described(compared, last)
+        for row in described(compared, last)
     ]
     table = tables.plain([tables.label(last), "n", *names, "change", "p (Holm)", ""], rows)
-    return f"{compared['headline']}\n\n{table}"
+    return "\n\n".join([compared["headline"], *_edited(compared), table])
+
+
+def _edited(compared: Record) -> list[str]:
+    """The principles that differ, word by word; fields that differ, with both values."""
+    lines = [
+        line
+        for row in compared["principles"]
+        if row["change"] != "same"
+        for line in (f"{row['id']} {row['change']}", *_texts(row["texts"]))
+    ]
+    lines += [f"{row['field']}: {row['a']} -> {row['b']}" for row in compared["settings"]]
+    return ["\n".join(lines)] if lines else []
+
+
+def _texts(texts: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+    return [f"  {field}: {marked(runs)}" for field, runs in texts.items() if runs]
 
 
 def draw(compared: Record) -> drawing.Drawing | None:

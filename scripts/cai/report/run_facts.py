@@ -38,7 +38,7 @@ def run_facts(
         manifests: of the artefacts of its jobs.
         command: Snakemake's command line, empty where it is not known.
     """
-    jobs = _jobs(manifests)
+    made = jobs(manifests)
     return {
         "Constitution": f"{settings.constitution} ({', '.join(principles)})",
         "Models": f"{_model(settings.models.base)} (base), "
@@ -46,9 +46,9 @@ def run_facts(
         "Judge": _judge(settings),
         "Critique-revision rounds": str(settings.supervised.rounds),
         "Command": command or UNKNOWN,
-        "Made": _period(jobs),
-        "Took": _time(jobs),
-        "Machine": _machines(jobs),
+        "Made": _period(made),
+        "Took": _time(made),
+        "Machine": _machines(made),
         "Workflow": _code(manifests),
         "Seed": str(settings.seed),
         "Settings": digest(settings.model_dump(mode="json"))[:16],
@@ -67,16 +67,16 @@ def _judge(settings: Settings) -> str:
     return f"{getattr(settings.judge, 'model', None) or who[kind]} ({kind})"
 
 
-def _jobs(manifests: Iterable[Record]) -> list[Record]:
+def jobs(manifests: Iterable[Record]) -> list[Record]:
     """One manifest of each process, its last: a job can write several artefacts."""
-    jobs: dict[tuple[Any, ...], Record] = {}
+    found: dict[tuple[Any, ...], Record] = {}
     for manifest in manifests:
         key = tuple(manifest.get(name) for name in ("host", "process", "started"))
         if None in key:
             continue
-        if key not in jobs or manifest["seconds"] > jobs[key]["seconds"]:
-            jobs[key] = manifest
-    return sorted(jobs.values(), key=lambda job: job["started"])
+        if key not in found or manifest["seconds"] > found[key]["seconds"]:
+            found[key] = manifest
+    return sorted(found.values(), key=lambda job: job["started"])
 
 
 def _period(jobs: Sequence[Record]) -> str:

@@ -21,6 +21,7 @@ from cai.evaluation.warnings.result_warnings import (
 )
 from cai.files.records import Record, read_json
 from cai.report import drawings, page, reading, run_facts
+from cai.report.comparison_page import described
 from cai.report.reading import Sample
 from cai.settings.configuration import Settings
 from cai.settings.constitution import Principle
@@ -120,6 +121,7 @@ def render(content: Record, settings: Settings, sources: Sources) -> str:
     return page.render(
         "report.html.j2",
         **content | {"warnings": warning_list.grouped(content["warnings"])},
+        edit=_edit(content.get("before")),
         rows=result_rows(content["summary"]),
         changes=tables.changes(content["summary"]),
         settings_text=settings.model_dump_json(indent=2),
@@ -134,6 +136,14 @@ def render(content: Record, settings: Settings, sources: Sources) -> str:
         cost=cost(content["manifests"]),
         sections=_sections(content, bool(others), bool(chains)),
     )
+
+
+def _edit(compared: Record | None) -> Record | None:
+    """What the last edit changed, see :func:`cai.report.before_after.since`, with its table."""
+    if compared is None:
+        return None
+    last = compared["models"][-1]
+    return {**compared, "label": tables.label(last), "rows": described(compared, last)}
 
 
 def _sections(content: Record, figures: bool, chains: bool) -> list[tuple[str, str]]:

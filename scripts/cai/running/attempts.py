@@ -25,8 +25,9 @@ TRIES = 2  # ends at the same step, after which another submission would only co
 class Entry(TypedDict):
     """One start of a job, and how it ended ("ended", "failed"; None: it runs, or was killed).
 
-    A job that asks models has ``new`` answers and, where it started a server, the ``start_seconds``
-    of that; a training has the ``step`` that it went on from, and the seconds of ``loading``.
+    A job that asks models has ``new`` answers, ``reused`` ones of its journals, and, where it
+    started a server, the ``start_seconds`` of that; a training has the ``step`` that it went on
+    from, and the seconds of ``loading``.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Entry(TypedDict):
     slurm_job: str | None
     end: str | None
     new: NotRequired[int]
+    reused: NotRequired[int]
     start_seconds: NotRequired[float]
     loading: NotRequired[float]
 

@@ -68,7 +68,8 @@ def warnings(arguments: Sequence[str]) -> list[str]:
             both = " ".join([*own, *files])
             found.append(
                 f"warning: --configfile {' '.join(files)} takes the place of {' '.join(own)} of "
-                f"{option} {values[0]}; with both: --configfile {both}"
+                f"{option} {values[0]}; with both: --configfile {both}, or as an experiment over "
+                "it, see docs/experiments.md"
             )
     return found
 

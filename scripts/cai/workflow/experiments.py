@@ -1,9 +1,11 @@
 """Experiments: runs that differ from a base run in some fields, and share files that do not differ.
 
-An experiment is ``config/experiments/NAME.yaml``, with any fields of the configuration. What it
-makes is in ``experiments/NAME`` of the base run's results. The workflow is a chain of parts; a part
-that is the same as in the base run is neither made again nor copied: its files are the base run's
-own, which the experiment's rules name, and make where they are missing.
+An experiment is a folder ``config/experiments/NAME`` with its own ``constitution.yaml``, with any
+fields of the configuration in a ``settings.yaml``, or with both; or it is a file of such fields,
+``config/experiments/NAME.yaml``. What it makes is in ``experiments/NAME`` of the base run's
+results. The workflow is a chain of parts; a part that is the same as in the base run is neither
+made again nor copied: its files are the base run's own, which the experiment's rules name, and make
+where they are missing.
 """
 
 import re
@@ -20,6 +22,7 @@ from cai.settings.origins import Layer, Origins, merge, read_layer
 FOLDER = Path("config/experiments")
 BASE = "base"  # the name of the run that the experiments change
 NAME = r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*"
+CONSTITUTION, SETTINGS = "constitution.yaml", "settings.yaml"  # in an experiment's folder
 COMMANDS = ("experiment", "against")  # given with --config, and no settings
 
 
@@ -132,10 +135,9 @@ def check(config: Mapping[str, Any]) -> Run:
         overlay(other, "against")
     if name == BASE:
         return Run(*base, Places(*[results] * (len(PARTS) + 1)), base)
-    path = overlay(name)
+    layer = overlay(name)
     place = folder(common.get("results", results), name)  # as it is written, to be filled in once
-    changed = merge(common, _read(path).fields) | {"results": place}
-    own = Checked(*preflight.check(changed, str(path)))
+    own = Checked(*preflight.check(merge(common, layer.fields) | {"results": place}, layer.source))
     return Run(*own, _places(base, own), base)
 
 
@@ -157,30 +159,74 @@ def check_compared(config: Mapping[str, Any], results: str) -> None:
     )
     if other != BASE:
         overlay(other)
-    how = "" if other == BASE else f" --config experiment={other}"
-    there = Path(folder(results, other), "report.json").is_file()
-    fail_if(not there, f"compare: the run {other} is not finished; make it first: snakemake{how}")
+    report = Path(folder(results, other), "report.json")
+    how = "make demo, or snakemake" if other == BASE else f"snakemake --config experiment={other}"
+    fail_if(
+        not report.is_file(),
+        f"compare: the run {other} is not finished, found no {report}; make it first: {how} with "
+        "the same profile",
+    )
 
 
 def names() -> list[str]:
     """The experiments that there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml") if re.fullmatch(NAME, path.stem))
+    files = [path.stem for path in FOLDER.glob("*.yaml")]
+    own = (path for file in (CONSTITUTION, SETTINGS) for path in FOLDER.glob(f"*/{file}"))
+    folders = [path.parent.name for path in own]
+    return sorted({name for name in [*files, *folders] if re.fullmatch(NAME, name)})
 
 
-def overlay(name: str, field: str = "experiment") -> Path:
-    """The file of an experiment; ``field`` of the command line names it.
+def files(name: str) -> list[Path]:
+    """The files of an experiment that are there: its settings, its constitution."""
+    own = (FOLDER / name / file for file in (SETTINGS, CONSTITUTION))
+    return [path for path in (FOLDER / f"{name}.yaml", *own) if path.is_file()]
+
+
+def check_name(name: str, field: str) -> None:
+    """Refuse what cannot be the name of an experiment.
 
     Raises:
-        UserError: there is none of this name, or it is no name.
+        UserError: ``field`` of the command line, and what is accepted.
     """
-    path, known = FOLDER / f"{name}.yaml", ", ".join(names()) or "none"
     fail_if(
-        not re.fullmatch(NAME, name),
+        not re.fullmatch(NAME, name) or name == BASE,
         f"{field}: found {name!r}; accepted: letters, digits and _, with a single - or . between "
-        f"them; there are: {known}",
+        f"them, but not {BASE!r}, the run that experiments change; there are: {_known()}",
     )
-    fail_if(not path.is_file(), f"{field}: found no {path}; there are: {known}")
-    return path
+
+
+def overlay(name: str, field: str = "experiment") -> Layer:
+    """The fields of an experiment, its own constitution among them; ``field`` names it.
+
+    Raises:
+        UserError: there is none of this name, or two; or its file is no YAML, or says too much.
+    """
+    check_name(name, field)
+    own = FOLDER / name / CONSTITUTION
+    settings = [path for path in files(name) if path != own]
+    fail_if(
+        not files(name),
+        f"{field}: found no {own} and no {FOLDER / name}.yaml; there are: {_known()}; a new one: "
+        f"make experiment EXPERIMENT={name}",
+    )
+    fail_if(
+        len(settings) > 1,
+        f"{' and '.join(map(str, settings))}: two files with fields of one experiment; "
+        "accepted: one of them",
+    )
+    layer = _read(settings[0], name) if settings else Layer(str(own), {})
+    if not own.is_file():
+        return layer
+    named = layer.fields.get("constitution", str(own))
+    fail_if(
+        Path(str(named)) != own,
+        f"{layer.source}: constitution: found {named!r} beside {own}; accepted: one of them",
+    )
+    return Layer(layer.source, {**layer.fields, "constitution": str(own)})
+
+
+def _known() -> str:
+    return ", ".join(names()) or "none"
 
 
 def folder(results: str, name: str) -> str:
@@ -191,15 +237,15 @@ def folder(results: str, name: str) -> str:
 def origins(below: Origins, config: Mapping[str, Any]) -> Origins:
     """Where the fields of a run come from: the base run, or the experiment that replaces them."""
     name = str(config.get("experiment", BASE))
-    return below if name == BASE else below.above(_read(overlay(name)))
+    return below if name == BASE else below.above(overlay(name))
 
 
-def _read(path: Path) -> Layer:
+def _read(path: Path, name: str) -> Layer:
     layer = read_layer(path)
     fail_if(
         "results" in layer.fields,
         f"{path}: results: found {layer.fields.get('results')!r}; accepted: none, an experiment's "
-        f"are under experiments/{path.stem} of the base run's",
+        f"are under experiments/{name} of the base run's",
     )
     return layer
 

@@ -148,6 +148,8 @@ class Journal:
         self._indexed: list[Path] = []  # of the readers after the first
         self._to_stamp: set[str] = set()  # used, but not in this file under this day
         self.added = 0
+        self._added: set[str] = set()
+        self._read_keys: set[str] = set()
         self.by = ""
         self._others_gave: dict[str, set[str]] = defaultdict(set)
         if self.path is None:
@@ -196,6 +198,7 @@ class Journal:
         if key not in self._places:
             return None
         line = self._line(key)
+        self._read_keys.add(key)
         if line.day != self._today or self._places[key] % FILES != OWN:
             self._to_stamp.add(key)
         if line.by and self.by and line.by != self.by:
@@ -207,6 +210,11 @@ class Journal:
         """How many answers were read that another server, or another precision, had given."""
         return {by: len(keys) for by, keys in sorted(self._others_gave.items())}
 
+    @property
+    def reused(self) -> int:
+        """How many answers were read that this run has not put into it."""
+        return len(self._read_keys - self._added - {FINISHED})
+
     def put(self, key: str, value: Any, model: str = "", sampling: str = "") -> None:
         """Append one value, see :meth:`put_all`."""
         self.put_all({key: value}, model, sampling)
@@ -216,6 +224,7 @@ class Journal:
         origin = (self._today, model, sampling, self.by)
         self._append([Line(key, value, *origin) for key, value in values.items()])
         self.added += len(values)
+        self._added.update(values)
 
     def correct(self, values: Mapping[str, Any]) -> None:
         """Put other values in place of those of some keys; they are no new answers."""
