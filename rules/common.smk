@@ -119,7 +119,7 @@ INSTRUCT = literal(settings.models.instruct.template.model_dump_json())
 def folders_of(wildcards):
     """The results folders of the two runs, once it is known that there are two."""
     with one_line_errors():
-        experiments.check_compared(config, places.base)
+        experiments.check_compared(config, places.base, MODELS)
     return [
         experiments.folder(places.base, name) for name in (wildcards.a, wildcards.b)
     ]

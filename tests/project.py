@@ -67,6 +67,13 @@ class Project:
         assert not check or done.returncode == 0, done.stdout[-6000:]
         return done.stdout
 
+    def plan(self, *arguments: str, code: int = 0) -> str:
+        """What scripts/plan.py says of the same arguments; ``code`` is how it is to end."""
+        program = [sys.executable, "scripts/plan.py", *self.command(*arguments)[3:]]
+        done = subprocess.run(program, cwd=self.folder, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr[-3000:]
+        return done.stdout
+
     def start(
         self, *arguments: str, output: IO[str] | int = subprocess.DEVNULL
     ) -> subprocess.Popen[bytes]:

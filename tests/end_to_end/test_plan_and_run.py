@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -22,22 +20,9 @@ def bench(project, tmp_path):
     return project.copy(tmp_path / "project")
 
 
-def plan(project, *arguments, code=0):
-    """What scripts/plan.py says."""
-    words = project.command(*arguments)[3:]
-    done = subprocess.run(
-        [sys.executable, "scripts/plan.py", *words],
-        cwd=project.folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout
-
-
 def planned(project, *arguments):
     """The stages of the plan, by name."""
-    told = json.loads(plan(project, "--json", *arguments))
+    told = json.loads(project.plan("--json", *arguments))
     return {stage["stage"]: stage for stage in told["stages"]}
 
 
@@ -69,7 +54,7 @@ def snapshot(folder):
 
 
 def test_nothing_is_planned_where_nothing_is_to_be_done(project):
-    assert plan(project, "--", "results/demo/rl_cai.nemo").endswith("nothing to be done\n")
+    assert project.plan("--", "results/demo/rl_cai.nemo").endswith("nothing to be done\n")
 
 
 @pytest.mark.parametrize("texts", ["critique", "revision", "preference"])
@@ -117,7 +102,7 @@ def test_another_constitution_is_compared_without_touching_anything(project, tmp
     other = tmp_path / "other.yaml"
     other.write_text(re.sub(r"preference: (\w)", r"preference: Now, \1", text, count=1))
     before = snapshot(project.folder)
-    said = plan(project, "--compare", str(other), "--", "results/demo/rl_cai.nemo")
+    said = project.plan("--compare", str(other), "--", "results/demo/rl_cai.nemo")
     after = snapshot(project.folder)
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     assert not {path for path in changed if ".snakemake" not in path.parts}

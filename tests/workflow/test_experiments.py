@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cai.core.errors import UserError
+from cai.files.records import write_text
 from cai.settings.constitution import read_yaml
 from cai.settings.origins import merge
 from cai.workflow import experiments, new_experiment
@@ -125,16 +126,23 @@ def test_a_name_without_an_overlay_is_told_with_those_that_there_are(name):
 
 
 def test_a_comparison_needs_two_runs_of_which_one_is_finished(tmp_path):
-    results = str(tmp_path)
+    def check(config):
+        experiments.check_compared(config, str(tmp_path), ["sl_cai", "rl_cai"])
+
     with pytest.raises(UserError, match=r"two .*runs.*found 'base' and 'base'"):
-        experiments.check_compared({}, results)
+        check({})
     config = {"experiment": "demo_without_honesty"}
-    with pytest.raises(UserError, match=r"run base is not finished.*report\.json.*: make demo"):
-        experiments.check_compared(config, results)
-    (tmp_path / "report.json").touch()
-    experiments.check_compared(config, results)
+    for name in (
+        "report.json",
+        "evaluation/answers/rl_cai.jsonl",
+        "evaluation/answers/sl_cai.jsonl",
+    ):
+        with pytest.raises(UserError, match=r"base is not finished, found no .*json.*: make demo"):
+            check(config)
+        write_text(tmp_path / name, "{}")
+    check(config)
     with pytest.raises(UserError, match=r"experiment: found no .*nope"):
-        experiments.check_compared(config | {"against": "nope"}, results)
+        check(config | {"against": "nope"})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ where they are missing.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,12 +141,13 @@ def check(config: Mapping[str, Any]) -> Run:
     return Run(*own, _places(base, own), base)
 
 
-def check_compared(config: Mapping[str, Any], results: str) -> None:
+def check_compared(config: Mapping[str, Any], results: str, models: Iterable[str]) -> None:
     """Check that there are two runs to compare, of which the other one is finished.
 
     Args:
         config: with the names ``experiment`` and ``against``.
         results: the base run's folder.
+        models: whose answers are compared.
 
     Raises:
         UserError: which run is missing, and what makes it.
@@ -159,12 +160,14 @@ def check_compared(config: Mapping[str, Any], results: str) -> None:
     )
     if other != BASE:
         overlay(other)
-    report = Path(folder(results, other), "report.json")
+    needed = ["report.json", *(f"evaluation/answers/{model}.jsonl" for model in models)]
+    paths = [Path(folder(results, other), name) for name in needed]
+    missing = [str(path) for path in paths if not path.is_file()]
     how = "make demo, or snakemake" if other == BASE else f"snakemake --config experiment={other}"
     fail_if(
-        not report.is_file(),
-        f"compare: the run {other} is not finished, found no {report}; make it first: {how} with "
-        "the same profile",
+        missing,
+        f"compare: the run {other} is not finished, found no {', '.join(missing[:1])}; make it "
+        f"first: {how} with the same profile",
     )
 
 
