@@ -45,7 +45,8 @@ compare: controller $(if $(filter profiles/demo,$(PROFILE)),nemo-cpu) ## run EXP
 	@echo
 	@$(RUN) python scripts/tools/experiment.py $(EXPERIMENT) --profile $(PROFILE) --show --against $(AGAINST)
 
-# Tests that run beside each other, a file at a time in one of up to four processes.
+# Tests that run beside each other, a file at a time in one of up to four processes; those that start
+# many processes themselves (alone) come after them, in two.
 BESIDE := python -m pytest --numprocesses=logical --maxprocesses=4
 FAST := not (alone or browser or nemo or slow or slurm)
 check: controller $(SITE)/.ready ## linters, types and the fast tests: a minute or two, before each commit
@@ -56,7 +57,7 @@ check: controller $(SITE)/.ready ## linters, types and the fast tests: a minute 
 test: controller nemo-cpu serve-cpu $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh
 	@$(RUN) $(BESIDE) -m "not alone" --cov --cov-report=
-	@$(RUN) python -m pytest -m alone --cov --cov-append
+	@$(RUN) python -m pytest -m alone --numprocesses=2 --dist=loadgroup --cov --cov-append
 
 lint: controller $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and the site strictly
 	@$(RUN) scripts/lint.sh

@@ -30,7 +30,8 @@ NEEDS = {
     "browser": {"browser"},
     "slow": {"planned"},  # a dry run of all rules
 }
-ALONE = {"slurm", "end_to_end", "nemo_cpu"}  # folders whose tests take all cores
+# Folders whose tests start many processes, by which of two runs them.
+ALONE = {"end_to_end": "workflow", "nemo_cpu": "programs", "slurm": "programs"}
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # What a shell runs in the background is deaf to Ctrl-C, and so is all that tests start with it.
@@ -45,8 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, any_of in NEEDS.items():
             if fixtures & any_of:
                 item.add_marker(marker)
-        if item.path.parent.name in ALONE:
+        if group := ALONE.get(item.path.parent.name):
             item.add_marker("alone")
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

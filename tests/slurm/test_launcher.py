@@ -125,7 +125,8 @@ def together(run: Run, options: str, resources: dict[str, Any], folder: Path) ->
 
 def test_the_second_node_has_a_name_and_a_free_port(run: Run):
     code = (
-        "import json; from cai.running.launch import Launch, Launcher; "
+        "import json; from cai.running.launch import Launch; "
+        "from cai.running.launcher import Launcher; "
         "one = Launch(launcher='srun', nodes=2); "
         "two = Launch(launcher='srun', nodes=1, first_node=1); "
         "print(json.dumps([[Launcher(o).host(), Launcher(o).free_port()] for o in (one, two)]))"
