@@ -10,7 +10,8 @@ from cai.provenance.manifest import SUFFIX
 from cai.report import run_facts
 from cai.running.attempts import Entry, read_entries
 
-OTHERS = {"experiments", "comparisons", "before"}  # folders in a run's that are not of the run
+# Folders in a run's that are not of the run, or have no manifests and perhaps very many files.
+OTHERS = {"experiments", "comparisons", "before", "work", "logs", "benchmarks"}
 COSTS = "work/journal/*.cost.json"
 
 
@@ -61,9 +62,9 @@ def took(folder: Path, since: datetime | None = None) -> Took:
 
 
 def _manifests(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        if path.relative_to(folder).parts[0] not in OTHERS:
-            yield path
+    own = [path for path in folder.glob("*") if path.name not in OTHERS]
+    yield from (path for path in own if path.name.endswith(SUFFIX))
+    yield from (path for inner in own for path in inner.rglob(f"*{SUFFIX}"))
 
 
 def _later(time: str | None, since: datetime | None) -> bool:
