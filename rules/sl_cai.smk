@@ -125,13 +125,7 @@ rule sl_cai:
         launch=launch,
         work=f"{places.supervised}/work/sl_cai",
         command=literal(programs.sft(settings)),
-        files=named(
-            {
-                "model.restore_from_path": "model",
-                "model.data.train_ds.file_path": "train",
-                "model.data.validation_ds.file_path": "validation",
-            }
-        ),
+        files=named(SFT_FILES),
     shell:
         "python scripts/training/train.py --what sl_cai --name megatron_gpt_sft --work {params.work:q}"
         " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"

@@ -1,8 +1,13 @@
-# What the three trainings share: how NeMo's programs are launched, and where they find their inputs.
+# What the trainings share: how NeMo's programs are launched, and where they find their inputs.
 
 # Keys of NeMo's: what a training starts from, and its data; and the inputs that are named there.
 START = "pretrained_checkpoint.restore_from_path"
 DATA = "model.data.data_prefix"
+SFT_FILES = {
+    "model.restore_from_path": "model",
+    "model.data.train_ds.file_path": "train",
+    "model.data.validation_ds.file_path": "validation",
+}
 PARTS_OF_DATA = {"train": ["train"], "validation": ["test"], "test": ["test"]}
 
 

@@ -15,7 +15,10 @@ CONFIGURATIONS = {
     "nemo": ["examples/nlp/language_modeling/conf/megatron_gpt_inference.yaml"],
     "aligner": [
         f"examples/nlp/gpt/conf/{name}.yaml"
-        for name in ("gpt_sft", "training_rm", "gpt_ppo_critic", "gpt_ppo_actor", "inference_rm")
+        for name in (
+            *("gpt_sft", "training_rm", "gpt_ppo_critic", "gpt_ppo_actor", "gpt_dpo"),
+            "inference_rm",
+        )
     ],
 }
 

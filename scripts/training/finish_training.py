@@ -31,10 +31,11 @@ def main() -> None:
         sys.exit(__doc__)
     program = Path(os.environ[PROGRAM]).resolve()
     sys.path[0] = str(program.parent)
+    from nemo_aligner.algorithms.dpo import DPOTrainer
     from nemo_aligner.algorithms.ppo import PPOTrainer
     from nemo_aligner.algorithms.supervised import SupervisedTrainer
 
-    PPOTrainer.fit = SupervisedTrainer.fit = write_nemo
+    DPOTrainer.fit = PPOTrainer.fit = SupervisedTrainer.fit = write_nemo
     code = compile(program.read_text(), str(program), "exec")
     exec(code, {"__name__": "__main__", "__file__": str(program)})
 

@@ -30,7 +30,8 @@ def test_what_runs_a_program_of_nemo_names_it(workflow):
 def test_a_rule_like_another_is_of_its_kind_and_has_its_resources(workflow):
     for name, other in rule_kinds.LIKE.items():
         mine, its = rule_kinds.RULES[name], rule_kinds.RULES[other]
-        assert (mine.what, mine.programs) == (its.what, its.programs), name
+        assert mine.what == its.what, name
+        assert mine.is_choice or mine.programs == its.programs, name
         assert dag.resources(workflow, name) == dag.resources(workflow, other), name
 
 
@@ -42,12 +43,19 @@ def test_a_rule_with_resources_of_its_own_is_checked_with_them(workflow):
     assert cluster.launches(settings, given)["chains"].gpus == 4
 
 
+def test_a_last_stage_is_checked_where_it_is_asked_for(workflow):
+    settings = load_settings(["config/config.yaml"])
+    given = {name: dag.resources(workflow, name) for name in rule_kinds.RULES}
+    assert "dpo_cai" not in cluster.launches(settings, given)
+    assert cluster.launches(settings, given, ["dpo_cai"])["dpo_cai"].gpus == 8
+
+
 @pytest.mark.parametrize("judge", ["logprob", "chat", "random"])
 def test_a_judge_needs_gpus_only_where_it_is_served_here(judge):
     needing = {rule for rule, kind in rule_kinds.RULES.items() if kind.needs_gpus(judge)}
     judging = {rule for rule, kind in rule_kinds.RULES.items() if kind.what == "judging"}
     assert (judging <= needing) == (judge == "logprob")
-    assert {"sl_cai", "rl_snapshots", "chains", "rewards"} <= needing
+    assert {"sl_cai", "rl_snapshots", "chains", "rewards", "dpo_cai"} <= needing
 
 
 class Job:

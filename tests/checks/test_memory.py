@@ -20,6 +20,7 @@ CONFIG = MISTRAL.model_dump(exclude_none=True)
 SHAPE = MISTRAL.models.base.shape
 PATIENT = hypothesis_settings(deadline=None)  # many tests share a small machine
 STAGE = {"sft": "sl_cai", "reward_model": "reward_model", "critic": "critic", "actor": "actor"}
+STAGE["dpo"] = "dpo_cai"
 
 
 def sized(program, overrides=None, nodes=1, gpus=8, **resources):
@@ -101,6 +102,16 @@ def test_the_state_of_adam_is_off_the_gpu_while_the_actor_generates():
     assert stays.items() - away.items() == {("optimizer", estimate("actor").exact["optimizer"])}
 
 
+def test_dpo_keeps_its_reference_in_the_nodes_memory_and_has_both_texts_on_the_gpu():
+    found, settings = sized("dpo")
+    told = memory.estimate(settings, found, SHAPE, "dpo_cai")
+    assert told.host == {"copies of weights": 2 * 8 * told.exact["weights"]}
+    sft = estimate("sft").phases["training"]["logits"]
+    assert told.phases["training"]["logits"] == 2 * sft * 10 // 6
+    assert told.peak[0] == "training" and told.total < 0.9 * 80 * GB
+    assert estimate("dpo", {"model.peft.peft_scheme": "lora"}).host == {"copies of weights": 0}
+
+
 def test_the_cache_of_a_served_batch():
     # 2 (keys, values) x 2 bytes x 32 layers x 8 heads of 128, over 8 GPUs; 128 prompts of 4096
     found = estimate("instruct_server", stage="responses").phases["serving"]
@@ -115,7 +126,7 @@ def test_a_judge_by_log_probabilities_takes_the_logits_of_whole_prompts():
 
 @PATIENT
 @given(
-    program=st.sampled_from(["sft", "reward_model", "critic", "actor", "instruct_server"]),
+    program=st.sampled_from(["sft", "reward_model", "critic", "actor", "dpo", "instruct_server"]),
     tensor=st.sampled_from([1, 2, 4]),
     pipeline=st.sampled_from([1, 2]),
     micro=st.sampled_from([1, 2, 4]),

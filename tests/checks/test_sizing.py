@@ -373,3 +373,30 @@ def test_an_unknown_shape_is_a_warning_and_the_batches_are_checked_all_the_same(
 def test_a_learning_rate_that_has_no_steps_to_fall_over_is_told(program, overrides, line):
     told = sizing.warnings(overridden(**{program: overrides}), launches(2, 1))
     assert says("\n".join(told), line) if line else told == []
+
+
+# --------------------------------------------------------------------------- the last stages
+
+
+def test_dpo_fits_the_nodes_of_the_other_trainings():
+    for nodes in (1, 2, 4):
+        given = {"dpo_cai": launches(nodes)["reward_model"]}
+        assert sizing.problems(MISTRAL, given) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"model.global_batch_size": 100}, "found 100; accepted: multiples of 8 = "),
+        (
+            {"model.dpo.log_prob_forward_micro_batch_size": 32},
+            "found 128; accepted: multiples of 256 = model.dpo.log_prob_forward_micro_batch_size",
+        ),
+        ({"trainer.dpo.save_interval": 150}, "trainer.dpo.val_check_interval 200"),
+        ({"model.data.seq_length": 100}, "model.data.seq_length: found 100; accepted: from"),
+    ],
+)
+def test_batches_of_dpo_that_its_ranks_cannot_share(overrides, told):
+    given = launches() | {"dpo_cai": launches()["reward_model"]}
+    line = the_line(overridden(dpo=overrides), given, "nemo.overrides.dpo: ")
+    assert told in line

@@ -15,7 +15,10 @@ from cai.nemo import programs
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = (ROOT / "envs/nemo-cpu/opt/NeMo", ROOT / "envs/nemo-cpu/opt/NeMo-Aligner")
-RUNS = {"cluster": [], "demo": ["--configfile", "config/demo.yaml"]}
+RUNS = {
+    "cluster": ["--", "all", "results/dpo_cai.nemo"],
+    "demo": ["--configfile", "config/demo.yaml", "--", "all", "results/demo/dpo_cai.nemo"],
+}
 ENDS = {"--", "2>&1", "|"}
 
 Command = tuple[programs.Program, list[str]]  # the program and its overrides

@@ -35,7 +35,8 @@ def told(check_nemo, tmp_path):
 
 def test_the_report_names_versions_image_and_programs(told):
     settings = load_settings(["config/config.yaml", "config/demo.yaml"])
-    code, lines, report = told(*commands(settings), options=["--image", "nemo-25.02.sqsh"])
+    whole = commands(settings, ["dpo_cai"])
+    code, lines, report = told(*whole, options=["--image", "nemo-25.02.sqsh"])
     assert (code, lines, report["warnings"]) == (0, [], [])
     assert report["image"] == "nemo-25.02.sqsh"
     assert report["versions"]["nemo_toolkit"] == "2.1.0"

@@ -15,6 +15,7 @@ from tests.data.samples import (
     write_lines,
 )
 
+from cai.data.dpo_dataset import DpoFiles, DpoOptions, build_dpo_dataset
 from cai.data.helpful_preferences import prepare_helpful_preferences
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
 from cai.data.splits import SplitOptions
@@ -28,11 +29,11 @@ from omegaconf import OmegaConf
 from nemo.collections.common.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from nemo.collections.nlp.data.language_modeling.megatron import gpt_sft_chat_dataset as chat
 from nemo_aligner.data.nlp.builders import build_dataset_generic
-from nemo_aligner.data.nlp.datasets import RewardModelDataset, RLHFDataset
+from nemo_aligner.data.nlp.datasets import DPOModelDataset, RewardModelDataset, RLHFDataset
 
 tokens = {"system_turn_start": "<extra_id_0>", "turn_start": "<extra_id_1>",
           "label_start": "<extra_id_2>", "end_of_turn": "\\n", "end_of_name": "\\n"}
-sft, comparisons, prompts, model = sys.argv[1:]
+sft, comparisons, prompts, dpo, model = sys.argv[1:]
 rendered = [chat._get_header_conversation_type_mask_role(json.loads(line), tokens)[1]
             for line in open(sft)]
 tokenizer = SentencePieceTokenizer(model)
@@ -44,6 +45,16 @@ for name, cls, path in kinds:
         data = build_dataset_generic(cls, cfg, [path], form, None, 512, 1, tokenizer, "train")
         keys = ("chosen_length", "rejected_length") if name == "pairs" else ("length",)
         found[name + form] = [[int(data[i][key]) for key in keys] for i in range(len(data))]
+cfg = OmegaConf.create({"data": {"data_impl": "jsonl"}})
+kind = DPOModelDataset
+data = build_dataset_generic(kind, cfg, [dpo], "jsonl", None, 512, 1, tokenizer, "train")
+
+def side(row, name):
+    answer = [token for token in row[f"{name}_labels"].tolist() if token >= 0]
+    return [row[f"{name}_length"], tokenizer.ids_to_text(answer), row[f"{name}_reward"]]
+
+pairs = (data[i] for i in range(len(data)))
+found["dpo"] = [[side(row, name) for name in ("chosen", "rejected")] for row in pairs]
 print("FOUND", json.dumps(found))
 """
 
@@ -74,7 +85,11 @@ def test_nemo_reads_our_lines_as_we_do(tmp_path, nemo_python):
     source = Source(source=str(write_lines(tmp_path / "human.jsonl", human)))
     prepare_helpful_preferences([source], files, CHAT, ANY_LENGTH, SplitOptions(test_fraction=0.3))
 
-    paths = (train, files.train_comparisons, files.train_prompts, tokenizer_model)
+    inputs = DpoFiles(files.train_comparisons, files.test_comparisons)
+    dpo = DpoFiles(tmp_path / "dpo.jsonl", tmp_path / "dpo_test.jsonl")
+    build_dpo_dataset(inputs, [], dpo, template=CHAT, tokenizer=tokenizer, options=DpoOptions())
+
+    paths = (train, files.train_comparisons, files.train_prompts, dpo.train, tokenizer_model)
     command = [nemo_python, "-c", READ_WITH_NEMO, *map(str, paths)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -87,6 +102,15 @@ def test_nemo_reads_our_lines_as_we_do(tmp_path, nemo_python):
     lines = [tokenizer.count(row["text"]) for row in rows(files.train_comparisons)]
     pairs = [list(pair) for pair in zip(lines[::2], lines[1::2], strict=True)]
     assert found["pairsjson"] == found["pairsjsonl"] == pairs
+    responses = [
+        [
+            [tokenizer.count(row["prompt"] + text) - 1, text, row[f"{side}_reward"]]
+            for side in ("chosen", "rejected")
+            for text in [row[f"{side}_response"]]
+        ]
+        for row in rows(dpo.train)
+    ]
+    assert found["dpo"] == responses and len(responses) == len(pairs)
     prompts = [[tokenizer.count(row["text"])] for row in rows(files.train_prompts)]
     assert found["promptsjson"] == found["promptsjsonl"] == prompts
 

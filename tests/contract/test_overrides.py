@@ -14,7 +14,7 @@ from cai.training.trainer import Training
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
 UNKNOWN, MEANT = "{}.yaml", " … did you mean {}?"
-TRAINED = ("sft", "reward_model", "actor")
+TRAINED = ("sft", "reward_model", "actor", "dpo")
 
 
 def own(section, **overrides):
@@ -52,7 +52,7 @@ def test_the_container_is_asked_about_the_overrides_of_the_jobs(planned, time_li
     (given,) = time_limit
     assert given.partition("=")[0] == TIME_LIMIT.partition("=")[0]
     demo = any("trainer.accelerator=cpu" in overrides for _, overrides in planned)
-    asked = commands(load_settings(FILES if demo else FILES[:1]))
+    asked = commands(load_settings(FILES if demo else FILES[:1]), ["dpo_cai"])
     names = {path.rpartition("/")[2]: name for name, path in programs.PROGRAMS.items()}
     assert {
         comparable(program, [*overrides, *([TIME_LIMIT] if program in TRAINED else [])])
@@ -60,6 +60,11 @@ def test_the_container_is_asked_about_the_overrides_of_the_jobs(planned, time_li
     } == {
         comparable(names[program.rpartition("/")[2]], overrides) for _, program, *overrides in asked
     }
+
+
+def test_a_last_stage_that_is_not_asked_for_is_no_question_to_the_container():
+    programs_of = [program for _, program, *_ in commands(load_settings(FILES[:1]))]
+    assert programs_of and not any("train_gpt_dpo" in program for program in programs_of)
 
 
 def comparable(program, overrides):
@@ -112,6 +117,8 @@ def test_the_configurations_that_are_shipped_have_no_problem(files):
         ("sft", "++model.new.section", 1, None),
         ("sft", "model.seed", "${model.seed}", None),
         ("sft", "trainer.max_time", "00:01:00:00", None),
+        ("dpo", "model.dpo.ref_kl_penalty", 0.1, UNKNOWN.format("gpt_dpo")
+         + MEANT.format("model.dpo.ref_policy_kl_penalty")),
     ],
 )  # fmt: skip
 def test_a_users_override_is_told_in_one_line(section, key, value, told):

@@ -57,6 +57,13 @@ def project(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Proje
 
 
 @pytest.fixture(scope="session")
+def dpo(project: Project) -> Project:
+    """The project in which DPO-CAI was asked for, too."""
+    project.snakemake("--", "results/demo/dpo_cai.nemo")
+    return project
+
+
+@pytest.fixture(scope="session")
 def project_again(project: Project, tmp_path_factory: pytest.TempPathFactory) -> OddProject:
     """The same from nothing in another folder, which knows nothing of the first."""
     folder = tmp_path_factory.mktemp("other") / ODD

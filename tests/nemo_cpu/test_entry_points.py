@@ -18,6 +18,7 @@ PROGRAMS = [
     f"{GPT}/train_reward_model.py",
     f"{GPT}/serve_ppo_critic.py",
     f"{GPT}/train_gpt_ppo_actor.py",
+    f"{GPT}/train_gpt_dpo.py",
     f"{GPT}/serve_reward_model.py",
     "NeMo/examples/nlp/language_modeling/megatron_gpt_eval.py",
 ]
@@ -68,8 +69,18 @@ def test_an_unknown_override_is_refused(run, program):
             [*ON_CPU, "trainer.ppo.trt_llm.enable=True"],
             "trainer.ppo.trt_llm.enable=True: … must be False",
         ),
-        (PROGRAMS[5], ON_CPU, "gpt_model_file: … .nemo"),
-        (PROGRAMS[5], [*ON_CPU, "chat=True"], "chat=True: … must be False"),
+        (
+            PROGRAMS[4],
+            [*ON_CPU, "model.micro_batch_size=3"],
+            "model.global_batch_size=64: … multiple of 3",
+        ),
+        (
+            PROGRAMS[4],
+            [*ON_CPU, "model.data.data_impl=packed_jsonl"],
+            "model.data.data_impl=packed_jsonl: … jsonl",
+        ),
+        (PROGRAMS[6], ON_CPU, "gpt_model_file: … .nemo"),
+        (PROGRAMS[6], [*ON_CPU, "chat=True"], "chat=True: … must be False"),
     ],
 )
 def test_what_a_cpu_cannot_do_is_refused_in_one_line(run, program, overrides, message):

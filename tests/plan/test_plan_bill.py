@@ -64,6 +64,20 @@ def test_a_run_that_was_never_made_is_estimated_and_marked_so(mistral):
     assert stages["rl_cai"]["disk"] == pytest.approx(checkpoints, rel=0.01)
 
 
+def test_dpo_costs_a_tenth_of_reward_model_and_ppo_and_needs_neither(tmp_path):
+    place = ["--profile", "slurm", "--config", f"results={tmp_path}/run", "--"]
+    ppo, dpo = (
+        {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
+        for target in ("rl_cai", "dpo_cai")
+        for done in [plan("--json", *place, f"{tmp_path}/run/{target}.nemo")]
+    )
+    assert not dpo.keys() & {"reward_model", "rl_cai", "rewards", "answers"}
+    assert dpo.keys() - ppo.keys() == {"dpo_dataset", "dpo_cai"}
+    assert 20 < dpo["dpo_cai"]["gpu_hours"] < 60
+    both = ppo["reward_model"]["gpu_hours"] + ppo["rl_cai"]["gpu_hours"]
+    assert both == pytest.approx(561, abs=15)
+
+
 @pytest.mark.parametrize(("budget", "code"), [(0.5, 1), (1e6, 0)])
 def test_a_plan_above_the_budget_ends_with_1(mistral, budget, code):
     _, arguments, results = mistral

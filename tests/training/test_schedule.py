@@ -15,8 +15,8 @@ from cai.settings.origins import merge
 from cai.training.schedule import scheduled, steps
 
 CONFIG = load_settings(["config/config.yaml"]).model_dump(exclude_none=True)
-COMMANDS = {"sft": programs.sft, "reward_model": programs.reward_model}
-PART = {"sft": "trainer.sft", "reward_model": "trainer.rm"}
+COMMANDS = {"sft": programs.sft, "reward_model": programs.reward_model, "dpo": programs.dpo}
+PART = {"sft": "trainer.sft", "reward_model": "trainer.rm", "dpo": "trainer.dpo"}
 
 
 def settings_with(program, given):
@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
 )
 def test_the_schedule_is_as_long_as_the_training(folder, records, epochs, most, program):
     told = command(program, folder, records, max_epochs=epochs, max_steps=most)
-    batch = {"sft": 128, "reward_model": 512}[program]
+    batch = {"sft": 128, "reward_model": 512, "dpo": 128}[program]
     expected = records // batch * epochs
     if not expected:
         with pytest.raises(UserError, match=f"{records} .*batch.*{batch}$"):

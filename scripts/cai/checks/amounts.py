@@ -3,7 +3,7 @@
 import gzip
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -74,15 +74,19 @@ class Sizes:
         pairs: int = getattr(settings.judge, "pairs", 0) or getattr(pairwise, "pairs", 1)
         judged = (red_team - test) * pairs * settings.preferences.draws
         sft = self._source("datasets.helpful_sft", settings.datasets.helpful_sft)
+        ratio = settings.supervised.helpful_ratio
+        trained = red_team - test  # prompts
         return {
             "data/red_team/train.jsonl": red_team - test,
             "data/red_team/test.jsonl": test,
             "evaluation/prompts.jsonl": sum(min(n, most or n) for n in (test, *asked)),
-            "sl_cai/train.jsonl": revised
-            + min(sft, round(revised * settings.supervised.helpful_ratio)),
+            "sl_cai/train.jsonl": revised + min(sft, round(revised * ratio)),
+            "best_of_n/train.jsonl": trained + min(sft, round(trained * ratio)),
             # two lines a comparison
             "rl_cai/train.comparisons.jsonl": 2
             * (judged + min(helpful, round(judged * settings.preferences.helpful_ratio))),
+            "dpo_cai/train.jsonl": judged
+            + min(helpful, round(judged * settings.preferences.helpful_ratio)),
             "rl_cai/train.prompts.jsonl": red_team
             - test
             + min(helpful, round((red_team - test) * settings.preferences.helpful_prompt_ratio)),
@@ -104,12 +108,17 @@ def _lines_of(field: str, source: Source) -> int:
         raise UserError(f"{field}.source: {error}") from None
 
 
-def problems(settings: Settings) -> list[str]:
-    """The first thing that all records together do not fill; none where they are not known."""
-    return list(itertools.islice(_too_few(settings), 1))
+def problems(settings: Settings, asked: Collection[str] = ()) -> list[str]:
+    """The first thing that all records together do not fill; none where they are not known.
+
+    Args:
+        settings: of the run.
+        asked: rules of last stages that the run may do without, and makes.
+    """
+    return list(itertools.islice(_too_few(settings, asked), 1))
 
 
-def _too_few(settings: Settings) -> Iterator[str]:
+def _too_few(settings: Settings, asked: Collection[str]) -> Iterator[str]:
     sizes, limit = Sizes(settings), settings.datasets.limit
     prompts = sizes.expected["data/red_team/train.jsonl"]
     sft = sizes.expected["sl_cai/train.jsonl"]
@@ -120,11 +129,14 @@ def _too_few(settings: Settings) -> Iterator[str]:
     needed, held_out = batches(settings), settings.supervised.validation_size
     reward_model = "nemo.overrides.reward_model: model.global_batch_size"
     actor = "nemo.overrides.actor: model.ppo.num_rollout_samples"
+    dpo = "nemo.overrides.dpo: model.global_batch_size"
+    pairs = [("comparisons", dpo, needed.pairs, comparisons)] if "dpo_cai" in asked else []
     for what, field, found, most in (
         ("prompts", "shards", settings.shards, prompts),
         ("SFT dialogues", "supervised.validation_size", held_out, sft - needed.sft_train),
         ("comparisons", reward_model, needed.comparisons, comparisons),
         ("prompts of PPO", actor, needed.rollouts, rollouts),
+        *pairs,
     ):
         enough = f"there are at most {max(most, 0)} {what} for it"
         if found > most and limit:

@@ -14,8 +14,8 @@ from cai.nemo.values import Program, Values
 from cai.running.launch import Launch
 from cai.settings.configuration import Settings
 
-TRAINED = ("sft", "reward_model", "critic", "actor")
-LOOPS: dict[Program, str] = {"sft": "sft", "reward_model": "rm", "actor": "ppo"}
+TRAINED = ("sft", "reward_model", "critic", "actor", "dpo")
+LOOPS: dict[Program, str] = {"sft": "sft", "reward_model": "rm", "actor": "ppo", "dpo": "dpo"}
 PRECISIONS = (
     *("16", "32", "64", "bf16", "16-mixed", "bf16-mixed"),
     *("16-true", "bf16-true", "32-true", "64-true", "transformer-engine"),
@@ -195,11 +195,20 @@ def _actor(sizing: Sizing) -> Iterator[str]:
         yield sizing.line("model.ppo.num_rollout_samples", rollouts, accepted)
 
 
+def _dpo(sizing: Sizing) -> Iterator[str]:
+    # MegatronGPTDPOModel.get_logprob_batch divides a rank's share of the global batch
+    for micro in ("model.micro_batch_size", "model.dpo.log_prob_forward_micro_batch_size"):
+        if complaints := _multiple(sizing, "model.global_batch_size", [micro]):
+            yield from complaints
+            return  # by default both are the same
+
+
 BATCH_RULES: dict[Program, Callable[[Sizing], Iterator[str]]] = {
     "sft": _sft,
     "reward_model": _reward_model,
     "critic": _critic,
     "actor": _actor,
+    "dpo": _dpo,
 }
 
 
@@ -220,7 +229,7 @@ def _intervals(sizing: Sizing) -> Iterator[str]:
 
 def schedule_warnings(sizing: Sizing) -> Iterator[str]:
     """A learning rate without steps to fall over: WarmupAnnealHoldPolicy of NeMo."""
-    part = {"sft": "sft", "reward_model": "rm", "critic": "ppo", "actor": "ppo"}
+    part: dict[Program, str] = {**LOOPS, "critic": "ppo"}
     if sizing.program not in part:
         return
     schedule, key = "model.optim.sched", f"trainer.{part[sizing.program]}.max_steps"

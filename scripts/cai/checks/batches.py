@@ -14,16 +14,18 @@ class Batches(NamedTuple):
     comparisons: int
     rollouts: int
     validation_rollouts: int
+    pairs: int
 
 
 def batches(settings: Settings) -> Batches:
     """The batch sizes of a configuration; 1 where it gives no whole number (see ``sizing``)."""
     sft, actor = Values(settings, "sft"), Values(settings, "actor")
-    reward_model = Values(settings, "reward_model")
+    reward_model, dpo = Values(settings, "reward_model"), Values(settings, "dpo")
     return Batches(
         sft.whole("model.data.train_ds.global_batch_size") or 1,
         sft.whole("model.data.validation_ds.global_batch_size") or 1,
         reward_model.whole("model.global_batch_size") or 1,
         actor.whole("model.ppo.num_rollout_samples") or 1,
         actor.whole("model.ppo.num_val_samples") or 1,
+        dpo.whole("model.global_batch_size") or 1,
     )

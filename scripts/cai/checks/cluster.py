@@ -75,16 +75,21 @@ def check_start(
     Raises:
         UserError: NeMo is not there, or the judge's key.
     """
-    found = launches(settings, resources)
+    found = launches(settings, resources, rules)
     here = {rule for rule in rules if launch_of(resources.get(rule, {})).launcher == "direct"}
     check_surroundings(settings, rules, here)
-    problems = [*unseen(settings, found), *slurm.leftovers(rules, os.getcwd())]
+    problems = [
+        *sizing.problems(settings, found),
+        *amounts.problems(settings, rules),
+        *unseen(settings, found),
+        *slurm.leftovers(rules, os.getcwd()),
+    ]
     if not problems and settings.nemo.check and any(kind_of(rule).programs for rule in rules):
-        check_nemo(settings, resources[CONVERTING])
+        check_nemo(settings, resources[CONVERTING], rules)
     return problems
 
 
-def check_nemo(settings: Settings, resources: Resources) -> None:
+def check_nemo(settings: Settings, resources: Resources, rules: Collection[str] = ()) -> None:
     """Ask NeMo's own configurations, where the jobs will find them, for the overrides they take.
 
     On a cluster that is a short CPU job in the container, outside of the workflow: as a rule it
@@ -93,11 +98,12 @@ def check_nemo(settings: Settings, resources: Resources) -> None:
     Args:
         settings: of the run.
         resources: of the rule convert_model, which needs no GPU.
+        rules: that are to run.
 
     Raises:
         UserError: with a line for each thing that NeMo would refuse.
     """
-    launch, commands = outside(resources, CONVERTING), contract.commands(settings)
+    launch, commands = outside(resources, CONVERTING), contract.commands(settings, rules)
     report = Path(settings.results, "checks/nemo.json")
     around = [launch.writable, launch.mounts, launch.environment] if launch.contained else []
     asked = digest([commands, launch.launcher, launch.container, *around])
@@ -142,12 +148,15 @@ def _telling(said: Sequence[str]) -> list[str]:
     return reasons or list(said[-3:])
 
 
-def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str, Launch]:
+def launches(
+    settings: Settings, resources: Mapping[str, Resources], asked: Collection[str] = ()
+) -> dict[str, Launch]:
     """How each NeMo program of a run is started, by rule; PPO's by its parts, critic and actor.
 
     Args:
         settings: of the run.
         resources: of each rule, as a profile gives them.
+        asked: rules of last stages that the run may do without, and makes.
 
     Raises:
         UserError: the resource, what was found and what is accepted.
@@ -156,7 +165,7 @@ def launches(settings: Settings, resources: Mapping[str, Resources]) -> dict[str
     for rule, kind in RULES.items():
         if (
             rule not in resources
-            or _as_another(rule, resources)
+            or (rule not in asked if kind.is_choice else _as_another(rule, resources))
             or not kind.needs_gpus(settings.preferences.judge)
         ):
             continue

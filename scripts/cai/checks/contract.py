@@ -8,9 +8,10 @@ waited for its GPUs.
 import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from cai.checks.rule_kinds import RULES
 from cai.core.project import ROOT
 from cai.nemo import programs
 from cai.nemo.composition import Problem, check, filled, nested
@@ -25,6 +26,7 @@ CONFIGURATIONS: dict[programs.Program, str] = {
     "reward_model": "training_rm",
     "critic": "gpt_ppo_critic",
     "actor": "gpt_ppo_actor",
+    "dpo": "gpt_dpo",
 }
 TIME_LIMIT = "++exp_manager.max_time_per_run=00:00:30:00"
 DATA = "model.data.data_prefix={train: [1.jsonl], validation: [2.jsonl], test: [2.jsonl]}"
@@ -40,6 +42,7 @@ ADDED: dict[programs.Program, list[str]] = {  # by the rules and by train.py, wi
     "reward_model": ["pretrained_checkpoint.restore_from_path=model.nemo", DATA, TIME_LIMIT],
     "critic": ["pretrained_checkpoint.restore_from_path=model.nemo"],
     "actor": ["pretrained_checkpoint.restore_from_path=model.nemo", DATA, TIME_LIMIT],
+    "dpo": ["pretrained_checkpoint.restore_from_path=model.nemo", DATA, TIME_LIMIT],
 }
 
 
@@ -62,16 +65,27 @@ USES = (
     _Use("reward_model", programs.reward_model, ("reward_model",)),
     _Use("critic", programs.critic, ("critic",)),
     _Use("actor", programs.actor, ("actor",)),
+    _Use("dpo", programs.dpo, ("dpo",)),
     _Use("reward_server", programs.reward_server, ("reward_server",)),
 )
 
 
-def commands(settings: Settings) -> list[list[str]]:
+def commands(settings: Settings, asked: Collection[str] = ()) -> list[list[str]]:
     """Every command of NeMo that a run gives, with all its overrides; for ``check_nemo.py``.
 
     Paths are stand-ins, and words such as FREE_PORT are not filled in.
+
+    Args:
+        settings: of the run.
+        asked: rules of last stages that the run may do without, and makes.
     """
-    return [[*use.command(settings), *ADDED[use.program]] for use in _uses(settings)]
+    others = [kind for rule, kind in RULES.items() if kind.is_choice and rule not in asked]
+    left = {program for kind in others for program in kind.programs}
+    return [_whole(use, settings) for use in _uses(settings) if use.program not in left]
+
+
+def _whole(use: _Use, settings: Settings) -> list[str]:
+    return [*use.command(settings), *ADDED[use.program]]
 
 
 def _uses(settings: Settings) -> list[_Use]:
@@ -96,7 +110,8 @@ def problems(settings: Settings) -> list[str]:
         return unwritable
     lines = [
         f"{_origin(settings, use, problem)}: {problem}"
-        for use, (_, _, *overrides) in zip(_uses(settings), commands(settings), strict=True)
+        for use in _uses(settings)
+        for _, _, *overrides in [_whole(use, settings)]
         for problem in refused(use.program, overrides)
     ]
     return list(dict.fromkeys(lines))

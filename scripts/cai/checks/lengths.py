@@ -48,6 +48,7 @@ def override_problems(settings: Settings, programs: Mapping[Program, Sizing]) ->
     cut: tuple[tuple[Program, str, int, str], ...] = (
         ("sft", "model.data.train_ds.max_seq_length", lengths.sft, "lengths.sft"),
         ("reward_model", "model.data.seq_length", lengths.rl, "lengths.rl"),
+        ("dpo", "model.data.seq_length", lengths.rl, "lengths.rl"),
     )
     for program, key, least, what in cut:
         sizing = programs.get(program)

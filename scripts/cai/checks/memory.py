@@ -25,9 +25,9 @@ These three are exact, up to the padding of buffers. What follows is an estimate
   flash attention, which keeps nothing of size s x s: selective recomputation then saves nothing.
   With full recomputation 2 H a chunk of layers remain, and one chunk's activations;
 - activations without gradients: 4 H + 6 F / T, those of one feed-forward layer, the widest point;
-- logits: 2 bytes in 16 bits, 4 for the loss's copy of them; the actor's log-probabilities keep two
-  such copies; a prompt's logits for generation are 2, and log-probabilities gather them over T and
-  copy them once;
+- logits: 2 bytes in 16 bits, 4 for the loss's copy of them; log-probabilities of the actor and of
+  DPO keep two such copies; a prompt's logits for generation are 2, and log-probabilities gather
+  them over T and copy them once;
 - the cache of keys and values: 4 k / T bytes a token and layer.
 
 Not counted: communication buffers, the CUDA context, fragmentation, LoRA's adapters, caches of
@@ -98,6 +98,9 @@ def estimate(settings: Settings, sizing: Sizing, shape: ModelShape, stage: str) 
     if sizing.program == "critic":
         tokens = sizing.size("model.forward_micro_batch_size") * _length(sizing)
         phases["inference"] = idle | {"activations": tokens * _inference(sizing, shape)}
+    if sizing.program == "dpo":  # the reference's log-probabilities, of both texts of a pair
+        micro = 2 * sizing.size("model.dpo.log_prob_forward_micro_batch_size")
+        phases["reference"] = exact | _scoring(sizing, shape, micro * _length(sizing))
     host = _host(sizing, exact, bool(offloaded))
     return Estimate(exact, phases, host, given)
 
@@ -204,14 +207,16 @@ def _training(sizing: Sizing, shape: ModelShape) -> Parts:
     return {"activations": first}
 
 
-LOGITS = {"sft": 2 + 4, "actor": 2 + 4 + 4}  # bytes of each; the others have no output layer
+PAIRED = ("reward_model", "dpo")
+# bytes of each; the others have no output layer
+LOGITS = {"sft": 2 + 4, "actor": 2 + 4 + 4, "dpo": 2 + 4 + 4}
 
 
 def _micro_batches(sizing: Sizing) -> tuple[int, int]:
     """b, and the micro batches of a global batch on one GPU."""
     part = "model.data.train_ds." if sizing.program == "sft" else "model."
     micro, batch = (sizing.size(f"{part}{key}_batch_size") for key in ("micro", "global"))
-    pair = 2 if sizing.program == "reward_model" else 1  # chosen and rejected
+    pair = 2 if sizing.program in PAIRED else 1  # chosen and rejected
     return pair * micro, max(1, batch // (micro * sizing.data))
 
 
@@ -271,21 +276,26 @@ def _rollouts(sizing: Sizing, shape: ModelShape) -> dict[str, Parts]:
         stages = sizing.pipeline if sizing.values.get("trainer.ppo.trt_llm.reshard") else 1
         rolling["engine"] = 2 * stages * parameters(sizing, shape)
     tokens = sizing.size("model.ppo.forward_micro_batch_size") * longest
-    scoring = {
+    return {"rollouts": rolling, "log-probabilities": _scoring(sizing, shape, tokens)}
+
+
+def _scoring(sizing: Sizing, shape: ModelShape, tokens: int) -> Parts:
+    """What log-probabilities of so many tokens take beside the weights."""
+    return {
         "activations": tokens * _inference(sizing, shape),
-        "logits": tokens * LOGITS["actor"] * shape.vocab // sizing.tensor,
+        "logits": tokens * LOGITS[sizing.program] * shape.vocab // sizing.tensor,
     }
-    return {"rollouts": rolling, "log-probabilities": scoring}
 
 
 def _host(sizing: Sizing, exact: Parts, offloaded: bool) -> Parts:
-    """What PPO's programs keep in a node's memory, for all of its GPUs."""
+    """What PPO's programs and DPO keep in a node's memory, for all of its GPUs."""
     devices = sizing.launch.devices
-    if sizing.program not in OFFLOAD:
+    if sizing.program not in (*OFFLOAD, "dpo"):
         return {}
     # The critic: its own weights and the reward model's, which it swaps. The actor: the reference
-    # policy's, and its own while the reference is on the GPU.
-    penalty = sizing.values.get("trainer.ppo.initial_policy_kl_penalty")
+    # policy's, and its own while the reference is on the GPU; DPO the same.
+    key = "model.dpo.ref" if sizing.program == "dpo" else "trainer.ppo.initial"
+    penalty = sizing.values.get(f"{key}_policy_kl_penalty")
     copies = 2 if sizing.program == "critic" or (penalty and _trains_all(sizing)) else 0
     parts = {"copies of weights": copies * devices * exact["weights"]}
     return parts | ({"optimizer": devices * exact["optimizer"]} if offloaded else {})

@@ -12,6 +12,7 @@ from cai.checks.batches import batches
 from cai.checks.rule_kinds import kind_of
 from cai.core.digests import canonical_json
 from cai.core.errors import UserError, fail_if
+from cai.data.dpo_dataset import DpoOptions
 from cai.data.rl_dataset import RlOptions
 from cai.data.sl_dataset import SlOptions
 from cai.evaluation.classifier import check_classifier
@@ -301,6 +302,15 @@ def rl_options(settings: Settings, other: Mapping[str, Any] | None = None) -> st
         max_bad_share=settings.datasets.max_bad_share,
     )
     return options.model_copy(update=other or {}).model_dump_json()
+
+
+def dpo_options(settings: Settings) -> str:
+    """What becomes of a comparison in the data of DPO, as JSON."""
+    return DpoOptions(
+        ties=settings.dpo.ties,
+        certainty=settings.dpo.certainty,
+        min_pairs=batches(settings).pairs,
+    ).model_dump_json()
 
 
 def evaluation_files(settings: Settings, test_prompts: str) -> list[Path] | str:

@@ -21,11 +21,14 @@ class Kind:
             is trained here, of the instruct model, or of either; of a judging only where the
             judge reads log-probabilities, else a service is asked.
         like: the rule whose resources they have, unless a profile names this one itself.
+        is_choice: whether they make a last stage that a run may do without: it is checked where
+            it is asked for.
     """
 
     what: What
     programs: tuple[Program, ...] = ()
     like: str | None = None
+    is_choice: bool = False
 
     @property
     def runs_nemo(self) -> bool:
@@ -66,6 +69,11 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     "rl_dataset": Kind("data"),
     "reward_model": Kind("training", ("reward_model",)),
     "rl_cai": Kind("ppo", ("critic", "actor")),
+    "dpo_dataset": Kind("data", like="rl_dataset"),
+    "dpo_cai": Kind("training", ("dpo",), like="reward_model", is_choice=True),
+    "best_answers": _rewards("rewards"),
+    "best_of_n_dataset": Kind("data", like="sl_dataset"),
+    "best_of_n": Kind("training", ("sft",), like="sl_cai"),
     "answers": _either(),
     "rewards": _rewards(),
     "judged": _judge(),

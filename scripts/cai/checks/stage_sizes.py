@@ -45,6 +45,13 @@ BATCHES: dict[Program, tuple[str, ...]] = {  # whole numbers that a program cann
         "model.encoder_seq_length",
         "model.data.seq_length",
     ),
+    "dpo": (
+        "model.micro_batch_size",
+        "model.global_batch_size",
+        "model.dpo.log_prob_forward_micro_batch_size",
+        "model.encoder_seq_length",
+        "model.data.seq_length",
+    ),
     "reward_server": ("model.forward_micro_batch_size",),
     "server": (),
     "instruct_server": (),

@@ -101,7 +101,7 @@ def build_comparisons(
     ledger = Ledger("rl_cai comparisons")
     split = Split(helpful, options)
     with _blends(outputs.train_comparisons.parent, options.helpful_ratio, TextPair) as blends:
-        for pair in _judged(preferences, ledger, template, length, options):
+        for pair in judged_pairs(preferences, ledger, template, length, options):
             _spool_draws(pair, blends[split.part(pair["id"])], options)
             ledger.out += 1
         ledger.check(options.max_bad_share, "preferences")
@@ -119,7 +119,7 @@ def build_comparisons(
     return ledger
 
 
-def _judged(
+def judged_pairs(
     preferences: Sequence[Path],
     ledger: Ledger,
     template: Template,

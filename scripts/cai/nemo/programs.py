@@ -23,6 +23,7 @@ PROGRAMS = {
     "reward_model": "examples/nlp/gpt/train_reward_model.py",
     "critic": "examples/nlp/gpt/serve_ppo_critic.py",
     "actor": "examples/nlp/gpt/train_gpt_ppo_actor.py",
+    "dpo": "examples/nlp/gpt/train_gpt_dpo.py",
     "reward_server": "examples/nlp/gpt/serve_reward_model.py",
 }
 STEPS = "STEPS"  # stands for the steps that a training takes
@@ -30,7 +31,7 @@ SCHEDULE: Overrides = {  # the learning rate falls over them: its length is Ligh
     "trainer.max_steps": STEPS,
     "model.optim.sched.constant_steps": 0,
 }
-Program = Literal["server", "sft", "reward_model", "critic", "actor", "reward_server"]
+Program = Literal["server", "sft", "reward_model", "critic", "actor", "dpo", "reward_server"]
 
 
 def program(settings: Settings, name: Program) -> list[str]:
@@ -121,6 +122,22 @@ def actor(settings: Settings, extra: Overrides | None = None) -> list[str]:
         **_experiment("megatron_gpt_ppo_actor"),
     }
     return _command(settings, "actor", own, settings.nemo.overrides.actor | (extra or {}))
+
+
+def dpo(settings: Settings) -> list[str]:
+    """Direct preference optimisation of the policy, beside a copy of itself as the reference."""
+    length = settings.lengths.rl
+    own: Overrides = {
+        "model.seed": settings.seed,
+        "++model.encoder_seq_length": length,
+        "model.data.seq_length": length,
+        "model.data.data_impl": "jsonl",
+        "model.dpo.preference_loss": settings.dpo.preference_loss,
+        "model.dpo.ref_policy_kl_penalty": settings.dpo.beta,
+        **SCHEDULE,
+        **_experiment("megatron_gpt_dpo"),
+    }
+    return _command(settings, "dpo", own, settings.nemo.overrides.dpo)
 
 
 def naming(places: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:

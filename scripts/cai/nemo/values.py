@@ -24,13 +24,14 @@ from cai.settings.overrides import typed
 KEYS = ROOT / "envs/nemo-cpu/keys.json"
 REFERENCE = re.compile(r"\$\{(?P<up>\.*)(?P<key>[\w.]+)\}")
 Program = Literal[
-    "sft", "reward_model", "critic", "actor", "server", "instruct_server", "reward_server"
+    "sft", "reward_model", "critic", "actor", "dpo", "server", "instruct_server", "reward_server"
 ]
 COMMANDS: dict[Program, Callable[[Settings], list[str]]] = {
     "sft": programs.sft,
     "reward_model": programs.reward_model,
     "critic": programs.critic,
     "actor": programs.actor,
+    "dpo": programs.dpo,
     "server": lambda settings: programs.server(settings, "chat"),
     "instruct_server": lambda settings: programs.server(settings, "instruct"),
     "reward_server": programs.reward_server,
@@ -40,6 +41,7 @@ UPSTREAM: dict[Program, str] = {
     "reward_model": "training_rm",
     "critic": "gpt_ppo_critic",
     "actor": "gpt_ppo_actor",
+    "dpo": "gpt_dpo",
     "server": "megatron_gpt_inference",
     "instruct_server": "megatron_gpt_inference",
     "reward_server": "inference_rm",
@@ -47,6 +49,7 @@ UPSTREAM: dict[Program, str] = {
 CHECKPOINT_OF: dict[Program, Program] = {  # which program wrote what a program starts from
     "reward_model": "sft",
     "actor": "sft",
+    "dpo": "sft",
     "critic": "reward_model",
     "reward_server": "reward_model",
 }

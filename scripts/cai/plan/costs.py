@@ -136,6 +136,15 @@ class Costs:
         training = 6 * self._sizes.parameters() * tokens * RECOMPUTED / (flops / 2)
         return steps * (rolling + training)
 
+    def _dpo(self, job: PlannedJob, gpus: int, flops: float) -> float:
+        """The reference scores both texts of a pair, the policy learns from both."""
+        tokens = 2 * self._records(job, "train.jsonl") * self._settings.estimates.dpo_tokens
+        values = Values(self._settings, "dpo")
+        epochs = values.whole("trainer.dpo.max_epochs", 1) or 1
+        full = values.get("model.activations_checkpoint_granularity") == "full"
+        passes = 6 * (RECOMPUTED if full else 1) + 2
+        return passes * self._sizes.parameters() * tokens * epochs / flops
+
     def _records(self, job: PlannedJob, name: str) -> int:
         """The records of that one of a job's inputs."""
         return self._sizes.records(next(path for path in job.input if path.endswith(f"/{name}")))
@@ -145,6 +154,7 @@ _ESTIMATES: dict[Program, Callable[[Costs, PlannedJob, int, float], float]] = {
     "sft": Costs._sft,
     "reward_model": Costs._reward_model,
     "actor": Costs._ppo,
+    "dpo": Costs._dpo,
 }
 
 

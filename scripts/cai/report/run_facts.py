@@ -15,7 +15,8 @@ from cai.settings.configuration import Model, Settings
 
 UNKNOWN = "not known"
 LEDGER = ".ledger.json"
-TRAINED = {"sl_cai", "reward_model", "rl_cai"}  # what a manifest says of a training
+# What a manifest says of a training.
+TRAINED = {"sl_cai", "reward_model", "rl_cai", "dpo_cai", "best_of_n"}
 
 
 def beside(ledgers: Iterable[Path], artefacts: Iterable[Path]) -> list[Record]:

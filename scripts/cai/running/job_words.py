@@ -21,6 +21,13 @@ WORDS = {
     "rl_dataset": "build the training data of RL-CAI",
     "reward_model": "train the reward model",
     "rl_cai": "train RL-CAI (PPO)",
+    # DPO-CAI
+    "dpo_dataset": "build the training data of DPO-CAI",
+    "dpo_cai": "train DPO-CAI (DPO)",
+    # best of n
+    "best_answers": "choose the best candidates by the reward model",
+    "best_of_n_dataset": "build the training data of best-of-n",
+    "best_of_n": "train best-of-n on them (SFT)",
     # evaluation
     "evaluation_prompts": "choose the held-out prompts",
     "answers": "answer the held-out prompts",

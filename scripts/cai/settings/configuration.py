@@ -18,6 +18,7 @@ from cai.models.shape import ModelShape
 from cai.models.templates import Template
 from cai.settings.evaluations import Evaluations, ExpectedWarning
 from cai.settings.judges import AnyJudge, ChatJudge, LogprobJudge, RandomJudge
+from cai.settings.last_stages import Dpo
 from cai.settings.model_servers import ClientSettings, ServerSettings
 from cai.settings.origins import Origins
 from cai.settings.overrides import Overrides
@@ -37,6 +38,7 @@ class NemoOverrides(Section):
     reward_model: Overrides = Field({}, description="Overrides of train_reward_model.py.")
     critic: Overrides = Field({}, description="Overrides of serve_ppo_critic.py.")
     actor: Overrides = Field({}, description="Overrides of train_gpt_ppo_actor.py.")
+    dpo: Overrides = Field({}, description="Overrides of train_gpt_dpo.py.")
     server: Overrides = Field(
         {}, description="Overrides of megatron_gpt_eval.py, the generation server."
     )
@@ -239,6 +241,11 @@ class Estimates(Section):
         3.46e14, gt=0, description="FLOP/s of a GPU in training: 35 % of an H100's 989e12."
     )
     sft_tokens: int = Field(600, ge=1, description="Tokens of an SFT dialogue, on average.")
+    dpo_tokens: int = Field(
+        1500,
+        ge=1,
+        description="Tokens to which DPO pads both texts of a comparison: the longest of a batch.",
+    )
     jobs: dict[str, Seconds] = Field(
         {},
         description="Seconds of a job, by its rule, where there is no formula (jobs without "
@@ -277,6 +284,7 @@ class Settings(Section):
     client: ClientSettings = ClientSettings()
     supervised: Supervised
     preferences: Preferences
+    dpo: Dpo = Dpo()
     evaluation: Evaluation
     estimates: Estimates = Estimates()
     paper: Paper = Paper()

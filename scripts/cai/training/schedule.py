@@ -40,6 +40,7 @@ DATA: dict[Program, _Data] = {
     ),
     # chosen and rejected have a line each
     "reward_model": _Data("trainer.rm", "model.data.data_prefix", "model.global_batch_size", 2),
+    "dpo": _Data("trainer.dpo", "model.data.data_prefix", "model.global_batch_size", 1),
 }
 
 
@@ -55,7 +56,7 @@ def scheduled(command: Sequence[str]) -> list[str]:
 
 
 def steps(command: Sequence[str]) -> int:
-    """How many steps a training of SFT or of a reward model takes.
+    """How many steps a training of SFT, of a reward model or of DPO takes.
 
     As ``compute_num_steps_per_epoch`` and ``SupervisedTrainer.set_max_steps`` of NeMo-Aligner 0.7.0
     count them.

@@ -35,7 +35,7 @@ class Places(NamedTuple):
         supervised: critiques, revisions, the SFT set and SL-CAI.
         candidates: what SL-CAI answers, to be compared.
         preference: comparisons and the reward model.
-        results: PPO, evaluation, figures, report.
+        results: PPO and DPO, evaluation, figures, report.
         base: no part: the results folder of the base run.
     """
 
@@ -97,6 +97,8 @@ FIRST_READ: dict[str, tuple[str, ...]] = {
         "nemo.check",
         "nemo.overrides.critic",
         "nemo.overrides.actor",
+        "dpo",
+        "nemo.overrides.dpo",
         "nemo.overrides.reward_server",
     ),
 }

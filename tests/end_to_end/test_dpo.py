@@ -1,0 +1,95 @@
+"""DPO in the place of PPO, with the real train_gpt_dpo.py: from the reward model's comparisons."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.test_resume import Bench
+from tests.project import Project, weights
+
+TARGET = "results/demo/dpo_cai.nemo"
+
+
+@pytest.fixture
+def bench(dpo: Project, tmp_path: Path):
+    """A copy of it, to be spoilt."""
+    bench = Bench(dpo.copy(tmp_path / "project"))
+    yield bench
+    bench.kill()
+
+
+def test_it_learns_from_the_comparisons_of_the_reward_model(dpo):
+    assert dpo.steps("dpo_cai", "train/loss") == list(range(4))
+    assert dpo.steps("dpo_cai", "val/loss") == [2, 4]
+    ledger = json.loads((dpo.results / "dpo_cai/train.ledger.json").read_text())
+    lines = [
+        len((dpo.results / f"rl_cai/{part}.comparisons.jsonl").read_text().splitlines())
+        for part in ("train", "test")
+    ]
+    assert ledger["in"] == sum(lines) // 2 == ledger["out"] + sum(ledger["dropped"].values())
+    manifest = json.loads((dpo.results / "dpo_cai.manifest.json").read_text())
+    assert [Path(name).name for name in manifest["inputs"]] == [
+        *("sl_cai.nemo", "train.jsonl", "test.jsonl"),
+    ]
+    assert manifest["software"]["nemo"]["nemo-aligner"] == "0.7.0" and manifest["seconds"] > 0
+    assert weights(dpo.results / "dpo_cai.nemo") != weights(dpo.results / "sl_cai.nemo")
+
+
+def test_the_weights_of_two_runs_are_equal_to_the_last_bit(dpo, project_again):
+    place = project_again.results.relative_to(project_again.folder)
+    project_again.snakemake("--", f"{place}/dpo_cai.nemo")
+    first, second = (weights(each.results / "dpo_cai.nemo") for each in (dpo, project_again))
+    assert first == second != {}
+
+
+def test_an_edit_reruns_what_follows_from_it(dpo):
+    def planned(*config):
+        return dpo.planned("--config", *config, targets=[TARGET])
+
+    assert planned("dpo={beta: 0.2}") == {"dpo_cai"}
+    assert planned("dpo={preference_loss: ipo}") == {"dpo_cai"}
+    assert planned("dpo={ties: drop}") == {"dpo_dataset", "dpo_cai"}
+    assert planned("nemo={overrides: {dpo: {model.optim.lr: 0.001}}}") == {"dpo_cai"}
+    assert not planned("nemo={overrides: {actor: {model.optim.lr: 0.001}}}")
+    changed = planned("preferences={draws: 3}")
+    assert changed == {"rl_dataset", "dpo_dataset", "dpo_cai"}
+
+
+@pytest.mark.parametrize("loss", ["ipo", "rpo_sq", "rpo_bwd_kl"])
+def test_the_other_losses_are_a_line_of_the_configuration(bench, loss):
+    before = weights(bench.results / "dpo_cai.nemo")
+    bench.project.snakemake("--config", f"dpo={{preference_loss: {loss}}}", "--", TARGET)
+    assert weights(bench.results / "dpo_cai.nemo") != before
+    assert bench.project.steps("dpo_cai", "train/loss") == list(range(4))
+
+
+def test_a_killed_training_gives_the_weights_of_an_undisturbed_one(bench):
+    undisturbed = weights(bench.results / "dpo_cai.nemo")
+    (bench.results / "dpo_cai.nemo").unlink()
+    shutil.rmtree(bench.results / "work/dpo_cai")
+
+    def saved() -> bool:
+        whole = bench.training("dpo_cai", "train/checkpoints/*step=2*-last")
+        return bool(whole) and not whole[0].with_name(f"{whole[0].name}-unfinished").exists()
+
+    bench.kill_when(saved, "--", TARGET)
+    assert "dpo_cai: resumes at step 2 in" in bench.project.snakemake("--", TARGET)
+    assert weights(bench.results / "dpo_cai.nemo") == undisturbed
+    # killed a little later: the last checkpoint is there, and half of the .nemo
+    (bench.results / "dpo_cai.nemo").unlink()
+    (written,) = bench.training("dpo_cai", "train/checkpoints/megatron_gpt_dpo.nemo")
+    os.truncate(written, written.stat().st_size // 2)
+    said = bench.project.snakemake("--", TARGET)
+    assert "no step is left, writes megatron_gpt_dpo.nemo" in said
+    assert weights(bench.results / "dpo_cai.nemo") == undisturbed
+
+
+def test_nemo_aligners_own_program_gives_the_same_weights(bench):
+    if not (root := os.environ.get("CAI_ALIGNER_ROOT")):
+        pytest.skip("CAI_ALIGNER_ROOT names no checkout")
+    before = weights(bench.results / "dpo_cai.nemo")
+    bench.project.snakemake("--config", f"nemo={{aligner_root: {root}}}", "--", TARGET)
+    assert root in json.loads((bench.results / "dpo_cai.manifest.json").read_text())["command"][1]
+    assert weights(bench.results / "dpo_cai.nemo") == before
