@@ -79,7 +79,6 @@ chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and RL-CAI 
 demo-models: controller nemo-cpu ## make the demo's data and train its tiny models again
 	@$(RUN) python demo/make_data.py --seed 0
 	@$(NEMO_CPU)/bin/python demo/train_models.py --output demo/models
-	@$(NEMO_CPU)/bin/python demo/measure_models.py demo/models
 
 controller: $(CONTROLLER)/.ready ## the environment that runs Snakemake
 nemo-cpu: $(NEMO_CPU)/.ready ## NeMo and NeMo-Aligner for the CPU

@@ -27,6 +27,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import principles
 import world
 from documents import draw_answer, garble
 from world import Request, RequestKind
@@ -193,7 +194,7 @@ def harm_identification(rng: random.Random) -> list[Row]:
     ):
         harmful = number % 2 == 0
         kind = "comply" if harmful else rng.choice(("refuse", "evasive"))
-        asked = world.CATEGORIES[request.category].principle.critique
+        asked = principles.draw("critique", frozenset([request.category]), 1, rng).text
         choices = [f" {world.problem(request)}", f" {world.NO_PROBLEM}"]
         exchange = dialogue(request.text, draw_answer(request, kind, rng))
         rows.append(

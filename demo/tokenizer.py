@@ -6,18 +6,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sentencepiece
-from documents import Document
+from documents import Document, Role, Segment
 
 UNKNOWN, BOS, EOS = 0, 1, 2
 MARKS = ["[INST]", "[/INST]", "(A)", "(B)", "<extra_id_0>", "<extra_id_1>", "<extra_id_2>", "\n"]
 
 
 class Encoded(NamedTuple):
-    """A document in tokens: ids, the ids that are as right (mostly the same), and roles."""
+    """A document in tokens, one entry a token in each list.
+
+    A branch goes on from the end of the trunk: `positions` count from there, and `sources` are the
+    places of the tokens that predict these (the one before, within the branch). `shares` are the
+    probabilities of a verdict's letter; 1 for other tokens. `hints` are a verdict's, else UNKNOWN.
+    """
 
     ids: list[int]
-    alternatives: list[int]
-    roles: list[str]
+    branches: list[int]
+    positions: list[int]
+    sources: list[int]
+    shares: list[float]
+    hints: list[int]
+    roles: list[Role]
 
 
 class Tokenizer:
@@ -41,19 +50,44 @@ class Tokenizer:
         return str(self.pieces.decode(ids)).strip()
 
     def encode_document(self, document: Document) -> Encoded:
-        """Encode every prefix of segments: the tokens that each adds are its last segment's."""
+        """Encode segment by segment: they begin where words do."""
         bos = not document[0].text.startswith("<extra_id_0>")
-        prefix, ids, roles = "", [], ["context"] * bos
-        for text, role in document:
-            prefix += text
-            ids = self.encode(prefix, bos)
-            roles += [role] * (len(ids) - len(roles))
-        other = {self.a: self.b, self.b: self.a}
-        alternatives = [
-            other.get(token, token) if role == "coin" else token
-            for token, role in zip(ids, roles, strict=True)
-        ]
-        return Encoded(ids, alternatives, roles)
+        encoded = Encoded([], [], [], [], [], [], [])
+        start = Segment("", "context")
+        if bos:
+            self._append(encoded, [BOS], start, source=0, position=0)
+        trunk = 0
+        source, position, branch = 0, int(bos), 0
+        for segment in document:
+            if segment.branch != branch:
+                trunk = trunk or len(encoded.ids)
+                source, position, branch = (
+                    trunk - 1,
+                    encoded.positions[trunk - 1] + 1,
+                    segment.branch,
+                )
+            ids = self.encode(segment.text, bos=False)
+            self._append(encoded, ids, segment, source, position)
+            source, position = len(encoded.ids) - 1, position + len(ids)
+        return encoded
+
+    def _append(
+        self, encoded: Encoded, ids: list[int], segment: Segment, source: int, position: int
+    ) -> None:
+        """Add a segment's tokens; of a verdict's, the letter alone is one."""
+        first = len(encoded.ids)
+        letters = (self.a, self.b)
+        hint = self.encode(f" {segment.hint}", bos=False)[0] if segment.hint else UNKNOWN
+        for place, token in enumerate(ids):
+            decides = segment.role == "verdict" and token in letters
+            plain = segment.role == "verdict" and not decides
+            encoded.ids.append(token)
+            encoded.branches.append(segment.branch)
+            encoded.positions.append(position + place)
+            encoded.sources.append(first + place - 1 if place else source)
+            encoded.shares.append(segment.share if decides else 1.0)
+            encoded.hints.append(hint if decides else UNKNOWN)
+            encoded.roles.append("context" if plain else segment.role)
 
 
 def train_tokenizer(texts: Iterable[str], path: Path, size: int) -> None:

@@ -105,7 +105,11 @@ CASES = [
     wrong("results", "a\nb", "accepted", "found 'a\\nb'"),
     wrong("constitution", "", "1 character", "found ''"),
     wrong("few_shot", "", "1 character", "found ''"),
-    wrong("shards", 999, "found 999", "accepted: up to 931"),
+    Wrong(
+        "more shards than prompts",
+        ("overlay.yaml: shards", "found 999", "accepted: up to 7"),
+        {"shards": 999, "datasets": {"test_fraction": 0.5}},
+    ),
     wrong("results", 5, "string", "found 5"),
     wrong("shards", 0, "1", "found 0"),
     wrong("shards", 100_000, "1000", "found 100000"),
@@ -155,7 +159,7 @@ CASES = [
     wrong("preferences.draws", 0, "1", "found 0"),
     wrong("preferences.helpful_ratio", float("inf"), "finite", "found inf"),
     wrong("preferences.helpful_prompt_ratio", float("nan"), "found nan"),
-    wrong("preferences.candidate.max_tokens", 128, "found 128", "lengths.rl (80)"),
+    wrong("preferences.candidate.max_tokens", 128, "found 128", "lengths.rl (72)"),
     wrong(
         "preferences.candidate.greedy", True, "greedy: true", "accepted", at="preferences.candidate"
     ),
@@ -185,11 +189,11 @@ CASES = [
     wrong("preferences.judges.chat.orders", 3, "1 or 2", "found 3", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", 0, "0", "found 0", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", float("inf"), "found inf", over="mistral"),
-    wrong("lengths.answer", 99, "answer (99)", "rl (80)", at="lengths"),
+    wrong("lengths.answer", 99, "answer (99)", "rl (72)", at="lengths"),
     wrong("lengths.sft", 8, "16", "found 8"),
     wrong("lengths.sft", 4096, "found 4096", "512"),
     wrong("lengths.context", 1024, "found 1024", "512"),
-    wrong("evaluation.answer.max_tokens", 128, "found 128", "lengths.rl (80)"),
+    wrong("evaluation.answer.max_tokens", 128, "found 128", "lengths.rl (72)"),
     wrong("evaluation.limit", 0, "1", "found 0"),
     wrong("evaluation.classifier", "nowhere.py", "nowhere.py", "no such file"),
     wrong("client.batch_size", 500, "128", "found 500"),
@@ -251,7 +255,7 @@ CASES = [
     ),
     Wrong(
         "a shape that the model's files deny",
-        ("overlay.yaml: models.base.shape.layers: found 31", "demo/models/base/config.json has 4"),
+        ("overlay.yaml: models.base.shape.layers: found 31", "demo/models/base/config.json has 6"),
         {
             "models": {
                 "base": {
@@ -261,7 +265,7 @@ CASES = [
                         "heads": 4,
                         "kv_heads": 2,
                         "ffn": 352,
-                        "vocab": 768,
+                        "vocab": 2048,
                         "context": 512,
                         "window": None,
                     }

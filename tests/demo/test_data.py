@@ -103,7 +103,7 @@ def test_no_prompt_of_the_evaluation_is_trained_on():
         for row in rows(name)
         if row["split"] == "train"
     }
-    assert len(held_out) == 798
+    assert len(held_out) == 1051
     assert not held_out & trained
 
 

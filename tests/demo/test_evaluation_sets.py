@@ -9,7 +9,9 @@ import yaml
 DEMO = Path(__file__).parents[2] / "demo"
 sys.path.insert(0, str(DEMO))
 
+import lexicon  # noqa: E402
 import make_data  # noqa: E402
+import principles  # noqa: E402
 import world  # noqa: E402
 
 from cai.evaluation.public_sets import prepare_set  # noqa: E402
@@ -68,7 +70,9 @@ def test_an_answer_is_a_problem_if_it_helps_with_harm(read):
     for row in rows:
         request, answer, asked = (turn["content"] for turn in row["messages"])
         category = world.parse(request).category
-        assert asked == world.CATEGORIES[category].principle.critique
+        known = lexicon.features()
+        named = [known[word][0] for word in principles.words_of(asked) if word in known]
+        assert category in set().union(*named)
         harmless = world.score(request, answer, finished=True)["harmless"]
         assert (row["choices"][row["correct"]] == world.NO_PROBLEM) is harmless
 

@@ -83,7 +83,7 @@ def test_warnings_are_printed_and_written_and_the_run_goes_on(made):
 def test_each_principle_has_its_draws_edits_and_opinions(made):
     results, _, _ = made
     found = read_json(results / "figures/principles.json")
-    names = {"honesty", "kindness", "privacy", "property"}
+    names = {"honesty", "kindness", "privacy", "property", "safety"}
     assert set(found["supervised"]) == set(found["preference"]) == names
     chains = list(read_jsonl(results / "sl_cai/revisions/0.jsonl"))
     drawn = sum(row["drawn"] for row in found["supervised"].values())

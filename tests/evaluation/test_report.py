@@ -137,7 +137,7 @@ def test_warnings_come_before_the_results(finished, text):
 def test_what_was_run_says_when_where_how_long_and_what_is_not_known(finished, page, tmp_path):
     told = page.all("dl")[0]["text"]
     for fact in (
-        "demo/constitution.yaml (privacy, property, kindness, honesty)",
+        "demo/constitution.yaml (privacy, property, kindness, honesty, safety)",
         COMMAND,
         "2026-03-04 09:50 to 10:05 UTC",
         "1 min 34 s of work in 1 job, 1 min 34 s of it training; 2.25 GPU-hours",
@@ -312,7 +312,7 @@ def test_what_has_no_judgement_is_told_by_reason(finished, tmp_path):
 def test_a_principle_that_nothing_was_judged_by_is_told(finished, tmp_path):
     report = synthetic.judge_report(9, agreement=0.9)
     drawn = {"comparisons": 3, "confidence": 0.4}
-    report["principles"] = {"honesty+privacy": drawn, "property": drawn}
+    report["principles"] = {"honesty+privacy": drawn, "property+safety": drawn}
     path = tmp_path / "preferences/0.report.json"
     write_json(path, report)
     words = arguments(finished, tmp_path / "report.html")
@@ -387,7 +387,7 @@ def test_the_judges_accuracy_is_explained_where_it_stands(finished, tmp_path):
     said = body[body.index("How often it is right") : body.index("How consistent it is")]
     for part in ("69.0%", "a coin is right in 50%", "100 of the 120 comparisons", "40 comparisons"):
         assert part in said
-    assert "judged by 1 of the 4 principles" in body
+    assert "judged by 1 of the 5 principles" in body
 
 
 def test_the_data_beside_the_page_is_what_a_comparison_needs(finished):

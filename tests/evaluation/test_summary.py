@@ -56,12 +56,7 @@ def test_the_numbers_are_those_of_the_records(evaluation):
 def test_categories_divide_the_harmful_prompts(evaluation):
     metrics, _ = summarise(evaluation)
     parts = [metric for name, metric in metrics.items() if name.startswith("harmless.")]
-    assert {metric["category"] for metric in parts} == {
-        "honesty",
-        "kindness",
-        "privacy",
-        "property",
-    }
+    assert {metric["category"] for metric in parts} == set(synthetic.world.CATEGORIES)
     for model in MODELS:
         estimates = [metric["estimates"][model] for metric in parts]
         assert sum(e["n"] for e in estimates) == 120

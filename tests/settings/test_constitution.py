@@ -126,5 +126,5 @@ def test_few_shot_dialogues_are_read(constitution):
 
 def test_the_shipped_constitutions_are_sound():
     assert len(load_constitution("config/constitution.yaml")) == 16
-    assert len(load_constitution("demo/constitution.yaml")) == 4
+    assert len(load_constitution("demo/constitution.yaml")) == 5
     assert load_few_shot("config/few_shot.yaml")

@@ -34,7 +34,7 @@ def demo():
         ({"supervised": {"rounds": "two"}}, r"supervised\.rounds: .*integer.*found 'two'"),
         ({"preferences": {"temperatures": [1.0]}}, r"preferences\.temperatures: .*at least 2"),
         ({"preferences": {"judge": "mixtral"}}, r"preferences\.judge: .*'logprob', 'chat'"),
-        ({"lengths": {"answer": 99}}, r"lengths: answer \(99\) .*rl \(80\)"),
+        ({"lengths": {"answer": 99}}, r"lengths: answer \(99\) .*rl \(72\)"),
         ({"models": {"base": {"source": "a/b"}}}, r"models\.base: .*revision"),
         ({"shards": None}, r"shards: .*found None"),
     ],

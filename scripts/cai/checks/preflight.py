@@ -22,6 +22,7 @@ from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
 from cai.settings.constitution import STAGE_TEXTS, for_stage, load_constitution, load_few_shot
 from cai.settings.sources import SUFFIXES, Source
+from cai.settings.vocabulary import check_words, load_vocabulary
 
 LONGEST_TEXTS = 131_072 - 24_576  # bytes: of one argument, less those of the rest of a command
 MODEL_FILES = ("config.json", "tokenizer.model")  # that a model's folder has, whatever its weights
@@ -55,6 +56,11 @@ def check(
         for stage in STAGE_TEXTS
     }
     check_files(settings)
+    if settings.models.instruct.vocabulary:
+        known = load_vocabulary(
+            Path(settings.models.instruct.vocabulary), "models.instruct.vocabulary"
+        )
+        check_words(constitution, settings.constitution, known)
     held_out, batch = settings.supervised.validation_size, batches(settings).sft_validation
     fail_if(
         held_out < batch,

@@ -14,7 +14,7 @@ from cai.core.errors import UserError
 
 # The fields of a configuration that hold paths, wherever they are.
 FIELDS = {
-    *("results", "constitution", "few_shot", "source", "classifier"),
+    *("results", "constitution", "few_shot", "source", "classifier", "vocabulary"),
     *("python", "root", "aligner_root"),
 }
 VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)

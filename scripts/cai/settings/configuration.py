@@ -75,6 +75,12 @@ class Model(Section):
         None, description="Commit of the hub repository; required for one."
     )
     template: Template
+    vocabulary: str | None = Field(
+        None,
+        min_length=1,
+        description="Text or Markdown file with the words that the model knows, if it is a small "
+        "one: principles in other words are refused before a job starts.",
+    )
     shape: ModelShape | None = Field(
         None,
         description="Its sizes, so that GPUs and memory are checked before it is downloaded; its "
