@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+from tests.examples import EXAMPLES
 from tests.project import TARGETS
 
 TOOK = re.compile(r"; (\d+ min|\d+ s)[^;]*, ([\d,]+) answers, ([\d,]+) reused\.$")
@@ -28,3 +30,21 @@ def test_an_edit_in_place_keeps_the_run_before_and_the_new_report_shows_both(pro
     assert 0 < new < reused
     assert (kept / "comparison.html").is_file()
     assert copy.planned() == set()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_is_planned_run_and_answered_in_one_sentence(project, name):
+    example, words = EXAMPLES[name], ["--config", f"experiment={name}", "--", "compare"]
+    plan = project.plan(*words)
+    assert re.search(r"results/demo/experiments/\w+: \d+ jobs .* [1-9][\d,]* reused", plan)
+    project.snakemake(*words)
+    page = project.results / f"comparisons/base--{name}.html"
+    told = json.loads(page.with_suffix(".json").read_text())
+    changed = [(row["id"], row["change"]) for row in told["principles"]]
+    assert [row for row in changed if row[1] != "same"] == [(example.principle, example.change)]
+    shared = ["rl_cai"] if example.first == "preference" else ["sl_cai", "rl_cai"]
+    assert told["models"] == shared  # an edit that SL-CAI does not read leaves it as it is
+    sentence = told["headline"]
+    assert re.search(r"(kinds of harm show no difference|: harmless \d+)", sentence)
+    assert re.search(r"; helpful \S+% → \S+%", sentence) and TOOK.search(sentence)
+    assert f'<p class="headline">{sentence}</p>' in page.read_text()
