@@ -35,7 +35,7 @@ def principles(project):
 
 def edited(project, text):
     first, *others = principles(project)
-    return [first | {text: f"Now, {first[text]}"}, *others]
+    return [first | {text: f"Please, {first[text]}"}, *others]
 
 
 # All settings that are first read after a part: none of them may make the part again.

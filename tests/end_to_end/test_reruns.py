@@ -44,7 +44,7 @@ CONSTITUTION = "demo/constitution.yaml"
 
 
 def test_an_edited_preference_reruns_judging_and_what_follows(project, edit):
-    edit(CONSTITUTION, r"preference: (\w)", r"preference: Now, \1")
+    edit(CONSTITUTION, r"preference: (\w)", r"preference: Please, \1")
     planned = project.planned()
     assert planned >= RL_STAGE
     assert not planned & (BEFORE_PRINCIPLES | {"revisions", "sl_dataset", "sl_cai", "candidates"})
@@ -52,7 +52,7 @@ def test_an_edited_preference_reruns_judging_and_what_follows(project, edit):
 
 @pytest.mark.parametrize("text", ["critique", "revision"])
 def test_an_edited_critique_or_revision_reruns_revisions_and_what_follows(project, edit, text):
-    edit(CONSTITUTION, rf"{text}: (\w)", rf"{text}: Now, \1")
+    edit(CONSTITUTION, rf"{text}: (\w)", rf"{text}: Please, \1")
     planned = project.planned()
     assert planned >= SL_STAGE
     assert not planned & BEFORE_PRINCIPLES
@@ -75,13 +75,13 @@ def test_comments_order_and_line_breaks_rerun_nothing(project, edit):
 
 
 def test_the_plan_shows_the_edited_principle_before_and_now(project, edit):
-    edit(CONSTITUTION, r"(id: honesty.*?preference: )", r"\1Honestly, ")
+    edit(CONSTITUTION, r"(id: honesty.*?preference: )", r"\1Overall, ")
     plan = project.snakemake("-n", "--", "results/demo/rl_cai/preferences/0.jsonl")
     changed = re.search(r"Params have changed.* before: (.*) now: (.*)", plan)
     assert changed, plan
     before, now = changed.groups()
-    assert "Honestly," in now
-    assert "Honestly," not in before
+    assert "Overall," in now
+    assert "Overall," not in before
 
 
 def test_a_touched_program_reruns_nothing(project):

@@ -54,7 +54,8 @@ def test_a_plan_takes_a_target_and_a_text_with_dashes(tmp_path):
         "principles": [{"id": "p", "preference": text, "critique": text, "revision": text}]
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(constitution))
-    (tmp_path / "x.yaml").write_text("constitution: mine.yaml\n")
+    fields = {"constitution": "mine.yaml", "models": {"instruct": {"vocabulary": None}}}
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(fields))
     command = [sys.executable, "scripts/plan.py", "--profile", "profiles/demo"]
     done = subprocess.run(
         [*command, "--configfile", "config/demo.yaml", "x.yaml", "results/demo/rl_cai.nemo"],
