@@ -16,7 +16,7 @@ import lexicon  # noqa: E402
 import make_vocabulary  # noqa: E402
 import principles  # noqa: E402
 
-from cai.settings.vocabulary import load_vocabulary, words_of  # noqa: E402
+from cai.checks.vocabulary import load_vocabulary, words_of  # noqa: E402
 
 NOVELTIES = ("seen", "frame", "shape", "pair")
 KNOWN = load_vocabulary(DEMO / "vocabulary.md").words

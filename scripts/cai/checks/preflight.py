@@ -10,6 +10,7 @@ from typing import Any
 
 from cai.checks.batches import batches
 from cai.checks.rule_kinds import kind_of
+from cai.checks.vocabulary import check_words, load_vocabulary
 from cai.core.digests import canonical_json
 from cai.core.errors import UserError, fail_if
 from cai.data.dpo_dataset import DpoOptions
@@ -22,7 +23,6 @@ from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
 from cai.settings.constitution import STAGE_TEXTS, for_stage, load_constitution, load_few_shot
 from cai.settings.sources import SUFFIXES, Source
-from cai.settings.vocabulary import check_words, load_vocabulary
 
 LONGEST_TEXTS = 131_072 - 24_576  # bytes: of one argument, less those of the rest of a command
 MODEL_FILES = ("config.json", "tokenizer.model")  # that a model's folder has, whatever its weights

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from cai.checks import preflight
+from cai.checks.vocabulary import load_vocabulary, words_of
 from cai.core.errors import UserError
 from cai.settings.configuration import load_settings
 from cai.settings.origins import merge
-from cai.settings.vocabulary import load_vocabulary, words_of
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
 PETS = {
