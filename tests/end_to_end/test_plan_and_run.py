@@ -100,7 +100,7 @@ def test_more_shards_are_planned_as_what_is_in_the_journals(bench):
 def test_another_constitution_is_compared_without_touching_anything(project, tmp_path):
     text = (project.folder / "demo/constitution.yaml").read_text()
     other = tmp_path / "other.yaml"
-    other.write_text(re.sub(r"preference: (\w)", r"preference: Now, \1", text, count=1))
+    other.write_text(re.sub(r"preference: (\w)", r"preference: Please, \1", text, count=1))
     before = snapshot(project.folder)
     said = project.plan("--compare", str(other), "--", "results/demo/rl_cai.nemo")
     after = snapshot(project.folder)

@@ -94,8 +94,8 @@ def test_principles_are_told_by_id(plan, kept):
     path = kept("demo/constitution.yaml")
     content = yaml.safe_load(path.read_text())
     first, second, *others = content["principles"]
-    edited = {**first, "preference": f"Now, {first['preference']}"}
-    new = {"id": "modesty", "preference": "Which is more modest?"}
+    edited = {**first, "preference": f"Please, {first['preference']}"}
+    new = {"id": "modesty", "preference": "Which is more honest?"}
     path.write_text(yaml.safe_dump({"principles": [edited, *others, new]}))
     assert set(plan()["preferences 0"]["own"]) == {
         f"principle {first['id']}: preference edited",
