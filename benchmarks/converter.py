@@ -22,8 +22,9 @@ from pathlib import Path
 import torch
 
 from cai.conversion.hf_folder import Planned, write_weights
-from cai.conversion.mistral_layout import Shape
+from cai.conversion.layout import Shape
 from cai.files.records import write_json
+from cai.models.families.mistral import MISTRAL
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -79,7 +80,7 @@ def make_folder(folder: Path, shape: Shape, tokenizer: Path) -> int:
     write_json(folder / "config.json", config)
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer"})
     (folder / "tokenizer.model").write_bytes(tokenizer.read_bytes())
-    shapes = shape.hf_shapes()
+    shapes = shape.hf_shapes(MISTRAL)
     tensors = [Planned(name, sizes, partial(torch.randn, sizes)) for name, sizes in shapes.items()]
     write_weights(folder, tensors, torch.bfloat16, 5 * 10**8)
     return 2 * sum(map(prod, shapes.values()))
@@ -112,7 +113,7 @@ def measure(program: str, command: list[object], shape: Shape, size: int) -> Mea
         if status != 0:
             log.seek(0)
             print(log.read().decode(errors="replace")[-1500:], file=sys.stderr)
-    largest = 2 * max(map(prod, shape.hf_shapes().values()))
+    largest = 2 * max(map(prod, shape.hf_shapes(MISTRAL).values()))
     peak, cpu = usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
     return Measurement(program, size / 1e9, largest / 1e9, seconds, cpu, peak / 1e9, status == 0)
 

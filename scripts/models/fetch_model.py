@@ -9,12 +9,14 @@ import shutil
 from pathlib import Path
 
 from cai.core import cli
-from cai.core.errors import UserError
+from cai.core.errors import UserError, fail_if
 from cai.files.records import read_json
-from cai.models.hf_config import check_hf_config
+from cai.models.families.known import family_of
 from cai.provenance.manifest import write_origin
 
-WANTED = ["*.json", "*.safetensors", "tokenizer.model", "*.txt"]
+TOKENIZER = "tokenizer.model"
+SMALL = ["*.json", TOKENIZER, "*.txt"]
+WEIGHTS = ["*.safetensors"]
 
 
 def main() -> None:
@@ -45,6 +47,8 @@ def copy_folder(source: Path, output: Path) -> None:
 def download(name: str, revision: str, output: Path) -> None:
     """Download what a conversion needs of a hub repository; the weights only of a model it takes.
 
+    ``config.json`` comes first, then the other small files, then the weights.
+
     Raises:
         UserError: when the hub cannot be reached or refuses, or the model is of another family.
     """
@@ -54,14 +58,24 @@ def download(name: str, revision: str, output: Path) -> None:
 
     try:
         config = hf_hub_download(name, "config.json", revision=revision, local_dir=output)
-        check_hf_config(read_json(Path(config)), f"{name}@{revision}: config.json")
-        snapshot_download(name, revision=revision, local_dir=output, allow_patterns=WANTED)
+        family_of(read_json(Path(config)), f"{name}@{revision}: config.json")
+        for wanted in (SMALL, WEIGHTS):
+            snapshot_download(name, revision=revision, local_dir=output, allow_patterns=wanted)
+            check_tokenizer(output, f"{name}@{revision}")
     except (HfHubHTTPError, LocalEntryNotFoundError, RequestException, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"models: {name}@{revision} could not be downloaded ({reason}); name a mirror "
             "(HF_ENDPOINT), fill the cache (HF_HOME), log in (HF_TOKEN), or give a local folder"
         ) from None
+
+
+def check_tokenizer(folder: Path, where: str) -> None:
+    """Refuse a model whose tokenizer cannot be used."""
+    fail_if(
+        not (folder / TOKENIZER).is_file(),
+        f"{where}: found no {TOKENIZER}; accepted: a sentencepiece model",
+    )
 
 
 if __name__ == "__main__":

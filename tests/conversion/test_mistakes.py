@@ -137,7 +137,10 @@ SPOILT = {
     "shard missing": (index_without_shard, "model-00001-of-00002.safetensors: no such file"),
     "other model": (lambda f: edit(f, model_type="gpt2"), "model_type: found 'gpt2'; accepted:"),
     "rope scaling": (lambda f: edit(f, rope_scaling={"factor": 8}), "rope_scaling: found"),
-    "bias": (lambda f: edit(f, attention_bias=True), "attention_bias: found True; accepted: False"),
+    "bias": (
+        lambda f: edit(f, model_type="llama", attention_bias=True),
+        "attention_bias: found True; accepted: False",
+    ),
     "a size missing": (lambda f: edit(f, hidden_size=None), "hidden_size: found None"),
     "a size wrong": (lambda f: edit(f, intermediate_size=7), "gate_proj.weight … shape [48, 32]"),
     "heads": (lambda f: edit(f, num_key_value_heads=3), "num_key_value_heads: found 3; accepted:"),

@@ -8,9 +8,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.conversion.support import SCRIPTS
+from tests.conversion.support import SCRIPTS, Refused
 
 SHAPES = st.fixed_dictionaries(
     {
@@ -22,7 +23,7 @@ SHAPES = st.fixed_dictionaries(
         "num_hidden_layers": st.integers(1, 3),
         "more_rows": st.integers(0, 9),
         "tie_word_embeddings": st.booleans(),
-        "model_type": st.sampled_from(["mistral", "llama"]),
+        "model_type": st.sampled_from(["mistral", "llama", "qwen2"]),
         "rope_theta": st.sampled_from([1e4, 1e6]),
         "rms_norm_eps": st.sampled_from([1e-5, 1e-6]),
         "dtype": st.sampled_from(["float32", "bfloat16", "float16"]),
@@ -51,6 +52,77 @@ def test_every_bit_and_every_logit_comes_back(call, make_model, pieces, shape):
         assert call("differing", source, back) == []
         tokens = [1, 5, 9, 2, 30, 31]
         assert call("logits", source, tokens) == call("logits", back, tokens)
+
+
+# A small model of each published one, by the fields that differ.
+LLAMA_31 = {
+    "model_type": "llama",
+    "max_position_embeddings": 131072,
+    "rope_theta": 5e5,
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+}
+PUBLISHED = {
+    "Llama 2": {"model_type": "llama"},
+    "Llama 3": {"model_type": "llama", "rope_theta": 5e5},
+    "Llama 3.1": LLAMA_31,
+    "SmolLM2": {"model_type": "llama", "tie_word_embeddings": True, "num_key_value_heads": 1},
+    "Mistral v0.1": {"sliding_window": 64},
+    "Mistral v0.3": {"rope_theta": 1e6},
+    "Qwen2.5-0.5B": {"model_type": "qwen2", "tie_word_embeddings": True, "rope_theta": 1e6},
+    "Qwen2.5-7B": {"model_type": "qwen2", "sliding_window": 131072, "rope_theta": 1e6},
+}
+TOKENS = [1, 5, 9, 2, 30, 31]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_each_published_model_comes_back(call, make_model, pieces, tmp_path, name, dtype):
+    """In shards; with its own config.json as the template, and without one."""
+    source = make_model(
+        tmp_path / "source", dtype, "20KB", vocab_size=pieces + 7, **PUBLISHED[name]
+    )
+    call("hf_to_nemo", source, tmp_path / "there.nemo")
+    for template, back in ((source, tmp_path / "like"), (None, tmp_path / "alone")):
+        call("nemo_to_hf", tmp_path / "there.nemo", back, template, "source", 20_000)
+        assert call("differing", source, back) == []
+        assert call("logits", source, TOKENS) == call("logits", back, TOKENS)
+        assert (back / "model.safetensors.index.json").is_file()
+    assert read(tmp_path / "like/config.json") == read(source / "config.json")
+
+
+def test_what_marks_a_family_is_in_the_archive(call, make_model, tmp_path):
+    """NeMo's own keys; its code has the numbers of Llama 3.1's scaling."""
+    for name, mark in (("Llama 3.1", "scale_positional_embedding"), ("Qwen2.5-7B", "qkv_bias")):
+        source = make_model(tmp_path / name, **PUBLISHED[name])
+        call("hf_to_nemo", source, tmp_path / "there.nemo")
+        config = call("config_of", tmp_path / "there.nemo")
+        assert config[mark] is True
+        assert "seq_len_interpolation_factor" not in config and "window_size" not in config
+
+
+def test_a_tied_model_has_an_output_layer_of_its_own(call, make_model, pieces, tmp_path):
+    """NeMo-Aligner's reward model asks for one; trained, it is no longer the embedding."""
+    source = make_model(tmp_path / "source", **PUBLISHED["SmolLM2"])
+    call("hf_to_nemo", source, tmp_path / "there.nemo")
+    shapes = call("layout_of", tmp_path / "there.nemo")
+    assert shapes["model.output_layer.weight"] == [pieces, 32]
+    call("reshard", tmp_path / "there.nemo", tmp_path / "trained.nemo", 0, None, True)
+    call("nemo_to_hf", tmp_path / "trained.nemo", tmp_path / "back", source)
+    assert read(tmp_path / "back/config.json")["tie_word_embeddings"] is False
+    assert call("differing", source, tmp_path / "back") == ["lm_head.weight"]
+
+
+@pytest.mark.parametrize("other", ["Qwen2.5-7B", "Llama 3.1"])
+def test_a_template_of_another_arithmetic_is_refused(call, make_model, archive, tmp_path, other):
+    template = make_model(tmp_path / "template", **PUBLISHED[other] | {"sliding_window": None})
+    with pytest.raises(Refused, match=r"config\.json: (qkv_bias|scale_positional_embedding)"):
+        call("nemo_to_hf", archive, tmp_path / "back", template)
 
 
 def test_what_two_ranks_wrote_comes_back_without_the_padding(call, model, archive, tmp_path):

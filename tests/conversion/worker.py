@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from cai.conversion import convert, mistral_layout
+from cai.conversion import convert, layout
 from cai.conversion.nemo_archive import ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.conversion.training_checkpoints import checkpoint_to_nemo
 from cai.core.digests import canonical_json
@@ -90,10 +90,13 @@ def layout_of(archive: str) -> dict[str, list[int]]:
         return {name: list(opened.shape(name)) for name in opened.names()}
 
 
-def reshard(source: str, target: str, padding: int, extra: str | None = None) -> None:
+def reshard(
+    source: str, target: str, padding: int, extra: str | None = None, trained: bool = False
+) -> None:
     """Write an archive as two tensor-parallel ranks would: every tensor in two parts, two files.
 
     ``padding`` rows of zeros are added to the vocabulary; ``extra`` names one more tensor.
+    ``trained``: the output layer has changed.
     """
     with NemoArchive(source) as archive, open(target, "wb") as stream:
         out = ArchiveWriter(stream)
@@ -101,6 +104,8 @@ def reshard(source: str, target: str, padding: int, extra: str | None = None) ->
         out.add(tokenizer.removeprefix("nemo:"), archive.artifact(tokenizer))
         writer = CheckpointWriter(out)
         tensors = {name: padded(name, archive.read(name), padding) for name in archive.names()}
+        if trained:
+            tensors[layout.OUTPUT] += 1
         if extra:
             tensors[extra] = torch.zeros(1, 4)
         for rank in (1, 0):
@@ -135,7 +140,7 @@ def as_views(source: str, target: str) -> None:
 
 
 def padded(name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
-    if name not in (mistral_layout.EMBEDDING, mistral_layout.OUTPUT):
+    if name not in (layout.EMBEDDING, layout.OUTPUT):
         return tensor
     return torch.cat([tensor, tensor.new_zeros(rows, tensor.shape[1])])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,15 @@ from tests.data.hub import serve_dataset
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = json.loads(Path("demo/models/base/config.json").read_text())
-WEIGHTS = "model.safetensors"
+TOKENIZER, WEIGHTS = "tokenizer.model", "model.safetensors"
+SCALING = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+WORKS = "models that work: .*Llama 3.1.*Mistral-7B.*Qwen2.5"
 
 
 def fetch(folder, files):
@@ -33,8 +42,23 @@ def fetch(folder, files):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"model_type": "gpt2"}, "model_type: found 'gpt2'; accepted: 'mistral', 'llama'"),
-        ({"rope_scaling": {"type": "yarn"}}, "rope_scaling: found {'type': 'yarn'}"),
+        ({"model_type": "gpt2"}, "model_type: found 'gpt2'; accepted: 'llama', 'mistral'"),
+        ({"model_type": "qwen3"}, "model_type: found 'qwen3' (it has norms of queries and keys)"),
+        ({"model_type": "olmo2"}, "model_type: found 'olmo2' (it has norms"),
+        ({"model_type": "gemma3_text"}, "model_type: found 'gemma3_text' (it has norms"),
+        ({"model_type": "smollm3"}, "model_type: found 'smollm3' (it has layers without"),
+        (
+            {"model_type": "llama", "rope_scaling": SCALING | {"factor": 32.0}},
+            "rope_scaling.factor: found 32.0; accepted: 8.0",
+        ),
+        ({"rope_scaling": SCALING}, "rope_scaling.rope_type: found 'llama3'; accepted: none"),
+        ({"model_type": "qwen2", "use_sliding_window": True}, "use_sliding_window: found True"),
+        (
+            {"model_type": "qwen2", "rope_parameters": {"rope_type": "yarn", "factor": 4.0}},
+            "rope_scaling.rope_type: found 'yarn'",
+        ),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types: found ["),
+        ({"quantization_config": {"bits": 4}}, "quantization_config: found {'bits': 4}"),
     ],
 )
 def test_a_model_that_cannot_be_converted_is_not_downloaded(tmp_path, change, told):
@@ -43,12 +67,20 @@ def test_a_model_that_cannot_be_converted_is_not_downloaded(tmp_path, change, to
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: some/model@{COMMIT}: config.json: {told}")
+    assert re.search(WORKS, line)
+    assert asked == {"config.json"}
+
+
+def test_one_without_a_tokenizer_is_not_downloaded(tmp_path):
+    files = {"config.json": json.dumps(CONFIG).encode(), WEIGHTS: b"large"}
+    done, asked = fetch(tmp_path, files)
+    assert done.returncode == 2 and f"found no {TOKENIZER}" in done.stderr
     assert asked == {"config.json"}
 
 
 def test_one_that_can_is(tmp_path):
-    files = {"config.json": json.dumps(CONFIG).encode(), WEIGHTS: b"large"}
-    done, asked = fetch(tmp_path, files)
+    small = {"config.json": json.dumps(CONFIG).encode(), TOKENIZER: b"small"}
+    done, asked = fetch(tmp_path, small | {WEIGHTS: b"large"})
     assert done.returncode == 0, done.stderr
-    assert asked == {"config.json", WEIGHTS}
+    assert asked == {*small, WEIGHTS}
     assert (tmp_path / "out" / WEIGHTS).read_bytes() == b"large"

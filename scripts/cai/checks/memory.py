@@ -115,10 +115,9 @@ def parameters(sizing: Sizing, shape: ModelShape) -> int:
     layers = -(-shape.layers // sizing.pipeline) * (layer + 2 * shape.hidden)
     table = shape.vocab * shape.hidden // sizing.tensor
     is_scalar = sizing.program in ("reward_model", "critic", "reward_server")
-    output = shape.hidden + 1 if is_scalar else 0 if shape.tied else table
+    output = shape.hidden + 1 if is_scalar else table
     if sizing.pipeline == 1:
         return layers + table + output + shape.hidden
-    output = table if shape.tied and not is_scalar else output  # the last stage has a copy
     return layers + max(table, output + shape.hidden)
 
 

@@ -3,8 +3,10 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from functools import partial as bound
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import torch
 from sentencepiece import SentencePieceProcessor
 
-from cai.conversion import mistral_layout as layout
+from cai.conversion import layout, model_config
 from cai.conversion.chat_files import write_chat_files
 from cai.conversion.hf_folder import (
     CONFIG,
@@ -25,13 +27,14 @@ from cai.conversion.hf_folder import (
     read_config,
     write_weights,
 )
-from cai.conversion.mistral_layout import LayerNames, Shape
+from cai.conversion.layout import Shape, need
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.core.errors import UserError, fail_if
 from cai.core.progress import Progress
 from cai.files.partials import partial
 from cai.files.records import atomic, write_json
-from cai.models.hf_config import check_hf_config
+from cai.models.families.family import Family, Tensor
+from cai.models.families.known import family_of, family_of_nemo
 from cai.models.templates import Template
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -40,6 +43,7 @@ PRECISIONS: dict[torch.dtype, int | str] = {
     torch.float16: 16,
     torch.float32: 32,
 }
+MOST_CHUNKS = 16  # more than a layer has
 STATE_BYTES = 2048  # more than the record of an empty state takes
 
 
@@ -47,7 +51,7 @@ STATE_BYTES = 2048  # more than the record of an empty state takes
 
 
 def hf_to_nemo(source: Path | str, target: Path | str, dtype: str = "source") -> None:
-    """Write the Mistral or Llama model in folder ``source`` as the archive ``target``.
+    """Write the model in folder ``source`` as the archive ``target``.
 
     ``dtype`` is bf16, fp32 or source (unchanged: every weight keeps its bits). Memory holds one
     tensor at a time, the disk one copy. The archive appears when it is complete; the same input
@@ -56,27 +60,60 @@ def hf_to_nemo(source: Path | str, target: Path | str, dtype: str = "source") ->
     """
     folder, target = HfFolder(source), Path(target)
     where = str(folder.path / CONFIG)
-    check_hf_config(folder.config, where)
-    shape = Shape.from_hf(folder.config, where)
-    for name, sizes in shape.hf_shapes().items():
+    family = family_of(folder.config, where)
+    model = Source(folder, family, Shape.from_hf(folder.config, where))
+    for name, sizes in model.sizes.items():
         folder.entry(name, sizes)
-    wanted = DTYPES.get(dtype) or _common_dtype(folder, shape)
+    wanted = DTYPES.get(dtype) or _common_dtype(model)
     tokenizer = folder.tokenizer.read_bytes()
     artifact = f"{hashlib.md5(tokenizer).hexdigest()}_{TOKENIZER}"
-    config = layout.nemo_config(
-        folder.config, shape, artifact, _pieces(tokenizer, shape, folder), PRECISIONS[wanted]
+    config = model_config.nemo_config(
+        folder.config,
+        family,
+        model.written,
+        model_config.sentencepiece(artifact),
+        _pieces(tokenizer, model.written, folder),
+        PRECISIONS[wanted],
     )
-    _check_space(target.parent, target, _archive_bytes(shape, wanted) + len(tokenizer))
+    _check_space(target.parent, target, _archive_bytes(model, wanted) + len(tokenizer))
     with atomic(target, "wb") as stream:
         archive = ArchiveWriter(stream)
         archive.add_config(config)
         archive.add(artifact, tokenizer)
-        _write_checkpoint(archive, folder, shape, wanted)
+        _write_checkpoint(archive, model, wanted)
         archive.close()
 
 
-def _common_dtype(folder: HfFolder, shape: Shape) -> torch.dtype:
-    dtypes = {folder.entries[name].dtype for name in shape.hf_shapes()}
+@dataclass(frozen=True)
+class Source:
+    """A model that is converted."""
+
+    folder: HfFolder
+    family: Family
+    shape: Shape
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each of its tensors."""
+        return self.shape.hf_shapes(self.family)
+
+    @property
+    def written(self) -> Shape:
+        """What is written: the output layer of its own, even where it is the embedding.
+
+        NeMo-Aligner's reward model is never tied, and looks for that layer when it is made from a
+        language model.
+        """
+        return replace(self.shape, tied=False)
+
+    def read(self, name: str) -> torch.Tensor:
+        """One of its tensors."""
+        return self.folder.read(name, self.sizes[name])
+
+
+def _common_dtype(model: Source) -> torch.dtype:
+    folder = model.folder
+    dtypes = {folder.entries[name].dtype for name in model.sizes}
     found = " and ".join(sorted(str(dtype) for dtype in dtypes))
     fail_if(len(dtypes) > 1, f"{folder.path}: the weights mix {found}; name one with --dtype")
     return dtypes.pop()
@@ -115,18 +152,16 @@ def _check_added(folder: HfFolder, processor: SentencePieceProcessor) -> None:
         )
 
 
-def _archive_bytes(shape: Shape, dtype: torch.dtype) -> int:
-    numbers = sum(prod(sizes) for sizes in shape.nemo_shapes().values())
-    chunks = 3 + 7 * shape.layers
-    states = 1 + len(layout.LAYER_STATES) * shape.layers
+def _archive_bytes(model: Source, dtype: torch.dtype) -> int:
+    numbers = sum(map(prod, model.written.nemo_shapes(model.family).values()))
+    chunks = 3 + MOST_CHUNKS * model.shape.layers
+    states = 1 + len(layout.LAYER_STATES) * model.shape.layers
     return numbers * int(dtype.itemsize) + chunks * CHUNK_OVERHEAD + states * STATE_BYTES + 2**20
 
 
-def _write_checkpoint(
-    archive: ArchiveWriter, folder: HfFolder, shape: Shape, dtype: torch.dtype
-) -> None:
-    writer, shapes = CheckpointWriter(archive), shape.nemo_shapes()
-    chunks = list(_chunks(folder, shape))
+def _write_checkpoint(archive: ArchiveWriter, model: Source, dtype: torch.dtype) -> None:
+    writer, shapes = CheckpointWriter(archive), model.written.nemo_shapes(model.family)
+    chunks = list(_chunks(model))
     with writer.file(), Progress(len(chunks), "converting", "tensors") as progress:
         for key, offsets, make in chunks:
             chunk = make().to(dtype)
@@ -134,7 +169,7 @@ def _write_checkpoint(
             writer.add(key, shapes[key], offsets, chunk.view(*leading, *chunk.shape))
             progress.advance()
         for key in layout.LAYER_STATES:
-            writer.add_empty_state(key, shape.layers)
+            writer.add_empty_state(key, model.shape.layers)
         writer.add_empty_state(layout.FINAL_NORM_STATE, 1)
     writer.finish()
 
@@ -142,29 +177,31 @@ def _write_checkpoint(
 Chunk = tuple[str, tuple[int, ...], Callable[[], torch.Tensor]]
 
 
-def _chunks(folder: HfFolder, shape: Shape) -> Iterator[Chunk]:
+def _chunks(model: Source) -> Iterator[Chunk]:
     """Each chunk as (NeMo's name, its offsets in the global tensor, how to read it)."""
-    sizes = shape.hf_shapes()
+    read = model.read
+    yield layout.EMBEDDING, (0, 0), bound(read, layout.HF_EMBEDDING)
+    for layer, tensor in product(range(model.shape.layers), model.family.layer):
+        yield from _layer_chunks(model, layer, tensor)
+    yield layout.FINAL_NORM, (0,), bound(read, layout.HF_FINAL_NORM)
+    output = layout.HF_EMBEDDING if model.shape.tied else layout.HF_OUTPUT
+    yield layout.OUTPUT, (0, 0), bound(read, output)
 
-    def read(name: str) -> torch.Tensor:
-        return folder.read(name, sizes[name])
 
-    def read_qkv(names: LayerNames) -> torch.Tensor:
-        return layout.fuse_qkv(read(names.q), read(names.k), read(names.v), shape.kv_heads)
+def _layer_chunks(model: Source, layer: int, tensor: Tensor) -> Iterator[Chunk]:
+    names = [layout.in_layer(layer, part.name) for part in tensor.parts]
+    key, across = layout.stacked(tensor), (0,) * (tensor.columns is not None)
 
-    yield layout.EMBEDDING, (0, 0), bound(read, "model.embed_tokens.weight")
-    for layer in range(shape.layers):
-        names = LayerNames.of(layer)
-        yield layout.INPUT_NORM, (layer, 0), bound(read, names.input_norm)
-        yield layout.QKV, (layer, 0, 0), bound(read_qkv, names)
-        yield layout.PROJ, (layer, 0, 0), bound(read, names.o)
-        yield layout.POST_NORM, (layer, 0), bound(read, names.post_norm)
-        yield layout.FC1, (layer, 0, 0), bound(read, names.gate)
-        yield layout.FC1, (layer, shape.ffn, 0), bound(read, names.up)
-        yield layout.FC2, (layer, 0, 0), bound(read, names.down)
-    yield layout.FINAL_NORM, (0,), bound(read, "model.norm.weight")
-    if not shape.tied:
-        yield layout.OUTPUT, (0, 0), bound(read, "lm_head.weight")
+    def fused() -> torch.Tensor:
+        return layout.by_group([model.read(name) for name in names], model.shape.kv_heads)
+
+    if tensor.by_group:
+        yield key, (layer, 0, *across), fused
+        return
+    row = 0
+    for name, part in zip(names, tensor.parts, strict=True):
+        yield key, (layer, row, *across), bound(model.read, name)
+        row += getattr(model.shape, part.rows)
 
 
 # --------------------------------------------------------------------------- NeMo to HF
@@ -191,9 +228,10 @@ def nemo_to_hf(
     with NemoArchive(source) as archive:
         tokenizer = _read_tokenizer(archive)
         shape = _nemo_shape(archive, _processor(tokenizer, archive.path).get_piece_size())
+        family = family_of_nemo(archive.config)
         wanted = DTYPES.get(dtype) or archive.dtype(layout.EMBEDDING)
         described = _describe(archive, shape, tokenizer, template, wanted)
-        weights = sum(prod(sizes) for sizes in shape.hf_shapes().values()) * wanted.itemsize
+        weights = sum(prod(sizes) for sizes in shape.hf_shapes(family).values()) * wanted.itemsize
         _check_space(target.parent, target, weights + len(tokenizer) + 2**20)
         with partial(target) as folder:
             folder.mkdir()
@@ -202,7 +240,7 @@ def nemo_to_hf(
             _write_tokenizer_files(folder, template, tokenizer)
             if chat is not None:
                 write_chat_files(folder, chat, _processor(tokenizer, archive.path))
-            tensors = list(_tensors(archive, shape))
+            tensors = list(_tensors(archive, family, shape))
             with Progress(len(tensors), "converting", "tensors") as progress:
                 write_weights(folder, _counted(tensors, progress), wanted, max_shard_bytes)
 
@@ -224,12 +262,23 @@ def _nemo_shape(archive: NemoArchive, pieces: int) -> Shape:
         any(".rm_head." in name for name in archive.names()),
         f"{where}: a reward model (it has rm_head); accepted: a language model",
     )
-    layout.check_nemo_config(config, where)
+    model_config.check_nemo_config(config, where)
     rows = archive.shape(layout.EMBEDDING)[0]
-    for key, sizes in Shape.from_nemo(config, rows, where).nemo_shapes().items():
+    stored = Shape.from_nemo(config, rows, where)
+    for key, sizes in stored.nemo_shapes(family_of_nemo(config)).items():
         found = archive.shape(key)
         fail_if(found != sizes, f"{where}: {key}: shape {found}; its config asks for {sizes}")
-    return Shape.from_nemo(config, _vocabulary(pieces, rows, config), where)
+    shape = replace(stored, vocab=_vocabulary(pieces, rows, config))
+    return shape if shape.tied else replace(shape, tied=_is_tied(archive, shape.vocab))
+
+
+def _is_tied(archive: NemoArchive, rows: int) -> bool:
+    """Whether the output layer is the embedding, bit for bit: it was tied, and is not trained."""
+    first, second = (
+        hashlib.sha256(archive.read(key)[:rows].contiguous().view(-1).view(torch.uint8).numpy())
+        for key in (layout.EMBEDDING, layout.OUTPUT)
+    )
+    return first.digest() == second.digest()
 
 
 def _vocabulary(pieces: int, rows: int, config: dict[str, Any]) -> int:
@@ -238,6 +287,8 @@ def _vocabulary(pieces: int, rows: int, config: dict[str, Any]) -> int:
     A row of zeros has logit 0, which can be the largest: it must not reach a program that
     samples over all rows.
     """
+    if config.get("override_vocab_size"):  # of upstream's converter
+        return min(rows, need(config, "override_vocab_size", CONFIG))
     divisor = config.get("make_vocab_size_divisible_by") or 1
     return min(rows, -(-pieces // divisor) * divisor)
 
@@ -251,7 +302,7 @@ def _describe(
 ) -> dict[str, Any]:
     where = str(Path(template or "") / CONFIG)
     model = read_config(Path(where)) if template else None
-    config = layout.hf_config(archive.config, shape, model, where)
+    config = model_config.hf_config(archive.config, shape, model, where)
     name = str(dtype).removeprefix("torch.")
     if model is not None:
         field = "dtype" if "dtype" in model else "torch_dtype"
@@ -277,41 +328,40 @@ def _write_tokenizer_files(folder: Path, template: Path | str | None, tokenizer:
     write_json(folder / "tokenizer_config.json", fixed | {"add_eos_token": False} | tokens)
 
 
-def _tensors(archive: NemoArchive, shape: Shape) -> Iterator[Planned]:
-    makers = dict(_makers(archive, shape))
-    for name, sizes in shape.hf_shapes().items():
+def _tensors(archive: NemoArchive, family: Family, shape: Shape) -> Iterator[Planned]:
+    makers = dict(_makers(archive, family, shape))
+    for name, sizes in shape.hf_shapes(family).items():
         yield Planned(name, sizes, makers[name])
 
 
-def _makers(archive: NemoArchive, shape: Shape) -> Iterator[tuple[str, Callable[[], torch.Tensor]]]:
+Maker = tuple[str, Callable[[], torch.Tensor]]
+
+
+def _makers(archive: NemoArchive, family: Family, shape: Shape) -> Iterator[Maker]:
     def rows(key: str) -> torch.Tensor:
         return archive.read(key)[: shape.vocab]
 
     @lru_cache(maxsize=1)  # q, k and v of a layer are asked for in turn
-    def projections(layer: int) -> tuple[torch.Tensor, ...]:
-        return layout.split_qkv(archive.read_layer(layout.QKV, layer), shape)
+    def groups(layer: int, tensor: Tensor) -> list[torch.Tensor]:
+        fused = archive.read_layer(layout.stacked(tensor), layer)
+        return layout.split_groups(fused, shape, tensor)
 
-    def projection(layer: int, index: int) -> torch.Tensor:
-        return projections(layer)[index]
+    def part(layer: int, tensor: Tensor, index: int) -> torch.Tensor:
+        if tensor.by_group:
+            return groups(layer, tensor)[index]
+        counts = [getattr(shape, part.rows) for part in tensor.parts]
+        columns = shape.columns(tensor)
+        place = (layer, sum(counts[:index]), *[0] * len(columns))
+        sizes = (1, counts[index], *columns)
+        return archive.read_part(layout.stacked(tensor), place, sizes)[0]
 
-    def half(layer: int, index: int) -> torch.Tensor:
-        start, sizes = (layer, index * shape.ffn, 0), (1, shape.ffn, shape.hidden)
-        return archive.read_part(layout.FC1, start, sizes)[0]
-
-    yield "model.embed_tokens.weight", bound(rows, layout.EMBEDDING)
-    for layer in range(shape.layers):
-        names = LayerNames.of(layer)
-        for index, name in enumerate((names.q, names.k, names.v)):
-            yield name, bound(projection, layer, index)
-        for index, name in enumerate((names.gate, names.up)):
-            yield name, bound(half, layer, index)
-        yield names.o, bound(archive.read_layer, layout.PROJ, layer)
-        yield names.down, bound(archive.read_layer, layout.FC2, layer)
-        yield names.input_norm, bound(archive.read_layer, layout.INPUT_NORM, layer)
-        yield names.post_norm, bound(archive.read_layer, layout.POST_NORM, layer)
-    yield "model.norm.weight", bound(archive.read, layout.FINAL_NORM)
+    yield layout.HF_EMBEDDING, bound(rows, layout.EMBEDDING)
+    for layer, tensor in product(range(shape.layers), family.layer):
+        for index, own in enumerate(tensor.parts):
+            yield layout.in_layer(layer, own.name), bound(part, layer, tensor, index)
+    yield layout.HF_FINAL_NORM, bound(archive.read, layout.FINAL_NORM)
     if not shape.tied:
-        yield "lm_head.weight", bound(rows, layout.OUTPUT)
+        yield layout.HF_OUTPUT, bound(rows, layout.OUTPUT)
 
 
 def _counted(tensors: list[Planned], progress: Progress) -> Iterator[Planned]:

@@ -11,7 +11,7 @@ from cai.core.errors import UserError, fail_if
 from cai.core.fields import Section
 from cai.files.members import Members
 from cai.files.records import read_json
-from cai.models.hf_config import check_hf_config
+from cai.models.families.known import family_of
 
 
 class ModelShape(Section):
@@ -26,7 +26,10 @@ class ModelShape(Section):
     context: int = Field(ge=1, description="Longest sequence, in tokens (position embeddings).")
     window: int | None = Field(None, ge=1, description="Sliding attention window; null: none.")
     head_dim: int | None = Field(None, ge=1, description="Width of a head; null: hidden / heads.")
-    tied: bool = Field(False, description="Whether the output layer is the embedding.")
+    tied: bool = Field(
+        False,
+        description="Whether the output layer is the embedding at Hugging Face; NeMo's has both.",
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> "ModelShape":
@@ -81,7 +84,7 @@ def differences(shape: ModelShape, configured: ModelShape) -> Iterator[tuple[str
     for field in ModelShape.model_fields:
         name = "head_width" if field == "head_dim" else field
         true, given = getattr(shape, name), getattr(configured, name)
-        if true != given:
+        if true != given and field != "tied":  # which makes no difference in NeMo
             yield field, true, given
 
 
@@ -93,8 +96,8 @@ def read_hf(path: Path) -> ModelShape:
     """
     config = read_json(path)
     fail_if(not isinstance(config, dict), f"{path}: not a JSON object")
-    check_hf_config(config, str(path))
-    return _shape(path, config, HF_FIELDS)
+    family = family_of(config, str(path))
+    return _shape(path, config, HF_FIELDS, window=family.window(config))
 
 
 def read_nemo(path: Path) -> ModelShape:
