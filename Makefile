@@ -65,8 +65,9 @@ lint: controller $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and t
 format: controller ## format Python and rules
 	@$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile rules
 
-docs: controller ## the schemas in config/, docs/configuration.md and the picture of the architecture
+docs: controller ## the schemas in config/, docs/configuration.md, the models that work, the picture of the architecture
 	@$(RUN) python scripts/tools/document_settings.py
+	@$(RUN) python scripts/tools/list_families.py
 	@$(RUN) python scripts/tools/draw_architecture.py
 
 site: $(SITE)/.ready ## the documentation as pages, with the library's reference: site/index.html

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.journal.entries import Journal
-from cai.asking.run import client_of, exported_folder, loading, served_by
+from cai.asking.run import client_of, exported_folder, loading, served_by, settings_for
 from cai.checks import preflight
 from cai.conversion.stored import check_archive
 from cai.core import cli
@@ -146,7 +146,8 @@ def _speaker(
     loaded = _exported(model, settings, stack) if serving.kind == "openai" else model.path
     command = loading(servers.command(settings, model.kind), loaded, serving)
     served = stack.enter_context(served_by(serving, command, None, log))
-    client = client_of(serving, served, Journal(None), model.name, settings.client, tokenizer)
+    asking = settings_for(settings.client, tokenizer)
+    client = client_of(serving, served, Journal(None), model.name, asking, tokenizer)
     chat_model = ChatModel(client, template, tokenizer, settings.lengths.context)
     speaker = Speaker(model.name, chat_model, options.system, forgets=options.forget)
     print(f"starting {model.name} ({model.path})", file=sys.stderr, flush=True)

@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 
 from cai.core import cli
-from cai.core.errors import UserError, fail_if
+from cai.core.errors import UserError
 from cai.files.records import read_json
 from cai.models.families.known import family_of
+from cai.models.tokens import SENTENCEPIECE, tokenizer_of_folder
 from cai.provenance.manifest import write_origin
 
-TOKENIZER = "tokenizer.model"
-SMALL = ["*.json", TOKENIZER, "*.txt"]
+SMALL = ["*.json", "*.jinja", SENTENCEPIECE, "*.txt"]
 WEIGHTS = ["*.safetensors"]
 
 
@@ -38,6 +38,7 @@ def copy_folder(source: Path, output: Path) -> None:
     """Copy the files of a local model folder."""
     if not (source / "config.json").is_file():
         raise UserError(f"{source}: not a Hugging Face model folder (config.json is missing)")
+    check(source, str(source / "config.json"))
     output.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
         if path.is_file():
@@ -47,7 +48,7 @@ def copy_folder(source: Path, output: Path) -> None:
 def download(name: str, revision: str, output: Path) -> None:
     """Download what a conversion needs of a hub repository; the weights only of a model it takes.
 
-    ``config.json`` comes first, then the other small files, then the weights.
+    ``config.json`` comes first, then the other small files with the tokenizer, then the weights.
 
     Raises:
         UserError: when the hub cannot be reached or refuses, or the model is of another family.
@@ -56,12 +57,13 @@ def download(name: str, revision: str, output: Path) -> None:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     from requests.exceptions import RequestException
 
+    where = f"{name}@{revision}: config.json"
     try:
         config = hf_hub_download(name, "config.json", revision=revision, local_dir=output)
-        family_of(read_json(Path(config)), f"{name}@{revision}: config.json")
+        family_of(read_json(Path(config)), where)
         for wanted in (SMALL, WEIGHTS):
             snapshot_download(name, revision=revision, local_dir=output, allow_patterns=wanted)
-            check_tokenizer(output, f"{name}@{revision}")
+            check(output, where)
     except (HfHubHTTPError, LocalEntryNotFoundError, RequestException, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
@@ -70,12 +72,10 @@ def download(name: str, revision: str, output: Path) -> None:
         ) from None
 
 
-def check_tokenizer(folder: Path, where: str) -> None:
-    """Refuse a model whose tokenizer cannot be used."""
-    fail_if(
-        not (folder / TOKENIZER).is_file(),
-        f"{where}: found no {TOKENIZER}; accepted: a sentencepiece model",
-    )
+def check(folder: Path, where: str) -> None:
+    """Refuse a model of another family, and one whose tokenizer cannot be used."""
+    family_of(read_json(folder / "config.json"), where)
+    tokenizer_of_folder(folder)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from cai.data.sl_dataset import SlOptions, build_sl_dataset
 from cai.data.splits import HeldOut
 from cai.models.templates import Template
 from cai.models.tokens import LengthLimit
+from cai.nemo.programs import check_tokenizer
 from cai.provenance.manifest import record
 
 
@@ -25,13 +26,16 @@ def main() -> None:
         "--options", type=cli.json_option(SlOptions), default=SlOptions(), help="JSON"
     )
     options = parser.parse_args()
+    length = LengthLimit.from_options(options, add_bos=options.template.add_bos)
+    if length.tokenizer is not None:
+        check_tokenizer(options.template, length.tokenizer, str(options.tokenizer))
     ledger = build_sl_dataset(
         options.revisions,
         options.helpful,
         options.train,
         options.validation,
         template=options.template,
-        length=LengthLimit.from_options(options, add_bos=options.template.add_bos),
+        length=length,
         options=options.options,
         excluded=HeldOut.from_options(options),
     )

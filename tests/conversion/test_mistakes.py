@@ -122,13 +122,16 @@ SPOILT = {
     ),
     "added tokens of a fast tokenizer": (
         adding("tokenizer.json", {"added_tokens": [MARK]}),
-        "token '<|im_end|>' (900)",
+        "tokenizer.json: not a tokenizer",
     ),
     "added tokens of a configuration": (
         adding("tokenizer_config.json", {"added_tokens_decoder": {"900": MARK}}),
         "token '<|im_end|>' (900)",
     ),
-    "tokenizer missing": (drop("tokenizer.model"), "tokenizer.model: no such file"),
+    "tokenizer missing": (
+        drop("tokenizer.model"),
+        "no tokenizer; accepted: tokenizer.model",
+    ),
     "tokenizer garbled": (garble, "tokenizer.model: … sentencepiece"),
     "config missing": (drop("config.json"), "config.json: no such file"),
     "bin": (to_bin, "found pytorch_model.bin; accepted: model.safetensors or"),
@@ -136,7 +139,10 @@ SPOILT = {
     "weights cut": (cut, "model.safetensors: … safetensors"),
     "shard missing": (index_without_shard, "model-00001-of-00002.safetensors: no such file"),
     "other model": (lambda f: edit(f, model_type="gpt2"), "model_type: found 'gpt2'; accepted:"),
-    "rope scaling": (lambda f: edit(f, rope_scaling={"factor": 8}), "rope_scaling: found"),
+    "rope scaling": (
+        lambda f: edit(f, rope_scaling={"factor": 8}),
+        "rope_scaling.rope_type: found",
+    ),
     "bias": (
         lambda f: edit(f, model_type="llama", attention_bias=True),
         "attention_bias: found True; accepted: False",

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.bpe import KINDS, write_tokenizer
 from tests.conversion.support import SCRIPTS, Refused
+
+from cai.models.tokens import Tokenizer
 
 SHAPES = st.fixed_dictionaries(
     {
@@ -149,6 +152,24 @@ def test_without_a_template_the_tokenizer_works(call, archive, tmp_path):
     own = sentencepiece.SentencePieceProcessor(str(tmp_path / "back/tokenizer.model"))
     text = "write a polite answer"
     assert call("tokens_of", tmp_path / "back", text) == [own.bos_id(), *own.encode(text)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hugging_face_tokenizer_is_in_the_archive(call, make_model, tmp_path, kind):
+    """With its chats and its ends; and an export has the same files, and gives the same tokens."""
+    source = make_model(tmp_path / "source", vocab_size=420, model_type="llama")
+    (source / "tokenizer.model").unlink()
+    write_tokenizer(source, kind, chat_template="{{ messages }}")
+    call("hf_to_nemo", source, tmp_path / "there.nemo")
+    own = Tokenizer(tmp_path / "there.nemo")
+    call("nemo_to_hf", tmp_path / "there.nemo", tmp_path / "back")
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        assert (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes()
+    text = "Write (A), it's 1234."
+    tokens = call("tokens_of", tmp_path / "back", text)
+    assert tokens[-len(own.encode(text)) :] == own.encode(text)
+    assert read(tmp_path / "back/config.json")["eos_token_id"] == own.eos_id
+    assert not (tmp_path / "back/tokenizer.model").exists()
 
 
 def test_a_sliding_window_is_kept_both_ways(call, make_model, tmp_path):

@@ -56,6 +56,12 @@ def logits(folder: str, tokens: list[int]) -> list[list[float]]:
     return load(folder)(torch.tensor([tokens])).logits[0].float().tolist()
 
 
+def log_probabilities(folder: str, tokens: list[int]) -> list[float]:
+    """Of each token but the first."""
+    scores = torch.log_softmax(load(folder)(torch.tensor([tokens])).logits[0].float(), -1)
+    return scores[:-1].gather(1, torch.tensor(tokens[1:])[:, None])[:, 0].tolist()
+
+
 def continuations(folder: str, prompts: list[list[int]], count: int) -> list[list[int]]:
     model = load(folder)
     answers = []
@@ -187,6 +193,7 @@ FUNCTIONS = {
         make_hf,
         differing,
         logits,
+        log_probabilities,
         continuations,
         tokens_of,
         config_of,

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.bpe import write_tokenizer
 from tests.data.hub import serve_dataset
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = json.loads(Path("demo/models/base/config.json").read_text())
-TOKENIZER, WEIGHTS = "tokenizer.model", "model.safetensors"
+WEIGHTS = "model.safetensors"
+CAPTURED = {"capture_output": True, "text": True}
 SCALING = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -74,13 +76,28 @@ def test_a_model_that_cannot_be_converted_is_not_downloaded(tmp_path, change, to
 def test_one_without_a_tokenizer_is_not_downloaded(tmp_path):
     files = {"config.json": json.dumps(CONFIG).encode(), WEIGHTS: b"large"}
     done, asked = fetch(tmp_path, files)
-    assert done.returncode == 2 and f"found no {TOKENIZER}" in done.stderr
+    assert done.returncode == 2 and "found no tokenizer; accepted: tokenizer.model" in done.stderr
     assert asked == {"config.json"}
 
 
-def test_one_that_can_is(tmp_path):
-    small = {"config.json": json.dumps(CONFIG).encode(), TOKENIZER: b"small"}
+@pytest.mark.parametrize("kind", ["sentencepiece", "smollm2"])
+def test_one_that_can_is(tmp_path, kind):
+    if kind == "sentencepiece":
+        small = {"tokenizer.model": Path("demo/models/base/tokenizer.model").read_bytes()}
+    else:
+        write_tokenizer(tmp_path / "small", kind)
+        small = {path.name: path.read_bytes() for path in (tmp_path / "small").iterdir()}
+    small |= {"config.json": json.dumps(CONFIG).encode()}
     done, asked = fetch(tmp_path, small | {WEIGHTS: b"large"})
     assert done.returncode == 0, done.stderr
     assert asked == {*small, WEIGHTS}
     assert (tmp_path / "out" / WEIGHTS).read_bytes() == b"large"
+
+
+def test_a_local_folder_is_checked_as_well(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text(json.dumps(CONFIG | {"model_type": "qwen3"}))
+    program = (sys.executable, "scripts/models/fetch_model.py", "--source", f"{tmp_path}/model/")
+    done = subprocess.run([*program, "--output", str(tmp_path / "out")], **CAPTURED)
+    assert done.returncode == 2 and "model_type: found 'qwen3'" in done.stderr
+    assert not (tmp_path / "out").exists()

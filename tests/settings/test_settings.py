@@ -8,7 +8,7 @@ from cai.checks import preflight
 from cai.core.errors import UserError
 from cai.settings.configuration import load_settings, parse_settings
 from cai.settings.origins import OF_A_SOURCE, merge
-from tools import document_settings
+from tools import document_settings, list_families
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
 
@@ -74,6 +74,8 @@ def test_schema_and_documentation_are_up_to_date():
     for path, schema in document_settings.schemas().items():
         assert json.loads(path.read_text()) == schema, path
     assert document_settings.DOCUMENT.read_text() == document_settings.document()
+    for path, text in list_families.pages().items():
+        assert path.read_text() == text, path
 
 
 def test_a_later_file_wins_and_lists_are_replaced():

@@ -31,6 +31,7 @@ from cai.settings.model_servers import ClientSettings
 ANSWERS = ("(A)", "(B)")
 NO_PROMPT = "the answer does not begin with the prompt"
 NEITHER = "neither (A) nor (B)"
+AROUND = "\u2581\u0120 ()"  # a letter in a token; two tokenizers' ways to write a space
 ANSWER_TOKENS = 4  # a tokenizer may need "(", "A" and ")" for an answer
 
 
@@ -264,7 +265,7 @@ class Client:
         if isinstance(named, Unreadable) or named.letter == TIE:
             return Failed(NEITHER)
         # after the answer come only EOS tokens, so the last token with its letter is the answer's
-        letters = [token for token in reply.tokens if token.text.strip("\u2581 ()") == named.letter]
+        letters = [token for token in reply.tokens if token.text.strip(AROUND) == named.letter]
         if not letters:
             return Failed("the letter of the answer is not a token")
         probability = received.probability_of(letters[-1].logprob)

@@ -36,6 +36,7 @@ from cai.asking.usage import Usage
 from cai.core.digests import digest
 from cai.core.errors import UserError
 from cai.core.shown import one_line
+from cai.models.tokens import Tokenizer
 from cai.settings.model_servers import ClientSettings
 
 TOKEN_BYTES = 60  # of an answer for each token of it: its text, log-probability, place
@@ -46,6 +47,7 @@ class _Row(NamedTuple):
     sentence: str
     tokens: list[str]
     logprob: list[Any]  # read by whoever needs one, see checks.logprob_of
+    ids: Any  # read where the sentence lacks something, see _by_tokens
 
 
 class NemoProtocol:
@@ -57,12 +59,19 @@ class NemoProtocol:
 
     A batch shares its tokens' budget: a prompt that is n tokens shorter than its batch's longest
     may get n tokens more than ``max_tokens``. Prompts of a like length share a batch.
+
+    Of a model with a Hugging Face tokenizer the server's sentences lack all special tokens, those
+    of the prompt, too: then its tokens are read, and the client must have the tokenizer.
     """
 
     scores_prompts = True
 
-    def __init__(self, served: Served, settings: ClientSettings) -> None:
+    def __init__(
+        self, served: Served, settings: ClientSettings, tokenizer: Tokenizer | None = None
+    ) -> None:
         self._served, self._settings = served, settings
+        is_huggingface = tokenizer is not None and tokenizer.is_huggingface
+        self._tokenizer = tokenizer if is_huggingface else None
         self._flow = Flow(settings.in_flight, proven=False)
         self._session = direct_session(settings.in_flight)
         self._proof = Proof(
@@ -131,10 +140,11 @@ class NemoProtocol:
             "random_seed": int(digest([question.draw for question in batch])[:SEED_DIGITS], 16),
         }
         rows = persist(lambda: self._put(body), attempts, self._stop, self._flow)
+        pairs = zip(batch, rows, strict=True)
+        if self._tokenizer is not None:
+            return [_by_tokens(question, row, body, self._tokenizer) for question, row in pairs]
         eos, stops = {self._settings.eos, END_OF_TEXT}, body["end_strings"]
-        return [
-            _reply(question, row, eos, stops) for question, row in zip(batch, rows, strict=True)
-        ]
+        return [_reply(question, row, eos, stops) for question, row in pairs]
 
     def _put(self, body: dict[str, Any]) -> list[_Row | Failed]:
         patience = self._settings.timeout * self._settings.in_flight  # others may be before us
@@ -217,12 +227,14 @@ def _rows(text: str, body: dict[str, Any], address: str) -> list[_Row | Failed]:
         raise received.garbled(text)
     if any(len(column) != count for column in columns):
         raise Garbled(f"{len(columns[0])} answers for {count} prompts")
-    return [_row(*values) for values in zip(*columns, strict=True)]
+    numbers = answer.get("token_ids")
+    ids = numbers if isinstance(numbers, list) and len(numbers) == count else [None] * count
+    return [_row(*values) for values in zip(ids, *columns, strict=True)]
 
 
-def _row(sentence: Any, tokens: Any, logprob: Any = ()) -> _Row | Failed:
+def _row(ids: Any, sentence: Any, tokens: Any, logprob: Any = ()) -> _Row | Failed:
     try:
-        row = _Row(received.text_of(sentence), received.texts_of(tokens), logprob)
+        row = _Row(received.text_of(sentence), received.texts_of(tokens), logprob, ids)
     except received.Unfit as error:
         return Failed(str(error))
     if logprob == () or (isinstance(logprob, list) and len(logprob) >= len(row.tokens) - 1):
@@ -241,6 +253,28 @@ def _reply(
     filled = sum(1 for _ in takewhile(eos.__contains__, reversed(row.tokens)))  # the batch, up
     tokens = [Token(*pair) for pair in zip(row.tokens[1:], row.logprob, strict=False)]
     return Reply(text, ended, {"all": len(row.tokens) - filled}, tokens)
+
+
+def _by_tokens(
+    question: Question, row: _Row | Failed, body: dict[str, Any], tokenizer: Tokenizer
+) -> Reply | Failed:
+    """What was generated, from the tokens: those after the prompt's, without the EOS at the end."""
+    if isinstance(row, Failed):
+        return row
+    prompt = tokenizer.encode(question.prompt, add_bos=body["add_BOS"])
+    ids = row.ids
+    if not isinstance(ids, list) or len(ids) != len(row.tokens) or ids[: len(prompt)] != prompt:
+        return Reply(None, False)
+    if not all(type(number) is int and 0 <= number < tokenizer.size for number in ids):
+        return Failed("a token that the tokenizer does not have")
+    generated = ids[len(prompt) :]
+    while generated and generated[-1] == tokenizer.eos_id:  # the batch is filled up with it
+        generated.pop()
+    text = tokenizer.decode(generated)
+    used = len(prompt) + len(generated)
+    ended = used < len(ids) or text.endswith(tuple(body["end_strings"]))
+    tokens = [Token(*pair) for pair in zip(row.tokens[1:], row.logprob, strict=False)]
+    return Reply(text, ended, {"all": used}, tokens)
 
 
 def cut_of(prompt: str, sentence: str) -> int | None:

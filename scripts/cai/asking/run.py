@@ -12,6 +12,7 @@ from cai.asking.chat.chat_client import ChatClient
 from cai.asking.chat_model import ChatModel
 from cai.asking.client import Client
 from cai.asking.journal.entries import Journal
+from cai.asking.nemo_protocol import NemoProtocol
 from cai.asking.openai_protocol import OpenAiProtocol
 from cai.asking.program import NEMO
 from cai.asking.rewards import RewardModel
@@ -27,6 +28,7 @@ from cai.files.records import (
     write_json,
     write_jsonl,
 )
+from cai.models.nemo_tokenizer import holds_huggingface
 from cai.models.tokens import LengthLimit, Tokenizer
 from cai.provenance.manifest import identity, record
 from cai.running.attempts import Attempts, Entry
@@ -67,6 +69,11 @@ class Run:
         """The tokenizer of a model."""
         return Tokenizer(path)
 
+    def tokenizer_for(self, options: argparse.Namespace, counts: bool) -> Tokenizer | None:
+        """The tokenizer of the model that the options name; None if nobody needs it."""
+        needed = counts or holds_huggingface(options.model)
+        return self.tokenizer(options.tokenizer or options.model) if needed else None
+
     @contextmanager
     def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
         """The journal that the options name; what the job costs is kept beside it."""
@@ -105,15 +112,15 @@ class Run:
         if options.server is not None:
             loaded = exported_folder(options.exported[0]) if options.exported else options.model
             options.server = loading(options.server, loaded, options.serving)
-        limited = counts or options.context is not None or options.serving.kind == "openai"
-        tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
+        known = counts or options.context is not None or options.serving.kind == "openai"
+        tokenizer = self.tokenizer_for(options, known)
         with self.server(options, options.serving) as (served, journal):
             client = client_of(
                 options.serving,
                 served,
                 journal,
                 identity(options.model),
-                options.client,
+                settings_for(options.client, tokenizer),
                 tokenizer,
             )
             yield ChatModel(client, options.template, tokenizer, options.context)
@@ -230,13 +237,24 @@ def client_of(
     settings: ClientSettings,
     tokenizer: Tokenizer | None,
 ) -> Client:
-    """A client that speaks the protocol of the server; NeMo's needs no tokenizer."""
+    """A client that speaks the protocol of the server.
+
+    That of NeMo needs no tokenizer, unless it is one of Hugging Face's.
+    """
     if serving.kind == "nemo":
-        return Client(served, journal, model_id, settings)
+        protocol = NemoProtocol(served, settings, tokenizer)
+        return Client(served, journal, model_id, settings, protocol)
     if tokenizer is None:
         raise TypeError("a server of kind openai needs the model's tokenizer")
-    protocol = OpenAiProtocol(served, settings, serving, tokenizer)
-    return Client(served, journal, model_id, settings, protocol)
+    other = OpenAiProtocol(served, settings, serving, tokenizer)
+    return Client(served, journal, model_id, settings, other)
+
+
+def settings_for(settings: ClientSettings, tokenizer: Tokenizer | None) -> ClientSettings:
+    """How a server is asked, with the EOS that a Hugging Face tokenizer names itself."""
+    if tokenizer is None or not tokenizer.is_huggingface or tokenizer.eos is None:
+        return settings
+    return settings.model_copy(update={"eos": tokenizer.eos})
 
 
 def exported_folder(mark: Path) -> Path:

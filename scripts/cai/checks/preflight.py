@@ -18,6 +18,8 @@ from cai.data.rl_dataset import RlOptions
 from cai.data.sl_dataset import SlOptions
 from cai.evaluation.classifier import check_classifier
 from cai.files.paths import check_carried
+from cai.models.tokenizer_kinds import TOKENIZER_JSON
+from cai.models.tokens import SENTENCEPIECE, Tokenizer
 from cai.nemo import programs
 from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
@@ -25,7 +27,8 @@ from cai.settings.constitution import STAGE_TEXTS, for_stage, load_constitution,
 from cai.settings.sources import SUFFIXES, Source
 
 LONGEST_TEXTS = 131_072 - 24_576  # bytes: of one argument, less those of the rest of a command
-MODEL_FILES = ("config.json", "tokenizer.model")  # that a model's folder has, whatever its weights
+# That a model's folder has, whatever its weights: one of each.
+MODEL_FILES = (("config.json",), (SENTENCEPIECE, TOKENIZER_JSON))
 
 
 def check(
@@ -205,6 +208,7 @@ def check_files(settings: Settings) -> None:
         check_carried(f"{field}.source", source.files)
     for name in ("base", "instruct"):
         check_carried(f"models.{name}.source", model_files(settings, name))
+        check_tokenizer(settings, name)
     if settings.evaluation.classifier:
         check_carried("evaluation.classifier", [Path(settings.evaluation.classifier)])
         check_classifier(Path(settings.evaluation.classifier))
@@ -255,13 +259,34 @@ def model_files(settings: Settings, name: str) -> list[Path]:
     found = sorted(path for path in Path(model.source).glob("*") if path.is_file())
     where = f"models.{name}.source: {model.source}"
     fail_if(not found, f"{where}: no such folder, or it is empty")
-    missing = [file for file in MODEL_FILES if Path(model.source, file) not in found]
+    names = {path.name for path in found}
+    missing = [" or ".join(files) for files in MODEL_FILES if not names.intersection(files)]
     fail_if(
         missing,
-        f"{where}: found no {', '.join(missing)}; accepted: a Hugging Face folder with a "
-        "sentencepiece model",
+        f"{where}: found no {', '.join(missing)}; accepted: a Hugging Face folder with its "
+        "tokenizer",
     )
     return found
+
+
+def check_tokenizer(settings: Settings, name: str) -> None:
+    """Check that a model's template fits its tokenizer, if that is Hugging Face's and at hand.
+
+    Raises:
+        UserError: naming the field of the configuration.
+    """
+    model = getattr(settings.models, name)
+    folder = Path(model.source)
+    if not model.is_local or (folder / SENTENCEPIECE).is_file():
+        return
+    tokenizer = Tokenizer(folder)
+    if name == "base":
+        programs.check_tokenizer(model.template, tokenizer, str(folder))
+    fail_if(
+        model.template.add_bos and not tokenizer.has_bos,
+        f"models.{name}.template.add_bos: found true, but the tokenizer in {folder} has no BOS "
+        "token; accepted: false",
+    )
 
 
 def model_source(settings: Settings, name: str) -> list[str]:

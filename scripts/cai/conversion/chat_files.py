@@ -7,10 +7,9 @@ another form than the model was trained in, and do not stop at the end of its tu
 from pathlib import Path
 from typing import Any
 
-from sentencepiece import SentencePieceProcessor
-
 from cai.files.records import read_json, write_json
 from cai.models.templates import Template
+from cai.models.tokenizer_kinds import Kind
 
 TOKENIZER_CONFIG, GENERATION_CONFIG = "tokenizer_config.json", "generation_config.json"
 TEMPLATE_FILE = "chat_template.jinja"  # read before the configuration, where it is there
@@ -68,7 +67,7 @@ def _literal(text: str) -> str:
     return ascii(text)
 
 
-def write_chat_files(folder: Path, template: Template, processor: SentencePieceProcessor) -> None:
+def write_chat_files(folder: Path, template: Template, tokenizer: Kind) -> None:
     """Write the chat template, and the tokens and texts that end an answer, into a model's folder.
 
     A stop text that is one token of the tokenizer becomes an end token beside EOS; the others are
@@ -77,16 +76,17 @@ def write_chat_files(folder: Path, template: Template, processor: SentencePieceP
     known = _read(folder / TOKENIZER_CONFIG)
     write_json(folder / TOKENIZER_CONFIG, known | {"chat_template": jinja(template)})
     (folder / TEMPLATE_FILE).unlink(missing_ok=True)
-    ends = {processor.eos_id(): None}
+    ends = {} if tokenizer.eos_id is None else {tokenizer.eos_id: None}
     texts = []
     for text in template.stop:
-        piece = processor.piece_to_id(text)
-        if piece == processor.unk_id():
+        mark = tokenizer.mark_of(text)
+        if mark is None:
             texts.append(text)
         else:
-            ends[piece] = None
-    tokens = {"bos_token_id": processor.bos_id(), "eos_token_id": list(ends)}
-    generation = _read(folder / GENERATION_CONFIG) | tokens
+            ends[mark] = None
+    generation = _read(folder / GENERATION_CONFIG) | {"eos_token_id": list(ends)}
+    if tokenizer.bos_id is not None:
+        generation |= {"bos_token_id": tokenizer.bos_id}
     write_json(folder / GENERATION_CONFIG, generation | ({"stop_strings": texts} if texts else {}))
 
 

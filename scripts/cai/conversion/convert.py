@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentencepiece import SentencePieceProcessor
 
 from cai.conversion import layout, model_config
 from cai.conversion.chat_files import write_chat_files
 from cai.conversion.hf_folder import (
     CONFIG,
-    TOKENIZER,
     HfFolder,
     Planned,
-    added_tokens,
     check_finite,
     copy_companions,
     read_config,
@@ -29,13 +26,23 @@ from cai.conversion.hf_folder import (
 )
 from cai.conversion.layout import Shape, need
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
-from cai.core.errors import UserError, fail_if
+from cai.core.errors import fail_if
 from cai.core.progress import Progress
 from cai.files.partials import partial
 from cai.files.records import atomic, write_json
 from cai.models.families.family import Family, Tensor
 from cai.models.families.known import family_of, family_of_nemo
+from cai.models.nemo_tokenizer import FIELDS, FOLDER, LIBRARY
 from cai.models.templates import Template
+from cai.models.tokenizer_kinds import (
+    FILES,
+    TOKENIZER_CONFIG,
+    TOKENIZER_JSON,
+    HuggingFace,
+    Kind,
+    SentencePiece,
+)
+from cai.models.tokens import SENTENCEPIECE, small_files, tokenizer_of_folder
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 PRECISIONS: dict[torch.dtype, int | str] = {
@@ -65,21 +72,17 @@ def hf_to_nemo(source: Path | str, target: Path | str, dtype: str = "source") ->
     for name, sizes in model.sizes.items():
         folder.entry(name, sizes)
     wanted = DTYPES.get(dtype) or _common_dtype(model)
-    tokenizer = folder.tokenizer.read_bytes()
-    artifact = f"{hashlib.md5(tokenizer).hexdigest()}_{TOKENIZER}"
+    fields, files, pieces = _tokenizer(folder.path, model.shape)
     config = model_config.nemo_config(
-        folder.config,
-        family,
-        model.written,
-        model_config.sentencepiece(artifact),
-        _pieces(tokenizer, model.written, folder),
-        PRECISIONS[wanted],
+        folder.config, family, model.written, fields, pieces, PRECISIONS[wanted]
     )
-    _check_space(target.parent, target, _archive_bytes(model, wanted) + len(tokenizer))
+    needed = _archive_bytes(model, wanted) + sum(map(len, files.values()))
+    _check_space(target.parent, target, needed)
     with atomic(target, "wb") as stream:
         archive = ArchiveWriter(stream)
         archive.add_config(config)
-        archive.add(artifact, tokenizer)
+        for name, content in files.items():
+            archive.add(name, content)
         _write_checkpoint(archive, model, wanted)
         archive.close()
 
@@ -119,37 +122,20 @@ def _common_dtype(model: Source) -> torch.dtype:
     return dtypes.pop()
 
 
-def _pieces(tokenizer: bytes, shape: Shape, folder: HfFolder) -> int:
-    processor = _processor(tokenizer, folder.tokenizer)
-    _check_added(folder, processor)
-    pieces = processor.get_piece_size()
+def _tokenizer(folder: Path, shape: Shape) -> tuple[dict[str, Any], dict[str, bytes], int]:
+    """How NeMo loads the tokenizer, the archive's files of it, and the number of its tokens."""
+    tokenizer = tokenizer_of_folder(folder)
     fail_if(
-        pieces > shape.vocab,
-        f"{folder.tokenizer}: {pieces} pieces, but vocab_size in {CONFIG} is {shape.vocab}; "
-        "accepted: at least as many",
+        tokenizer.size > shape.vocab,
+        f"{folder}: the tokenizer has {tokenizer.size} tokens, but vocab_size in {CONFIG} is "
+        f"{shape.vocab}; accepted: at least as many",
     )
-    return pieces
-
-
-def _processor(tokenizer: bytes, where: Path) -> SentencePieceProcessor:
-    try:
-        processor = SentencePieceProcessor(model_proto=tokenizer)
-    except RuntimeError:
-        processor = None
-    if processor is None or not processor.get_piece_size():
-        raise UserError(f"{where}: not a sentencepiece model, or one without pieces")
-    return processor
-
-
-def _check_added(folder: HfFolder, processor: SentencePieceProcessor) -> None:
-    """Refuse tokens beside the sentencepiece model: NeMo has that alone, and would cut them up."""
-    for text, number in added_tokens(folder.path).items():
-        known = type(number) is int and 0 <= number < processor.get_piece_size()
-        fail_if(
-            not known or processor.id_to_piece(number) != text,
-            f"{folder.path}: the tokenizer adds the token {text[:100]!r} ({number}) to "
-            f"{TOKENIZER}, which NeMo would cut into pieces; accepted: tokens of {TOKENIZER} only",
-        )
+    if tokenizer.is_huggingface:
+        files = {f"{FOLDER}/{name}": content for name, content in small_files(folder).items()}
+        return dict(FIELDS), files, tokenizer.size
+    content = (folder / SENTENCEPIECE).read_bytes()
+    artifact = f"{hashlib.md5(content).hexdigest()}_{SENTENCEPIECE}"
+    return model_config.sentencepiece(artifact), {artifact: content}, tokenizer.size
 
 
 def _archive_bytes(model: Source, dtype: torch.dtype) -> int:
@@ -226,33 +212,46 @@ def nemo_to_hf(
     target = Path(target)
     fail_if(target.exists() and any(target.iterdir()), f"{target}: exists and is not empty")
     with NemoArchive(source) as archive:
-        tokenizer = _read_tokenizer(archive)
-        shape = _nemo_shape(archive, _processor(tokenizer, archive.path).get_piece_size())
+        tokenizer, files = _read_tokenizer(archive)
+        shape = _nemo_shape(archive, tokenizer.size)
         family = family_of_nemo(archive.config)
         wanted = DTYPES.get(dtype) or archive.dtype(layout.EMBEDDING)
         described = _describe(archive, shape, tokenizer, template, wanted)
-        weights = sum(prod(sizes) for sizes in shape.hf_shapes(family).values()) * wanted.itemsize
-        _check_space(target.parent, target, weights + len(tokenizer) + 2**20)
+        weights = sum(map(prod, shape.hf_shapes(family).values())) * wanted.itemsize
+        needed = weights + sum(map(len, files.values())) + 2**20
+        _check_space(target.parent, target, needed)
         with partial(target) as folder:
             folder.mkdir()
             write_json(folder / CONFIG, described)
-            (folder / TOKENIZER).write_bytes(tokenizer)
-            _write_tokenizer_files(folder, template, tokenizer)
+            _write_tokenizer_files(folder, template, tokenizer, files)
             if chat is not None:
-                write_chat_files(folder, chat, _processor(tokenizer, archive.path))
+                write_chat_files(folder, chat, tokenizer)
             tensors = list(_tensors(archive, family, shape))
             with Progress(len(tensors), "converting", "tensors") as progress:
                 write_weights(folder, _counted(tensors, progress), wanted, max_shard_bytes)
 
 
-def _read_tokenizer(archive: NemoArchive) -> bytes:
-    fields = archive.config.get("tokenizer") or {}
-    found = fields.get("library")
+def _read_tokenizer(archive: NemoArchive) -> tuple[Kind, dict[str, bytes]]:
+    """The tokenizer, and its files as a Hugging Face folder has them."""
+    fields, where = archive.config.get("tokenizer") or {}, str(archive.path)
+    library = fields.get("library")
     fail_if(
-        found != "sentencepiece" or not fields.get("model"),
-        f"{archive.path}: tokenizer.library: found {found!r}; accepted: 'sentencepiece'",
+        library not in ("sentencepiece", LIBRARY),
+        f"{where}: tokenizer.library: found {library!r:.100}; accepted: 'sentencepiece', "
+        f"{LIBRARY!r}",
     )
-    return archive.artifact(fields["model"])
+    if library == "sentencepiece":
+        fail_if(not fields.get("model"), f"{where}: tokenizer.model: found nothing")
+        content = archive.artifact(fields["model"])
+        return SentencePiece(content, where), {SENTENCEPIECE: content}
+    own = {name.removeprefix(f"{FOLDER}/"): name for name in archive.others() if FOLDER in name}
+    files = {name: archive.artifact(place) for name, place in own.items() if name in FILES}
+    fail_if(
+        TOKENIZER_JSON not in files,
+        f"{where}: tokenizer.type: found {fields.get('type')!r:.100}; accepted: a tokenizer that "
+        f"is in the archive, {FOLDER}/{TOKENIZER_JSON}",
+    )
+    return HuggingFace(files, where), files
 
 
 def _nemo_shape(archive: NemoArchive, pieces: int) -> Shape:
@@ -296,7 +295,7 @@ def _vocabulary(pieces: int, rows: int, config: dict[str, Any]) -> int:
 def _describe(
     archive: NemoArchive,
     shape: Shape,
-    tokenizer: bytes,
+    tokenizer: Kind,
     template: Path | str | None,
     dtype: torch.dtype,
 ) -> dict[str, Any]:
@@ -307,25 +306,34 @@ def _describe(
     if model is not None:
         field = "dtype" if "dtype" in model else "torch_dtype"
         return config | {field: name}
-    processor = SentencePieceProcessor(model_proto=tokenizer)
-    tokens = {"bos_token_id": processor.bos_id(), "eos_token_id": processor.eos_id()}
+    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
+    tokens = {name: number for name, number in ids.items() if number is not None}
     return config | tokens | {"torch_dtype": name}
 
 
-def _write_tokenizer_files(folder: Path, template: Path | str | None, tokenizer: bytes) -> None:
+def _write_tokenizer_files(
+    folder: Path, template: Path | str | None, tokenizer: Kind, files: dict[str, bytes]
+) -> None:
+    """Write the archive's own files, with what a template has beside them."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     if template is not None:
-        own = Path(template) / TOKENIZER
+        main = TOKENIZER_JSON if tokenizer.is_huggingface else SENTENCEPIECE
+        own = Path(template) / main
         fail_if(
-            own.is_file() and own.read_bytes() != tokenizer,
+            own.is_file() and own.read_bytes() != files[main],
             f"{own}: not the tokenizer that the archive holds",
         )
         copy_companions(Path(template), folder)
-        return
-    processor = SentencePieceProcessor(model_proto=tokenizer)
-    ids = {"bos": processor.bos_id(), "eos": processor.eos_id(), "unk": processor.unk_id()}
-    tokens = {f"{name}_token": processor.id_to_piece(i) for name, i in ids.items() if i >= 0}
+    elif isinstance(tokenizer, SentencePiece):
+        write_json(folder / TOKENIZER_CONFIG, _described(tokenizer))
+
+
+def _described(tokenizer: SentencePiece) -> dict[str, Any]:
+    ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "unk": tokenizer.unk_id}
+    tokens = {f"{name}_token": tokenizer.text_of(i) for name, i in ids.items() if i is not None}
     fixed = {"tokenizer_class": "LlamaTokenizer", "legacy": True, "add_bos_token": True}
-    write_json(folder / "tokenizer_config.json", fixed | {"add_eos_token": False} | tokens)
+    return fixed | {"add_eos_token": False} | tokens
 
 
 def _tensors(archive: NemoArchive, family: Family, shape: Shape) -> Iterator[Planned]:

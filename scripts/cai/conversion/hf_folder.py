@@ -23,24 +23,15 @@ import torch
 
 from cai.core.errors import UserError, fail_if
 from cai.files.records import read_json, write_json
+from cai.models.tokenizer_kinds import FILES
 
 CONFIG = "config.json"
-TOKENIZER = "tokenizer.model"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 MOST_HEADER = 100_000_000  # bytes, as safetensors' own reader has it
 SHARD = re.compile(r"[^/\\\0]+\.safetensors")
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-# What else describes a tokenizer or generation; copied as it is.
-COMPANIONS = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "generation_config.json",
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class Entry:
 
 
 class HfFolder:
-    """The config, the tokenizer and the safetensors weights of a folder.
+    """The config and the safetensors weights of a folder.
 
     Raises :class:`cai.core.errors.UserError` if a file is missing, damaged or of another kind.
     """
@@ -66,16 +57,6 @@ class HfFolder:
         self.entries: dict[str, Entry] = {}
         for file in self._weight_files():
             self.entries.update(_read_header(file))
-
-    @property
-    def tokenizer(self) -> Path:
-        """The sentencepiece model."""
-        file = self.path / TOKENIZER
-        fail_if(
-            not file.is_file(),
-            f"{file}: no such file; NeMo needs the sentencepiece model beside the weights",
-        )
-        return file
 
     def entry(self, name: str, shape: Sequence[int]) -> Entry:
         """The entry of tensor ``name``, whose shape must be ``shape``."""
@@ -203,23 +184,6 @@ def check_finite(tensor: torch.Tensor, where: str) -> None:
         fail_if(bad, f"{where}: holds numbers that are not finite (NaN or infinite)")
 
 
-def added_tokens(folder: Path) -> dict[str, int]:
-    """The tokens that a folder's tokenizer has beside its sentencepiece model, with their ids."""
-    found: dict[str, Any] = {}
-    plain, fast, config = (
-        read_config(folder / name) if (folder / name).is_file() else {}
-        for name in ("added_tokens.json", "tokenizer.json", "tokenizer_config.json")
-    )
-    found |= plain
-    for token in fast.get("added_tokens") or []:
-        if isinstance(token, dict):
-            found[str(token.get("content"))] = token.get("id")
-    for number, token in (config.get("added_tokens_decoder") or {}).items():
-        if isinstance(token, dict):
-            found[str(token.get("content"))] = int(number) if number.isdecimal() else None
-    return found
-
-
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
     return memoryview(tensor.view(-1).view(torch.uint8).numpy())
 
@@ -261,7 +225,7 @@ def write_weights(
 
 def copy_companions(source: Path, target: Path) -> None:
     """Copy the tokenizer's and the generation's small files that ``source`` has."""
-    for name in COMPANIONS:
+    for name in FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 

@@ -270,9 +270,9 @@ def _check_template(
     """The template's family, if the archive is a model of it."""
     family = family_of(template, where)
     own, other = asdict(shape), asdict(Shape.from_hf(template, where))
-    for field in own.keys() - {"tied"}:  # training unties the output layer
-        if other[field] != own[field]:
-            raise UserError(f"{where}: {field}: found {other[field]}; the archive has {own[field]}")
+    for field, value in own.items():
+        if other[field] != value and field != "tied":  # training unties the output layer
+            raise UserError(f"{where}: {field}: found {other[field]}; the archive has {value}")
     promised = family.nemo_fields(template)
     for field in MARKS:
         fail_if(

@@ -198,6 +198,10 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         tokenizer is not None and library not in TOKENIZERS,
         f"{path}: tokenizer.library: found {library!r:.100}; accepted: {', '.join(TOKENIZERS)}",
     )
+    trusting = tokenizer.get("trust_remote_code") if isinstance(tokenizer, dict) else False
+    fail_if(
+        trusting, f"{path}: tokenizer.trust_remote_code: found {trusting!r:.100}; accepted: false"
+    )
     work: list[Any] = [config]
     seen: set[int] = set()
     while work:

@@ -1,59 +1,151 @@
 """How long a text is, in the tokens of the model that will see it."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from cai.core.errors import UserError, fail_if
 from cai.files.members import Members
+from cai.models.nemo_tokenizer import read_tokenizer
+from cai.models.tokenizer_kinds import (
+    FILES,
+    TOKENIZER_JSON,
+    HuggingFace,
+    Kind,
+    SentencePiece,
+    added_tokens,
+)
+
+SENTENCEPIECE = "tokenizer.model"
 
 
 class Tokenizer:
-    """A sentencepiece model.
+    """A model's tokenizer, as NeMo encodes.
 
-    ``path`` is the ``.model`` file itself, or a ``.nemo`` archive that holds one.
+    ``path`` is a ``.nemo`` archive, a Hugging Face folder, a ``tokenizer.json`` or a sentencepiece
+    model.
     """
 
     def __init__(self, path: Path | str) -> None:
-        import sentencepiece
+        self._path = Path(path)
+        self._model = _read(self._path)
 
-        path = Path(path)
-        content = _from_archive(path) if path.suffix == ".nemo" else _bytes(path)
-        try:
-            self._model = sentencepiece.SentencePieceProcessor(model_proto=content)
-            empty = not self._model.get_piece_size()
-        except RuntimeError:
-            empty = True
-        fail_if(empty, f"{path}: not a sentencepiece model, or one without pieces")
+    @property
+    def is_huggingface(self) -> bool:
+        """Whether it is one of Hugging Face's, and not a sentencepiece model."""
+        return self._model.is_huggingface
 
     @property
     def size(self) -> int:
         """The number of its tokens."""
-        return self._model.get_piece_size()
+        return self._model.size
+
+    @property
+    def eos(self) -> str | None:
+        """The text of the token that ends a text; None if there is none."""
+        eos = self._model.eos_id
+        return None if eos is None else self._model.text_of(eos)
+
+    @property
+    def eos_id(self) -> int | None:
+        """The token that ends a text; None if there is none."""
+        return self._model.eos_id
 
     def count(self, text: str, *, add_bos: bool = False) -> int:
         """The number of tokens of a text, as NeMo encodes it."""
         return len(self.encode(text, add_bos=add_bos))
 
     def encode(self, text: str, *, add_bos: bool = False) -> list[int]:
-        """The tokens of a text, as NeMo encodes it: marks of BOS or EOS in it are mere text."""
-        bos = [self._model.bos_id()] if add_bos else []
+        """The tokens of a text, as NeMo encodes it.
+
+        Marks of BOS or EOS in it are mere text to sentencepiece, and tokens to Hugging Face's.
+        """
+        bos = [self._bos()] if add_bos else []
         return [*bos, *self._model.encode(text)]
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens."""
+        return self._model.decode(tokens)
 
-def _bytes(path: Path) -> bytes:
+    @property
+    def marks(self) -> list[str]:
+        """Texts that a Hugging Face tokenizer takes for one token wherever they are."""
+        return list(self._model.marks)
+
+    @property
+    def has_bos(self) -> bool:
+        """Whether there is a token that begins a text."""
+        return self._model.bos_id is not None
+
+    def _bos(self) -> int:
+        bos = self._model.bos_id
+        if bos is None:
+            raise UserError(
+                f"{self._path}: its tokenizer has no BOS token; accepted: a template with "
+                "add_bos: false"
+            )
+        return bos
+
+
+def _read(path: Path) -> Kind:
+    if path.suffix == ".nemo":
+        with Members(path) as members:
+            return read_tokenizer(members)
+    if path.is_dir():
+        return tokenizer_of_folder(path)
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    if path.name == TOKENIZER_JSON:
+        return HuggingFace(small_files(path.parent), str(path.parent))
+    return SentencePiece(content, str(path))
 
 
-def _from_archive(path: Path) -> bytes:
-    """The first tokenizer of a ``.nemo`` archive, which may hold it twice."""
-    with Members(path) as members:
-        name = next((name for name in members if name.endswith("tokenizer.model")), None)
-        if name is None:
-            raise UserError(f"{path}: holds no tokenizer.model")
-        return members.read(name)
+def small_files(folder: Path) -> dict[str, bytes]:
+    """What describes a folder's tokenizer, by name."""
+    return {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
+
+
+def tokenizer_of_folder(folder: Path) -> Kind:
+    """The tokenizer of a Hugging Face folder.
+
+    It is the sentencepiece model, if there is one with all tokens; else ``tokenizer.json``.
+
+    Raises:
+        UserError: there is neither, or what is there is damaged.
+    """
+    files, plain = small_files(folder), folder / SENTENCEPIECE
+    if not plain.is_file():
+        fail_if(
+            TOKENIZER_JSON not in files,
+            f"{folder}: found no tokenizer; accepted: {SENTENCEPIECE} (sentencepiece) or "
+            f"{TOKENIZER_JSON}",
+        )
+        return HuggingFace(files, str(folder))
+    model = SentencePiece(plain.read_bytes(), str(plain))
+    missing = _missing(model, files, str(folder))
+    if missing is None:
+        return model
+    text, number = missing
+    fail_if(
+        TOKENIZER_JSON not in files,
+        f"{folder}: the tokenizer adds the token {text[:100]!r} ({number}) to {SENTENCEPIECE}, "
+        f"which NeMo would cut into pieces; accepted: tokens of {SENTENCEPIECE} only, or a "
+        f"{TOKENIZER_JSON} with all of them",
+    )
+    return HuggingFace(files, str(folder))
+
+
+def _missing(
+    model: SentencePiece, files: dict[str, bytes], where: str
+) -> tuple[str, int | None] | None:
+    """A token that other files add to a sentencepiece model; None if there is none."""
+    for text, number in added_tokens(files, where).items():
+        known = isinstance(number, int) and 0 <= number < model.size
+        if not known or model.text_of(number or 0) != text:
+            return text, number
+    return None
 
 
 class LengthLimit:
@@ -69,7 +161,9 @@ class LengthLimit:
     @classmethod
     def add_options(cls, parser: ArgumentParser, what: str) -> None:
         """Give a program the options ``--tokenizer`` and ``--max-tokens``."""
-        parser.add_argument("--tokenizer", type=Path, help=".model file or .nemo archive")
+        parser.add_argument(
+            "--tokenizer", type=Path, help=".nemo archive, .model file, tokenizer.json or folder"
+        )
         parser.add_argument("--max-tokens", type=int, help=f"longest {what}; others are dropped")
 
     @classmethod

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from cai.core.errors import fail_if
 from cai.models.templates import Template
+from cai.models.tokens import Tokenizer
 from cai.settings.configuration import Overrides, Settings
 from cai.settings.overrides import overrides
 
@@ -26,6 +27,7 @@ PROGRAMS = {
     "dpo": "examples/nlp/gpt/train_gpt_dpo.py",
     "reward_server": "examples/nlp/gpt/serve_reward_model.py",
 }
+SHOWN = 5  # marks that an error names
 STEPS = "STEPS"  # stands for the steps that a training takes
 SCHEDULE: Overrides = {  # the learning rate falls over them: its length is Lightning's max_steps
     "trainer.max_steps": STEPS,
@@ -201,6 +203,31 @@ def check_template(template: Template) -> None:
         fail_if(
             found != value,
             f"models.base.template.{field}: NeMo's SFT trains on {value!r}, found {found!r}",
+        )
+
+
+def check_tokenizer(template: Template, tokenizer: Tokenizer, where: str) -> None:
+    """Check that NeMo trains on what a template renders, with a tokenizer of Hugging Face's.
+
+    A byte-level BPE cuts a text in another way where it goes on: NeMo's chat datasets need marks
+    that are tokens of their own, or they stop where the header's tokens are not those with which
+    the dialogue begins. Source: ``preprocess`` of gpt_sft_chat_dataset in NeMo 2.1.0.
+
+    Args:
+        template: of the base model, see :func:`check_template`.
+        tokenizer: the base model's.
+        where: the model's name in errors.
+
+    Raises:
+        UserError: naming the field of the configuration and what is accepted.
+    """
+    if not tokenizer.is_huggingface:
+        return
+    for mark in _turn_starts(template):
+        fail_if(
+            mark not in tokenizer.marks,
+            f"models.base.template: {where}: the mark {mark!r} is not one token of its tokenizer; "
+            f"accepted: one that is, such as {', '.join(map(repr, tokenizer.marks[:SHOWN]))}",
         )
 
 

@@ -23,6 +23,7 @@ from typing import IO
 
 from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
+from cai.models.nemo_tokenizer import FOLDER, REWRITTEN, settle_in_folder
 from cai.nemo.composition import read_value
 from cai.settings.overrides import value
 
@@ -177,10 +178,14 @@ def _is_whole(folder: Path, archive: Path) -> bool:
     """Whether a folder holds each of an archive's files, as it was unpacked."""
     if not folder.is_dir():
         return False
-    for name, member in _members(archive).items():
+    members = _members(archive)
+    changed = REWRITTEN if any(name.startswith(f"{FOLDER}/") for name in members) else ()
+    for name, member in members.items():
         path = folder / name
         if not path.is_file():
             return False
+        if name in changed:
+            continue
         status = path.stat()
         if (status.st_size, int(status.st_mtime)) != (member.size, int(member.mtime)):
             return False
@@ -207,6 +212,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(partial, filter="data")
+        settle_in_folder(partial, folder)
     except tarfile.TarError as error:
         raise UserError(f"{archive}: cannot be unpacked: {error}") from None
     except OSError as error:

@@ -25,7 +25,7 @@ from cai.asking.journal.entries import Journal, stage_of
 from cai.asking.program import parse
 from cai.asking.protocol import Question
 from cai.asking.rewards import RewardModel
-from cai.asking.run import Run
+from cai.asking.run import Run, settings_for
 from cai.asking.serving import Served
 from cai.core import cli
 from cai.core.numbered import unfolded
@@ -169,6 +169,8 @@ _Silent = _SilentClient | _SilentService | _SilentRewards
 class _Uncounted(Tokenizer):
     """Finds every text short enough: its model is still to be made."""
 
+    is_huggingface = False
+
     def __init__(self) -> None:
         """It has no file."""
 
@@ -249,12 +251,10 @@ class Rehearsal(Run):
     @contextmanager
     def model(self, options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:
         """The model that the options name, or the place of one that is still to be made."""
-        limited = counts or options.context is not None
-        tokenizer = self.tokenizer(options.tokenizer or options.model) if limited else None
+        tokenizer = self.tokenizer_for(options, counts or options.context is not None)
+        settings = settings_for(options.client, tokenizer)
         with self.journal(options) as journal:
-            client = _SilentClient(
-                self._tally, journal, self._identity(options.model), options.client
-            )
+            client = _SilentClient(self._tally, journal, self._identity(options.model), settings)
             self._asked.append(client)
             yield ChatModel(client, options.template, tokenizer, options.context)
 

@@ -25,7 +25,11 @@ class ClientSettings(Section):
         5, ge=1, description="Attempts before a batch is split, or a prompt fails."
     )
     in_flight: int = Field(2, ge=1, description="Requests sent at a time: one runs, others wait.")
-    eos: str = Field("</s>", min_length=1, description="The text of the tokenizer's EOS token.")
+    eos: str = Field(
+        "</s>",
+        min_length=1,
+        description="The text of a sentencepiece model's EOS token; others name it themselves.",
+    )
 
 
 class Serving(Section):

@@ -21,6 +21,7 @@ from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
 from cai.core.project import SCRIPTS
 from cai.files.partials import partial, size_of
+from cai.models.nemo_tokenizer import complete
 from cai.nemo.triton import tidied
 from cai.nemo.unpacking import ARCHIVE, check_room, unpacked
 from cai.provenance import software
@@ -282,6 +283,8 @@ class Training:
     def _publish(self) -> None:
         runs = {"": self.folder / "train", "critic/": self.folder / "critic"}
         export_metrics(runs, self.output.with_suffix(".metrics.csv"))
+        for archive in self._archives:
+            complete(self.trained, archive)
         publish(self.trained, self.output)
         write_manifest(
             self.output,

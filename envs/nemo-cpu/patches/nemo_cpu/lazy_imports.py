@@ -117,10 +117,12 @@ class _ImportedWhenUsed(type):
     def __getattr__(cls, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(getattr(importlib.import_module("transformers"), cls.__name__), name)
+        package = importlib.import_module("transformers")  # which may be the one that waits
+        package = package._real() if hasattr(type(package), "_real") else package
+        return getattr(getattr(package, cls.__name__), name)
 
 
-# What NeMo's tokenizers import; the tokenizer of a `.nemo` file is SentencePiece's own.
+# What NeMo's tokenizers import; a sentencepiece model needs none of it.
 deferred(
     "transformers",
     TRANSFORMERS_CACHE=os.path.expanduser("~/.cache/huggingface/hub"),  # for BERT's vocabularies
