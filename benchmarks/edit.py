@@ -22,6 +22,7 @@ from cai.asking.run import cost_path
 from cai.core import cli
 from cai.core.errors import fail_if
 from cai.files.records import Record, ledger_path, read_json, write_json
+from cai.models.own_template import as_option
 from cai.settings.configuration import Settings, load_settings
 from cai.settings.constitution import load_constitution
 from cai.workflow import servers
@@ -109,7 +110,7 @@ def take(settings: Settings, folder: Path, program: str, source: Path, *options:
     command = [
         sys.executable, f"scripts/{program}.py", "--input", source, "--output", output,
         "--seed", settings.seed, "--model", model, "--journal", journal,
-        "--template", settings.models.instruct.template.model_dump_json(),
+        "--template", as_option(settings.models.instruct.template),
         "--client", settings.client.model_dump_json(), *options,
         "--", *servers.command(settings, "instruct"),
     ]  # fmt: skip

@@ -22,6 +22,7 @@ from cai.asking.journal.entries import Journal
 from cai.asking.serving import Served
 from cai.core import cli
 from cai.files.records import Record, read_jsonl, write_json
+from cai.models.own_template import resolved
 from cai.models.sampling import Sampling
 from cai.models.templates import Template, single_turn
 from cai.models.tokens import Tokenizer
@@ -42,7 +43,7 @@ def main() -> None:
     settings = load_settings(["config/config.yaml", *options.configfile])
     results = Path(settings.results)
     model = options.model or results / "models/instruct.nemo"
-    template = settings.models.instruct.template
+    template = resolved(settings.models.instruct.template, model)
     sampling = Sampling(max_tokens=options.max_tokens, greedy=True)
     prompts = _prompts(options.prompts or results / "data/red_team/train.jsonl", template)
     prompts = prompts[: options.count]

@@ -29,6 +29,7 @@ from cai.asking.serving import Served
 from cai.asking.transport.http import in_flight
 from cai.core import cli
 from cai.files.records import Ledger, Prompt, Record, read_records, write_json
+from cai.models.own_template import resolved
 from cai.models.sampling import Sampling
 from cai.models.templates import Template, single_turn
 from cai.models.tokens import Tokenizer
@@ -131,7 +132,8 @@ class Bench:
     ) -> None:
         self.serving, self.served, self.tokenizer = serving, served, tokenizer
         self.folder, self.rounds = folder, options.rounds
-        self.template: Template = settings.models.instruct.template
+        model = Path(settings.results, "models/instruct.nemo")
+        self.template: Template = resolved(settings.models.instruct.template, model)
         self.sampling = Sampling(max_tokens=options.max_tokens, min_tokens=0, greedy=True)
         principles = for_stage(load_constitution(settings.constitution), "supervised")
         texts = {chosen["id"]: chosen for chosen in principles}

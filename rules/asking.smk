@@ -47,7 +47,7 @@ def asking(journal, role, run=settings):
     return {
         "launch": launch,
         "journal": journal,
-        "template": lambda wildcards: templates[of(wildcards)].model_dump_json(),
+        "template": lambda wildcards: as_option(templates[of(wildcards)]),
         "client": literal(run.client.model_dump_json()),
         # as a function of resources it is no reason to run a job again, like launch
         "serving": lambda wildcards, resources: run.server.serving().model_dump_json(),

@@ -20,6 +20,7 @@ shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; {SILENT}")
 from cai.checks import cluster, preflight, rule_kinds, sizing
 from cai.core import numbered, orphans
 from cai.files import paths
+from cai.models.own_template import as_option
 from cai.nemo import programs
 from cai.report import before
 from cai.running import process
@@ -113,7 +114,7 @@ ASKED = preflight.held_out_sources(settings)
 ASKED_FILES = literal([path for source in ASKED for path in source.files])
 HELD_OUT = literal([source.model_dump_json() for source in ASKED])
 CHAT = literal(settings.models.base.template.model_dump_json())
-INSTRUCT = literal(settings.models.instruct.template.model_dump_json())
+INSTRUCT = literal(as_option(settings.models.instruct.template))
 
 
 def folders_of(wildcards):

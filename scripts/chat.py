@@ -25,6 +25,7 @@ from cai.conversion.stored import check_archive
 from cai.core import cli
 from cai.core.errors import UserError, fail_if
 from cai.files.records import read_json
+from cai.models.own_template import resolved, template_option
 from cai.models.sampling import Sampling
 from cai.models.templates import Template
 from cai.models.tokens import Tokenizer
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command_line.add_configuration(parser)
     parser.add_argument(
-        "--template", metavar="chat|instruct|JSON",
+        "--template", metavar="chat|instruct|auto|JSON",
         help="how the models are spoken to (default: instruct.nemo as instruct, others as chat)",
     )  # fmt: skip
     parser.add_argument(
@@ -169,12 +170,13 @@ def _exported(model: Named, settings: Settings, stack: ExitStack) -> Path:
 
 
 def _template(model: Named, given: str | None, settings: Settings) -> Template:
-    templates = {
+    templates: dict[str, Template | Literal["auto"]] = {
         "chat": settings.models.base.template,
         "instruct": settings.models.instruct.template,
     }
     wanted = given or model.kind
-    return templates[wanted] if wanted in templates else cli.json_option(Template)(wanted)
+    template = templates[wanted] if wanted in templates else template_option(wanted)
+    return resolved(template, model.path)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import argparse
 import shutil
 from pathlib import Path
 
-from cai.core.cli import json_option, run
+from cai.core.cli import run
 from cai.core.errors import UserError
 from cai.files.records import write_json
-from cai.models.templates import Template
+from cai.models.own_template import resolved, template_option
 from cai.provenance.manifest import identity
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -38,7 +38,7 @@ def main() -> None:
         options.template,
         options.dtype,
         options.max_shard_size,
-        options.chat,
+        None if options.chat is None else resolved(options.chat, options.archive),
     )
     if options.mark:
         write_json(options.mark, {"folder": options.folder.name, "nemo": identity(options.archive)})
@@ -56,10 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--chat",
-        type=json_option(Template),
+        type=template_option,
         metavar="JSON",
         help="the chat template that the model was trained in (models.base.template of the "
-        "configuration): written into the folder, with the tokens that end an answer",
+        "configuration; auto: the model's own): written into the folder, with the tokens that end "
+        "an answer",
     )
     parser.add_argument(
         "--dtype",

@@ -1,9 +1,12 @@
 """Small Hugging Face tokenizers as published models have them: byte-level BPE, with marks."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
 from tokenizers import (
     Regex,
     Tokenizer,
@@ -14,6 +17,8 @@ from tokenizers import (
     processors,
     trainers,
 )
+
+from cai.models.nemo_tokenizer import FIELDS
 
 TEXTS = [
     "help me to write a polite answer about the quick brown fox that jumps over lazy dogs",
@@ -70,12 +75,13 @@ KINDS = {
 }
 
 
-def write_tokenizer(folder: Path, name: str, **fields: Any) -> int:
+def write_tokenizer(folder: Path, name: str, marks: tuple[str, ...] = (), **fields: Any) -> int:
     """Write a tokenizer into a folder; returns its number of tokens.
 
     Args:
         folder: where.
         name: of :data:`KINDS`.
+        marks: in the place of its own.
         fields: of tokenizer_config.json.
     """
     kind = KINDS[name]
@@ -90,8 +96,8 @@ def write_tokenizer(folder: Path, name: str, **fields: Any) -> int:
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXTS * 3, trainer)
-    marks = [mark for mark in (kind.bos, kind.eos, *kind.marks) if mark]
-    tokenizer.add_special_tokens(marks)
+    marks = marks or tuple(mark for mark in (kind.bos, kind.eos, *kind.marks) if mark)
+    tokenizer.add_special_tokens(list(dict.fromkeys(marks)))
     if kind.bos and name == "llama3":  # what transformers puts before a text, and NeMo does not
         pair = (kind.bos, tokenizer.token_to_id(kind.bos))
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -109,3 +115,14 @@ def write_tokenizer(folder: Path, name: str, **fields: Any) -> int:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config | fields))
     return tokenizer.get_vocab_size()
+
+
+def archive_of(path: Path, files: dict[str, bytes], **tokenizer: object) -> Path:
+    """As NeMo packs one: a plain tar with a configuration."""
+    config = yaml.safe_dump({"num_layers": 2, "tokenizer": {**FIELDS, **tokenizer}}).encode()
+    with tarfile.open(path, "w:") as tar:
+        for name, content in {"model_config.yaml": config, **files}.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path

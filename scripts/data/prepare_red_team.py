@@ -6,7 +6,7 @@ from pathlib import Path
 from cai.core import cli
 from cai.data.red_team import prepare_red_team
 from cai.data.splits import HeldOut, SplitOptions
-from cai.models.templates import Template
+from cai.models.own_template import resolved, template_option
 from cai.models.tokens import LengthLimit
 from cai.provenance.manifest import record
 from cai.settings.sources import Source
@@ -20,15 +20,17 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="output, the held-out prompts")
     parser.add_argument(
         "--template",
-        type=cli.json_option(Template),
+        type=template_option,
         nargs="*",
         default=[],
-        help="JSON of each in which models see the prompts: none may hold a mark of it",
+        help="each in which models see the prompts, JSON or auto (that of the --tokenizer's "
+        "model): none may hold a mark of it",
     )
     HeldOut.add_options(parser)
     LengthLimit.add_options(parser, "prompt")
     cli.add_options(parser, SplitOptions)
     options = parser.parse_args()
+    options.template = [resolved(template, options.tokenizer) for template in options.template]
     ledger = prepare_red_team(
         options.source,
         {"train": options.train, "test": options.test},

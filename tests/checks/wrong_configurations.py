@@ -273,6 +273,11 @@ CASES = [
             }
         },
     ),
+    Wrong(
+        "models.instruct.template=auto",
+        ("demo/models/instruct: template: auto: found no chat_template", "accepted: a model"),
+        {"models": {"instruct": {"template": "auto"}}},
+    ),
     model(
         "of another family",
         MISTRAL_CONFIG.replace("mistral", "gpt2"),

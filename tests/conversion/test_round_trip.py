@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 from tests.bpe import KINDS, write_tokenizer
 from tests.conversion.support import SCRIPTS, Refused
 
+from cai.conversion.model_identity import model_identity
+from cai.models.own_template import resolved
 from cai.models.tokens import Tokenizer
+
+PLAIN = "{{ bos_token }}{% for m in messages %}Q: {{ m.content }} A: {% endfor %}"
 
 SHAPES = st.fixed_dictionaries(
     {
@@ -170,6 +174,21 @@ def test_a_hugging_face_tokenizer_is_in_the_archive(call, make_model, tmp_path, 
     assert tokens[-len(own.encode(text)) :] == own.encode(text)
     assert read(tmp_path / "back/config.json")["eos_token_id"] == own.eos_id
     assert not (tmp_path / "back/tokenizer.model").exists()
+
+
+def test_the_chat_template_of_a_sentencepiece_model_is_in_the_archive(
+    call, make_model, archive, tmp_path
+):
+    """What a model is does not depend on how one chats with it; without one nothing is added."""
+    source = make_model(tmp_path / "source")
+    config = {"eos_token": "</s>", "bos_token": "<s>", "chat_template": PLAIN}
+    (source / "tokenizer_config.json").write_text(json.dumps(config))
+    call("hf_to_nemo", source, tmp_path / "there.nemo")
+    own = resolved("auto", tmp_path / "there.nemo")
+    assert own.prompt([{"role": "user", "content": "Hi"}]) == "Q: Hi A:" and own.add_bos
+    assert model_identity(tmp_path / "there.nemo") == model_identity(archive)
+    with tarfile.open(archive) as tar:
+        assert not [name for name in tar.getnames() if "hf_tokenizer" in name]
 
 
 def test_a_sliding_window_is_kept_both_ways(call, make_model, tmp_path):

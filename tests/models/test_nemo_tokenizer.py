@@ -1,16 +1,14 @@
 """A .nemo has its tokenizer, whichever kind it is, and wherever it is moved."""
 
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.bpe import KINDS, write_tokenizer
+from tests.bpe import KINDS, archive_of, write_tokenizer
 
 from cai.core.errors import UserError
-from cai.models.nemo_tokenizer import FIELDS, complete, holds_huggingface
+from cai.models.nemo_tokenizer import complete, holds_huggingface
 from cai.models.tokens import Tokenizer
 from cai.nemo.unpacking import opened
 from cai.training.checkpoints import is_whole
@@ -22,17 +20,6 @@ TEXT = "<|im_start|>user\nIt's (A)  or 1234?\n\n<|im_end|> \u00e9\U0001f600"
 def folder(request, tmp_path: Path) -> Path:
     write_tokenizer(tmp_path / "hf", request.param, chat_template="{{ messages }}")
     return tmp_path / "hf"
-
-
-def archive_of(path: Path, files: dict[str, bytes], **tokenizer: object) -> Path:
-    """As NeMo packs one: a plain tar with a configuration."""
-    config = yaml.safe_dump({"num_layers": 2, "tokenizer": {**FIELDS, **tokenizer}}).encode()
-    with tarfile.open(path, "w:") as tar:
-        for name, content in {"model_config.yaml": config, **files}.items():
-            member = tarfile.TarInfo(f"./{name}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cai.core.cli import add_json_option, existing_file, json_option, positive, split_commands
+from cai.core.cli import add_json_option, existing_file, positive, split_commands
 from cai.core.errors import UserError, fail_if
+from cai.models.own_template import template_option
 from cai.models.sampling import Sampling
-from cai.models.templates import Message, Template
+from cai.models.templates import Message
 from cai.running.launch import Launch
 from cai.settings.constitution import (
     Stage,
@@ -87,10 +88,10 @@ def add_model_options(parser: argparse.ArgumentParser, required: bool = True) ->
     )
     group.add_argument(
         "--template",
-        type=json_option(Template),
+        type=template_option,
         required=required,
         metavar="JSON",
-        help="its chat template: user, assistant, stop, add_bos ...",
+        help="its chat template: user, assistant, stop, add_bos ...; auto: the model's own",
     )
     add_server_options(group, required)
     add_json_option(

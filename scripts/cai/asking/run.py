@@ -29,6 +29,8 @@ from cai.files.records import (
     write_jsonl,
 )
 from cai.models.nemo_tokenizer import holds_huggingface
+from cai.models.own_template import resolved
+from cai.models.templates import Template
 from cai.models.tokens import LengthLimit, Tokenizer
 from cai.provenance.manifest import identity, record
 from cai.running.attempts import Attempts, Entry
@@ -68,6 +70,10 @@ class Run:
     def tokenizer(self, path: Path) -> Tokenizer:
         """The tokenizer of a model."""
         return Tokenizer(path)
+
+    def template(self, options: argparse.Namespace) -> Template:
+        """The template in which the model is spoken to."""
+        return resolved(options.template, options.model)
 
     def tokenizer_for(self, options: argparse.Namespace, counts: bool) -> Tokenizer | None:
         """The tokenizer of the model that the options name; None if nobody needs it."""
@@ -112,6 +118,7 @@ class Run:
         if options.server is not None:
             loaded = exported_folder(options.exported[0]) if options.exported else options.model
             options.server = loading(options.server, loaded, options.serving)
+        options.template = self.template(options)
         known = counts or options.context is not None or options.serving.kind == "openai"
         tokenizer = self.tokenizer_for(options, known)
         with self.server(options, options.serving) as (served, journal):

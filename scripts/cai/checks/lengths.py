@@ -99,8 +99,12 @@ def _rollouts(settings: Settings, actor: Sizing, critic: Sizing | None) -> Itera
 def template_problems(settings: Settings) -> Iterator[str]:
     """Turns end in generation where they end in training, else answers run on."""
     for name in ("base", "instruct"):
-        template: Template = getattr(settings.models, name).template
-        if template.close and not _stops(template.stop, template):
+        template = getattr(settings.models, name).template
+        if (
+            isinstance(template, Template)
+            and template.close
+            and not _stops(template.stop, template)
+        ):
             yield (
                 f"models.{name}.template.stop: found {template.stop}; accepted: a list with "
                 f"{template.close!r}, in which a turn ends (close)"

@@ -18,8 +18,10 @@ from cai.data.rl_dataset import RlOptions
 from cai.data.sl_dataset import SlOptions
 from cai.evaluation.classifier import check_classifier
 from cai.files.paths import check_carried
+from cai.models.own_template import own_template
+from cai.models.templates import AUTO
 from cai.models.tokenizer_kinds import TOKENIZER_JSON
-from cai.models.tokens import SENTENCEPIECE, Tokenizer
+from cai.models.tokens import SENTENCEPIECE, Tokenizer, small_files, tokenizer_of_folder
 from cai.nemo import programs
 from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
@@ -277,7 +279,11 @@ def check_tokenizer(settings: Settings, name: str) -> None:
     """
     model = getattr(settings.models, name)
     folder = Path(model.source)
-    if not model.is_local or (folder / SENTENCEPIECE).is_file():
+    is_own = model.template == AUTO
+    if not model.is_local or ((folder / SENTENCEPIECE).is_file() and not is_own):
+        return
+    if is_own:
+        own_template(small_files(folder), tokenizer_of_folder(folder), str(folder))
         return
     tokenizer = Tokenizer(folder)
     if name == "base":

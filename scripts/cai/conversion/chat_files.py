@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.files.records import read_json, write_json
+from cai.models.own_template import OwnTemplate
 from cai.models.templates import Template
 from cai.models.tokenizer_kinds import Kind
 
@@ -45,6 +46,8 @@ JINJA = """\
 
 def jinja(template: Template) -> str:
     """The template as Hugging Face's tokenizers take it: it renders the very same texts."""
+    if isinstance(template, OwnTemplate):
+        return template.jinja
     return JINJA.format(
         bos="bos_token" if template.add_bos else "''",
         no_system=_literal(template.system.replace("{content}", "")),

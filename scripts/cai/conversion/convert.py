@@ -33,6 +33,7 @@ from cai.files.records import atomic, write_json
 from cai.models.families.family import Family, Tensor
 from cai.models.families.known import family_of, family_of_nemo
 from cai.models.nemo_tokenizer import FIELDS, FOLDER, LIBRARY
+from cai.models.own_template import has_template
 from cai.models.templates import Template
 from cai.models.tokenizer_kinds import (
     FILES,
@@ -130,12 +131,15 @@ def _tokenizer(folder: Path, shape: Shape) -> tuple[dict[str, Any], dict[str, by
         f"{folder}: the tokenizer has {tokenizer.size} tokens, but vocab_size in {CONFIG} is "
         f"{shape.vocab}; accepted: at least as many",
     )
+    small = small_files(folder)
+    files = {f"{FOLDER}/{name}": content for name, content in small.items()}
     if tokenizer.is_huggingface:
-        files = {f"{FOLDER}/{name}": content for name, content in small_files(folder).items()}
         return dict(FIELDS), files, tokenizer.size
     content = (folder / SENTENCEPIECE).read_bytes()
     artifact = f"{hashlib.md5(content).hexdigest()}_{SENTENCEPIECE}"
-    return model_config.sentencepiece(artifact), {artifact: content}, tokenizer.size
+    files.pop(f"{FOLDER}/{TOKENIZER_JSON}", None)
+    chats = files if has_template(small, str(folder)) else {}
+    return model_config.sentencepiece(artifact), {artifact: content, **chats}, tokenizer.size
 
 
 def _archive_bytes(model: Source, dtype: torch.dtype) -> int:

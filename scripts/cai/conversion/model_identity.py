@@ -29,6 +29,8 @@ from cai.conversion.torch_files import ITEM_BYTES, StoredTensor, stored_tensor
 from cai.core.digests import digest
 from cai.core.errors import UserError, fail_if
 from cai.files.members import CONFIG, Bytes, Window
+from cai.models.nemo_tokenizer import FOLDER
+from cai.models.tokenizer_kinds import TOKENIZER_JSON
 
 RANDOM = re.compile(r"[0-9a-f]{32}_")  # NeMo puts it before the names of artifacts
 LENGTHS = struct.Struct("<26x2H")  # a zip's local header: lengths of the name and of what follows
@@ -64,7 +66,9 @@ def model_identity(path: Path) -> str:
         UserError: it is no archive of a model, it is damaged, or it is in another form.
     """
     with StoredArchive(path) as archive:
-        others = (name for name in archive.others() if name != CONFIG)
+        others = [name for name in archive.others() if name != CONFIG]
+        if f"{FOLDER}/{TOKENIZER_JSON}" not in others:  # what is left there says how to chat
+            others = [name for name in others if not name.startswith(f"{FOLDER}/")]
         states = sorted({key for key, _, _ in archive.items() if archive.is_state(key)})
         content = {
             "arithmetic": arithmetic(_checked(path, archive.config)),

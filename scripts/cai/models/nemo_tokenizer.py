@@ -50,7 +50,7 @@ def read_tokenizer(members: Members) -> Kind:
         UserError: it has none, or one of another kind.
     """
     where = str(members.path)
-    files = _files(members)
+    files = files_of(members)
     if TOKENIZER_JSON in files:
         return HuggingFace(files, where)
     # of a sentencepiece model the first: an archive may hold it twice
@@ -64,11 +64,15 @@ def holds_huggingface(archive: Path) -> bool:
     """Whether a file is a ``.nemo`` with a Hugging Face tokenizer in it."""
     if archive.suffix != ".nemo" or not archive.is_file():
         return False
-    with Members(archive) as members:
-        return f"{FOLDER}/{TOKENIZER_JSON}" in members
+    try:
+        with Members(archive) as members:
+            return f"{FOLDER}/{TOKENIZER_JSON}" in members
+    except UserError:  # whoever loads it says what is wrong with it
+        return False
 
 
-def _files(members: Members) -> dict[str, bytes]:
+def files_of(members: Members) -> dict[str, bytes]:
+    """What an archive has of a tokenizer's files, by name."""
     names = {name: f"{FOLDER}/{name}" for name in FILES}
     return {name: members.read(place) for name, place in names.items() if place in members}
 
@@ -101,12 +105,12 @@ def complete(archive: Path, lender: Path) -> None:
     """
     with Members(archive) as members:
         config = members.config()
-        if (config.get("tokenizer") or {}).get("library") != LIBRARY or TOKENIZER_JSON in _files(
+        if (config.get("tokenizer") or {}).get("library") != LIBRARY or TOKENIZER_JSON in files_of(
             members
         ):
             return
     with Members(lender) as members:
-        files = _files(members)
+        files = files_of(members)
     if not files:
         return
     config["tokenizer"] = {**config["tokenizer"], "type": PLACE}

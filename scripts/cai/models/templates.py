@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from cai.core.fields import Section
 
+AUTO: Literal["auto"] = "auto"  # in the place of a template: the model's own
 Role = Literal["system", "user", "assistant"]
 
 

@@ -119,10 +119,7 @@ class HuggingFace:
             ) from None
         self._model.no_truncation()
         self._model.no_padding()
-        self._named = {
-            **_object(files, "special_tokens_map.json", where),
-            **_object(files, TOKENIZER_CONFIG, where),
-        }
+        self._named = named_tokens(files, where)
         for text, number in added_tokens(files, where).items():
             found = self._model.token_to_id(text)
             fail_if(
@@ -179,9 +176,8 @@ class HuggingFace:
         return str(self._model.id_to_token(token))
 
     def _id_named(self, name: str) -> int | None:
-        token = self._named.get(name)
-        text = token.get("content") if isinstance(token, dict) else token
-        return self.id_of(text) if isinstance(text, str) else None
+        text = self._named.get(name)
+        return None if text is None else self.id_of(text)
 
 
 Kind = SentencePiece | HuggingFace
@@ -194,18 +190,29 @@ def added_tokens(files: Mapping[str, bytes], where: str) -> dict[str, int | None
         files: their contents by name.
         where: the folder's name in errors.
     """
-    found: dict[str, Any] = dict(_object(files, "added_tokens.json", where))
-    for token in _object(files, TOKENIZER_JSON, where).get("added_tokens") or []:
+    found: dict[str, Any] = dict(read_object(files, "added_tokens.json", where))
+    for token in read_object(files, TOKENIZER_JSON, where).get("added_tokens") or []:
         if isinstance(token, dict):
             found[str(token.get("content"))] = token.get("id")
-    decoder = _object(files, TOKENIZER_CONFIG, where).get("added_tokens_decoder") or {}
+    decoder = read_object(files, TOKENIZER_CONFIG, where).get("added_tokens_decoder") or {}
     for number, token in decoder.items():
         if isinstance(token, dict):
             found[str(token.get("content"))] = int(number) if number.isdecimal() else None
     return found
 
 
-def _object(files: Mapping[str, bytes], name: str, where: str) -> dict[str, Any]:
+def named_tokens(files: Mapping[str, bytes], where: str) -> dict[str, str]:
+    """The special tokens that a folder's small files name: ``bos_token``, ``eos_token`` ..."""
+    named = {
+        **read_object(files, "special_tokens_map.json", where),
+        **read_object(files, TOKENIZER_CONFIG, where),
+    }
+    tokens = {name: token for name, token in named.items() if name.endswith("_token")}
+    texts = {n: t.get("content") if isinstance(t, dict) else t for n, t in tokens.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def read_object(files: Mapping[str, bytes], name: str, where: str) -> dict[str, Any]:
     """The JSON object in one of the files; empty if there is no such file."""
     if name not in files:
         return {}

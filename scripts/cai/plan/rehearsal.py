@@ -30,6 +30,7 @@ from cai.asking.serving import Served
 from cai.core import cli
 from cai.core.numbered import unfolded
 from cai.files.records import Ledger, Record, Row, of_kind, read_jsonl, record_id, shard_of
+from cai.models.templates import Template
 from cai.models.tokens import LengthLimit, Tokenizer
 from cai.provenance import manifest
 from cai.settings.judges import ChatJudge
@@ -179,6 +180,9 @@ class _Uncounted(Tokenizer):
         return 0
 
 
+_UNKNOWN = Template(user="{content}", assistant="{content}", stop=["\n"], add_bos=False)
+
+
 class Rehearsal(Run):
     """The surroundings of planned jobs: records as they are or will be, journals, and no model.
 
@@ -251,6 +255,7 @@ class Rehearsal(Run):
     @contextmanager
     def model(self, options: argparse.Namespace, counts: bool = False) -> Iterator[ChatModel]:
         """The model that the options name, or the place of one that is still to be made."""
+        options.template = self.template(options)
         tokenizer = self.tokenizer_for(options, counts or options.context is not None)
         settings = settings_for(options.client, tokenizer)
         with self.journal(options) as journal:
@@ -279,6 +284,10 @@ class Rehearsal(Run):
             )
             self._asked.append(model)
             yield model, self.limit(options)
+
+    def template(self, options: argparse.Namespace) -> Template:
+        """The model's template; of a model that does not exist yet, any."""
+        return super().template(options) if options.model.is_file() else _UNKNOWN
 
     def tokenizer(self, path: Path) -> Tokenizer:
         """The tokenizer of a model; for a model that does not exist yet, one that counts 0."""

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from cai.core.cli import describe
 from cai.core.errors import UserError
@@ -15,7 +23,7 @@ from cai.core.fields import Section, check_hub_name, refuse_leftover
 from cai.files.paths import carried, with_paths
 from cai.models.sampling import Sampling, Temperature
 from cai.models.shape import ModelShape
-from cai.models.templates import Template
+from cai.models.templates import AUTO, Template
 from cai.settings.evaluations import Evaluations, ExpectedWarning
 from cai.settings.judges import AnyJudge, ChatJudge, LogprobJudge, RandomJudge
 from cai.settings.last_stages import Dpo
@@ -105,11 +113,24 @@ class Model(Section):
         return self.source.endswith("/") or self.source.startswith((".", "/"))
 
 
+def _or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return value if value == AUTO else handler(value)
+
+
+class InstructModel(Model):
+    """A pretrained model that is asked, perhaps in its own template: then that is AUTO."""
+
+    template: Annotated[
+        SerializeAsAny[Template],
+        WrapValidator(_or_auto, json_schema_input_type=Template | Literal["auto"]),
+    ]
+
+
 class Models(Section):
     """The two models that the method starts from."""
 
     base: Model = Field(description="Fine-tuned to SL-CAI; its template is that of all CAI models.")
-    instruct: Model = Field(
+    instruct: InstructModel = Field(
         description="The helpful-only assistant: it answers, critiques, revises."
     )
 
