@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bpe import archive_of
+import pytest
+from tests.bpe import archive_of, write_tokenizer
 from tests.models.published_templates import PUBLISHED
 from tests.project import program
-from tests.steps.answering_servers import NemoServer
+from tests.steps.answering_servers import JsonServer, NemoServer
 from tests.steps.step_programs import prompts
+
+from cai.models.tokens import Tokenizer
 
 DEMO = Path("demo/models/instruct")
 
@@ -61,3 +64,39 @@ def test_a_prompt_with_a_mark_of_the_own_template_is_left_out(tmp_path):
     assert done.returncode == 0, done.stderr
     ledger = json.loads((tmp_path / "train.ledger.json").read_text())
     assert ledger["dropped"] == {"text holds a mark of the chat template": 1}
+
+
+class BpeServer(JsonServer):
+    """As NeMo's server answers with a Hugging Face tokenizer: its sentences have no special tokens.
+
+    A batch is filled up with the EOS.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, text: str) -> None:
+        self._tokenizer, self._text = tokenizer, text
+        super().__init__(self._generate)
+
+    def _generate(self, body: dict) -> dict:
+        own = self._tokenizer
+        asked = [own.encode(text, add_bos=body["add_BOS"]) for text in body["sentences"]]
+        rows = [prompt + own.encode(self._text) for prompt in asked]
+        longest = max(map(len, rows))
+        rows = [row + [own.eos_id] * (longest - len(row) + 1) for row in rows]
+        plain = [own.decode([token for token in row if token < 380]) for row in rows]
+        return {"sentences": plain, "tokens": [["x"] * len(row) for row in rows], "token_ids": rows}
+
+
+@pytest.mark.parametrize("kind", ["smollm2", "qwen2", "llama3"])
+def test_answers_are_read_from_the_tokens_of_a_hugging_face_tokenizer(step, tmp_path, kind):
+    """The prompt is full of marks, which NeMo leaves out of what it gives back."""
+    folder = tmp_path / "tokenizer"
+    write_tokenizer(folder, kind, chat_template=PUBLISHED["ChatML"].jinja)
+    files = {f"hf_tokenizer/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    said = " It's \u00e9asy (A),  1234\U0001f600!"
+    with BpeServer(Tokenizer(folder), said) as server:
+        respond = step("respond", prompts(5), server.url)
+        archive_of(respond.model, files)
+        rows = respond.rows("--template", "auto")
+    assert [row["response"] for row in rows] == [said.strip()] * 5
+    assert respond.ledger["notes"]["unfinished"] == 0
+    assert all("<|im_start|>assistant" in text for b in server.bodies for text in b["sentences"])

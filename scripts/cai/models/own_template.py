@@ -124,7 +124,7 @@ def own_template(files: Mapping[str, bytes], tokenizer: Kind, where: str) -> Own
     """The template in a model's files.
 
     Args:
-        files: contents by name, see :data:`cai.models.tokenizer_kinds.FILES`.
+        files: contents by name, as in a Hugging Face folder.
         tokenizer: the model's.
         where: the model's name in errors.
 

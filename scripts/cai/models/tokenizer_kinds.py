@@ -98,7 +98,7 @@ class HuggingFace:
     """A tokenizer of one file, such as a byte-level BPE, with what is beside it.
 
     Args:
-        files: the contents of :data:`FILES`, as far as they are there, by their names.
+        files: the contents of the files above, as far as they are there, by their names.
         where: the folder's name in errors.
 
     Raises:
