@@ -12,6 +12,7 @@ from cai.asking.client import Client, Request
 from cai.asking.journal.entries import Journal
 from cai.asking.nemo_protocol import NemoProtocol
 from cai.asking.serving import Served
+from cai.models.families.llama import SCALING
 from cai.models.sampling import Sampling
 from cai.models.tokens import Tokenizer
 from cai.settings.model_servers import ClientSettings
@@ -28,13 +29,6 @@ SMALL = {
     "num_key_value_heads": 1,
     "initializer_range": 0.3,
     "max_position_embeddings": 512,
-}
-SCALING = {
-    "rope_type": "llama3",
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8192,
 }
 LONG = {"max_position_embeddings": 131072, "rope_theta": 5e5, "head_dim": 64}
 # Fields of a config.json, the tokenizer (None: sentencepiece), and how often a text is repeated.

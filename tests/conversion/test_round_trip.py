@@ -15,6 +15,7 @@ from tests.bpe import KINDS, write_tokenizer
 from tests.conversion.support import SCRIPTS, Refused
 
 from cai.conversion.model_identity import model_identity
+from cai.models.families.llama import SCALING
 from cai.models.own_template import resolved
 from cai.models.tokens import Tokenizer
 
@@ -66,13 +67,7 @@ LLAMA_31 = {
     "model_type": "llama",
     "max_position_embeddings": 131072,
     "rope_theta": 5e5,
-    "rope_scaling": {
-        "rope_type": "llama3",
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    },
+    "rope_scaling": SCALING,
 }
 PUBLISHED = {
     "Llama 2": {"model_type": "llama"},

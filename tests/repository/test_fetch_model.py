@@ -11,17 +11,13 @@ import pytest
 from tests.bpe import write_tokenizer
 from tests.data.hub import serve_dataset
 
+from cai.models.families.llama import SCALING
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = json.loads(Path("demo/models/base/config.json").read_text())
+
 WEIGHTS = "model.safetensors"
 CAPTURED = {"capture_output": True, "text": True}
-SCALING = {
-    "rope_type": "llama3",
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8192,
-}
 WORKS = "models that work: .*Llama 3.1.*Mistral-7B.*Qwen2.5"
 
 
