@@ -66,7 +66,9 @@ data = build_dataset_generic(kind, cfg, [dpo], "jsonl", None, 512, 1, tokenizer,
 
 def side(row, name):
     answer = [token for token in row[f"{name}_labels"].tolist() if token >= 0]
-    return [row[f"{name}_length"], tokenizer.ids_to_text(answer), row[f"{name}_reward"]]
+    whole = {} if is_plain else {"remove_special_tokens": False}
+    text = tokenizer.ids_to_text(answer, **whole)
+    return [row[f"{name}_length"], text, row[f"{name}_reward"]]
 
 pairs = (data[i] for i in range(len(data)))
 found["dpo"] = [[side(row, name) for name in ("chosen", "rejected")] for row in pairs]

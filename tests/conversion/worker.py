@@ -21,8 +21,10 @@ from cai.core.digests import canonical_json
 from cai.core.errors import UserError
 
 
-def make_hf(folder: str, fields: dict, dtype: str, shard_size: str = "5GB") -> None:
-    """A model with random weights, saved by transformers."""
+def make_hf(
+    folder: str, fields: dict, dtype: str, shard_size: str = "5GB", noise: float = 0.25
+) -> None:
+    """A model with random weights, saved by transformers; ``noise`` is added to all of them."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(**fields)
@@ -30,7 +32,7 @@ def make_hf(folder: str, fields: dict, dtype: str, shard_size: str = "5GB") -> N
     model = AutoModelForCausalLM.from_config(config).to(getattr(torch, dtype))
     with torch.no_grad():
         for parameter in model.parameters():  # also the norms, which begin as ones
-            parameter.add_(torch.randn_like(parameter) / 4)
+            parameter.add_(torch.randn_like(parameter) * noise)
     model.save_pretrained(folder, max_shard_size=shard_size)
 
 
