@@ -12,7 +12,7 @@ from cai.settings.configuration import load_settings
 from cai.settings.found_shape import shape_in_files
 
 TINY = ModelShape(
-    hidden=128, layers=4, heads=4, kv_heads=2, ffn=352, vocab=768, context=512, head_dim=32
+    hidden=128, layers=6, heads=4, kv_heads=2, ffn=352, vocab=2048, context=512, head_dim=32
 )
 HUB = load_settings(["config/config.yaml"]).models.base
 
