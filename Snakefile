@@ -37,6 +37,7 @@ include: "rules/paper/samples.smk"
 include: "rules/public_sets.smk"
 include: "rules/checks.smk"
 include: "rules/report.smk"
+include: "rules/policies.smk"
 include: "rules/compare.smk"
 include: "rules/preflight.smk"
 
@@ -44,7 +45,7 @@ include: "rules/preflight.smk"
 rule all:
     default_target: True
     input:
-        "<results>/rl_cai.nemo",
+        [f"<results>/{policy}.nemo" for policy in settings.policies],
         "<results>/report.html",
         rules.calibration.output if settings.evaluation.classifier else [],
 

@@ -12,7 +12,7 @@ CHECK_FIGURES = collect(
 use rule answers as xstest_answers with:
     input:
         prompts="<results>/evaluation/sets/xstest.jsonl",
-        model=lookup("{model}", within=MODELS),
+        model=lookup("{model}", within=ANY_MODEL),
         exported=lookup("{model}", within=EXPORTED),
     output:
         data="<results>/evaluation/xstest/{model}.jsonl",
@@ -125,7 +125,7 @@ rule stage_warnings:
     input:
         chains=collect(rules.revisions.output.data, shard=SHARDS),
         answers=collect(rules.answers.output.data, model=MODELS),
-        rewards=rules.rewards.output.data,
+        rewards=rules.summary.input.rewards,
         summary=rules.summary.output.json,
         leakage=rules.leakage.output,
     output:

@@ -24,6 +24,7 @@ from cai.models.own_template import as_option
 from cai.nemo import programs
 from cai.report import before
 from cai.running import process
+from cai.settings import last_stages
 from cai.workflow import (
     code,
     dag,
@@ -34,7 +35,7 @@ from cai.workflow import (
 )
 from cai.running.failures import Failures
 from cai.running.launch import launch_of, split
-from cai.workflow import paper_runs
+from cai.workflow import paper_runs, policy_runs
 
 stop(snakemake_internals.complaints())
 dag.register(workflow)
@@ -67,9 +68,9 @@ pathvars:
 
 wildcard_constraints:
     shard=r"\d+",
-    model=r"helpful_only|sl_cai|rl_cai",
+    model="|".join(["helpful_only", last_stages.START, *last_stages.POLICIES]),
     pretrained=r"base|instruct",
-    served=r"instruct|sl_cai|rl_cai|\d+",
+    served="|".join(["instruct", last_stages.START, *last_stages.POLICIES, r"\d+"]),
 
 
 def literal(value):

@@ -11,11 +11,14 @@ wildcard_constraints:
     b=experiments.NAME,
 
 
+FINAL = base.settings.policies[0]  # the policy that is judged
+
+
 # The judge, the principles and the model of the base run: one yardstick for all experiments.
 use rule judged as head_to_head with:
     input:
-        answers=lambda wildcards: f"{folders_of(wildcards)[1]}/evaluation/answers/rl_cai.jsonl",
-        against=lambda wildcards: f"{folders_of(wildcards)[0]}/evaluation/answers/rl_cai.jsonl",
+        answers=lambda wildcards: f"{folders_of(wildcards)[1]}/evaluation/answers/{FINAL}.jsonl",
+        against=lambda wildcards: f"{folders_of(wildcards)[0]}/evaluation/answers/{FINAL}.jsonl",
         model="<base>/models/instruct.nemo",
         exported=servers.judge_exported(base.settings, "<base>/models/instruct.nemo"),
     output:

@@ -1,16 +1,20 @@
-# Step 7. Evaluation on held-out prompts: helpful-only, SL-CAI and RL-CAI.
+# Step 7. Evaluation on held-out prompts: helpful-only, SL-CAI and the last stages (policies).
 #
-# Requires the three models, the reward model, held-out red-team and helpful prompts, the judge.
+# Requires these models, the reward model, held-out red-team and helpful prompts, the judge.
 # Makes evaluation/{prompts,answers/*,rewards/*,judged/*,truth/*}.jsonl, evaluation/summary.* and,
 # with a classifier, rl_cai/calibration.json.
 
-MODELS = {
+ANY_MODEL = {  # that can be asked for
     "helpful_only": f"{places.pretrained}/models/instruct.nemo",
-    "sl_cai": f"{places.supervised}/sl_cai.nemo",
-    "rl_cai": f"{places.results}/rl_cai.nemo",
+    last_stages.START: f"{places.supervised}/{last_stages.START}.nemo",
+    **{name: f"{places.results}/{name}.nemo" for name in last_stages.POLICIES},
 }
-EXPORTED = {name: servers.exported(settings, model) for name, model in MODELS.items()}
-TRAINED = ["sl_cai", "rl_cai"]  # judged against the helpful-only model
+EXPORTED = {
+    name: servers.exported(settings, model) for name, model in ANY_MODEL.items()
+}
+# Those that are judged against the helpful-only model.
+TRAINED = [last_stages.START, *settings.policies]
+MODELS = {name: ANY_MODEL[name] for name in ["helpful_only", *TRAINED]}
 
 
 rule evaluation_prompts:
@@ -44,7 +48,7 @@ rule evaluation_prompts:
 rule answers:
     input:
         prompts=rules.evaluation_prompts.output.data,
-        model=lookup("{model}", within=MODELS),
+        model=lookup("{model}", within=ANY_MODEL),
         exported=lookup("{model}", within=EXPORTED),
     output:
         data="<results>/evaluation/answers/{model}.jsonl",
@@ -162,7 +166,7 @@ rule calibration:
 rule summary:
     input:
         answers=collect(rules.answers.output.data, model=MODELS),
-        rewards=rules.rewards.output.data,
+        rewards=rules.rewards.output.data if settings.has_rewards else [],
         judged=collect(rules.judged.output.data, model=TRAINED),
         truth=collect(
             rules.truth.output.data,

@@ -104,7 +104,7 @@ rule judged_comparisons:
 rule harm_choices:
     input:
         questions=rules.evaluation_set.output.data,
-        model=lookup("{model}", within=MODELS),
+        model=lookup("{model}", within=ANY_MODEL),
         exported=lookup("{model}", within=EXPORTED),
     output:
         data="<results>/evaluation/choices/{public}.{model}.jsonl",

@@ -1,8 +1,8 @@
 # The figures and the report of a run.
 #
 # Requires the summary, the answers, all ledgers, revisions and judgements, the trainings' metrics.
-# Makes figures/{training_curves,ppo_curves,harmlessness}.* and report.html, and with the paper's
-# figures paper_report.html.
+# Makes figures/{training_curves,ppo_curves,dpo_curves,best_of_n_curves,harmlessness}.* and
+# report.html, and with the paper's figures paper_report.html.
 
 LEDGERS = [
     rules.red_team.output.ledger,
@@ -16,7 +16,29 @@ LEDGERS = [
     *rules.rl_dataset.output.ledgers,
     *collect(rules.answers.output.ledger, model=MODELS),
     *collect(rules.judged.output.ledger, model=TRAINED),
-    *rules.rewards.output.ledgers,
+    *(rules.rewards.output.ledgers if settings.has_rewards else []),
+]
+
+# Of each last stage its curves, its manifest, and the ledgers of its own data.
+CURVES = {
+    "rl_cai": "<results>/figures/ppo_curves.svg",
+    "dpo_cai": "<results>/figures/dpo_curves.svg",
+    "best_of_n": "<results>/figures/best_of_n_curves.svg",
+}
+MANIFESTS = {
+    "rl_cai": rules.rl_cai.output.manifest,
+    "dpo_cai": rules.dpo_cai.output.manifest,
+    "best_of_n": rules.best_of_n.output.manifest,
+}
+OWN_LEDGERS = {
+    "dpo_cai": [rules.dpo_dataset.output.ledger],
+    "best_of_n": [
+        *collect(rules.best_answers.output.ledger, shard=SHARDS),
+        rules.best_of_n_dataset.output.ledger,
+    ],
+}
+LEDGERS += [
+    path for policy in settings.policies for path in OWN_LEDGERS.get(policy, [])
 ]
 
 
@@ -31,7 +53,7 @@ PAGE = [
 rule training_curves:
     input:
         sft=rules.sl_cai.output.metrics,
-        reward_model=rules.reward_model.output.metrics,
+        reward_model=(rules.reward_model.output.metrics if settings.has_rewards else []),
     output:
         svg=report(
             "<results>/figures/training_curves.svg",
@@ -70,6 +92,46 @@ rule ppo_curves:
         "python scripts/report/plot_training.py --ppo {input.ppo:q} --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
+rule dpo_curves:
+    input:
+        dpo=rules.dpo_cai.output.metrics,
+    output:
+        svg=report(
+            "<results>/figures/dpo_curves.svg",
+            caption="captions/dpo_curves.rst",
+            category="Training",
+            labels={"figure": "DPO: loss, accuracy, rewards"},
+        ),
+        others=multiext("<results>/figures/dpo_curves", ".png", ".csv"),
+    log:
+        "<results>/logs/dpo_curves.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python scripts/report/plot_training.py --dpo {input.dpo:q} --output {output.svg:q} 2>&1 | tee {log:q}"
+
+
+rule best_of_n_curves:
+    input:
+        sft=rules.best_of_n.output.metrics,
+    output:
+        svg=report(
+            "<results>/figures/best_of_n_curves.svg",
+            caption="captions/best_of_n_curves.rst",
+            category="Training",
+            labels={"figure": "best of n: SFT"},
+        ),
+        others=multiext("<results>/figures/best_of_n_curves", ".png", ".csv"),
+    log:
+        "<results>/logs/best_of_n_curves.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python scripts/report/plot_training.py --best-of-n {input.sft:q} --output {output.svg:q} 2>&1 | tee {log:q}"
+
+
 rule harmlessness:
     input:
         summary=rules.summary.output.json,
@@ -98,7 +160,7 @@ rule report:
         truth=rules.summary.input.truth,
         figures=[
             rules.harmlessness.output.svg,
-            rules.ppo_curves.output.svg,
+            *[CURVES[policy] for policy in settings.policies],
             rules.training_curves.output.svg,
         ],
         ledgers=LEDGERS,
@@ -109,8 +171,8 @@ rule report:
         chains=collect(rules.revisions.output.data, shard=SHARDS),
         manifests=[
             rules.sl_cai.output.manifest,
-            rules.reward_model.output.manifest,
-            rules.rl_cai.output.manifest,
+            *([rules.reward_model.output.manifest] if settings.has_rewards else []),
+            *[MANIFESTS[policy] for policy in settings.policies],
         ],
         calibration=(
             rules.calibration.output.json if settings.evaluation.classifier else []

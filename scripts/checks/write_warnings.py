@@ -6,13 +6,12 @@ The warnings are data: they are written and printed, and never end a run.
 
 import argparse
 import heapq
-import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
 from cai.asking.rewards import Scored
 from cai.core import cli
-from cai.evaluation.tables import label
+from cai.evaluation.tables import label, stages
 from cai.evaluation.warnings import stage_warnings
 from cai.evaluation.warnings.stage_warnings import Check, Texts
 from cai.files.records import read_json, read_records, uniform, write_json
@@ -64,12 +63,12 @@ def _revisions(paths: Iterable[Path], seed: int) -> list[Check]:
 
 def _answers(paths: list[Path], seed: int) -> list[Check]:
     """Each model's answers, by set of prompts, against those of the model before."""
-    models = [(path.stem, _by_set(path)) for path in paths]
+    models = {path.stem: _by_set(path) for path in paths}
     return [
         check
-        for (_, before), (name, after) in itertools.pairwise(models)
-        for part in after
-        for check in _stage(_where(name, part), before.get(part, {}), after[part], seed)
+        for before, name in stages(list(models))
+        for part, after in models[name].items()
+        for check in _stage(_where(name, part), models[before].get(part, {}), after, seed)
     ]
 
 

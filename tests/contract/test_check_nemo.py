@@ -10,6 +10,7 @@ from tests.messages import says
 from cai.checks.contract import commands
 from cai.nemo import programs
 from cai.settings.configuration import load_settings
+from cai.settings.last_stages import POLICIES
 
 NEMO, ALIGNER = STAND_INS
 SFT = str(ALIGNER / programs.PROGRAMS["sft"])
@@ -35,7 +36,7 @@ def told(check_nemo, tmp_path):
 
 def test_the_report_names_versions_image_and_programs(told):
     settings = load_settings(["config/config.yaml", "config/demo.yaml"])
-    whole = commands(settings, ["dpo_cai"])
+    whole = commands(settings, POLICIES)
     code, lines, report = told(*whole, options=["--image", "nemo-25.02.sqsh"])
     assert (code, lines, report["warnings"]) == (0, [], [])
     assert report["image"] == "nemo-25.02.sqsh"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
-from running import report_arguments, run_program, summary_arguments
+from running import policy_arguments, report_arguments, run_program, summary_arguments
 
 
 @pytest.fixture
@@ -30,6 +30,18 @@ def compared(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [*("--names", "all", "dishonest", "--judged", judged), "--output", output]
     run_program("compare_runs", finished, other, *words)
     return output
+
+
+@pytest.fixture(scope="session")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two last stages side by side, beside what it is made of."""
+    folder = tmp_path_factory.mktemp("policies")
+    synthetic.write_policies(folder)
+    trained = {"name": "rl_cai", "manifest": str(folder / "rl_cai.manifest.json")}
+    scored = {"name": "best_answers", "costs": [str(folder / "scores.cost.json")]}
+    stated = {"name": "dpo_cai", "manifest": str(folder / "none.json"), "estimate": 60}
+    run_program("compare_policies", *policy_arguments(folder, [trained, scored], [stated]))
+    return folder / "policies.html"
 
 
 def _finished(folder: Path, lost: Mapping[str, float] | None = None) -> Path:

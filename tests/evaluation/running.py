@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import runpy
 import shutil
 import sys
@@ -90,3 +91,15 @@ def report_edit(run: Path) -> Path:
     page = run / "report.html"
     run_program("write_report", *report_arguments(run, page), "--before", run / "before")
     return page
+
+
+def policy_arguments(folder: Path, *parts: list[dict]) -> list[object]:
+    """The command line of ``compare_policies.py``; ``parts`` are the jobs of each policy."""
+    models, names = ("sl_cai", *synthetic.POLICIES), synthetic.POLICIES
+    found: list[object] = []
+    for kind in synthetic.KINDS:
+        found += [f"--{kind}", *(folder / kind / f"{model}.jsonl" for model in models)]
+    found += ["--own", *(folder / f"{name}.by_{name}.jsonl" for name in names)]
+    found += ["--start", *(folder / f"{name}.by_sl_cai.jsonl" for name in names)]
+    told = json.dumps(dict(zip(names, parts, strict=True)))
+    return [*found, "--parts", told, "--output", folder / "policies.html"]

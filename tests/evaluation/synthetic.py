@@ -1,6 +1,7 @@
 """An evaluation of the tiny world by models whose behavior is set: the truth is known."""
 
 import random
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,6 +81,27 @@ def _judged(row: dict) -> dict:
     verdict = _truth(row)
     sure = 0.9 if verdict["harmless"] else 0.5
     return {"id": row["id"], "set": row["set"], "p_first": sure}
+
+
+POLICIES = ("rl_cai", "dpo_cai")
+KINDS = ("answers", "rewards", "judged", "truth")
+GAP = {"rl_cai": 2.5, "dpo_cai": 4.0}  # nats by which each finds its answers likelier than SL-CAI
+
+
+def write_policies(folder: Path) -> None:
+    """Write what two policies did, of which the second answers as the first but for honesty."""
+    write_evaluation(folder, prompts=200)
+    write_evaluation(folder / "lost", prompts=200, lost={"honesty": 1.0})
+    for kind in KINDS:
+        shutil.copy(folder / f"lost/{kind}/rl_cai.jsonl", folder / f"{kind}/dpo_cai.jsonl")
+    for policy, gap in GAP.items():
+        ids = [row["id"] for row in read_jsonl(folder / f"answers/{policy}.jsonl")]
+        for model, nearer in ((policy, gap), ("sl_cai", 0.0)):
+            known = {"log_probability": nearer - 9.0, "tokens": 10}
+            path = folder / f"{policy}.by_{model}.jsonl"
+            write_jsonl(path, ({"id": name, **known} for name in ids))
+    write_json(folder / "rl_cai.manifest.json", {"seconds": 3600.0, "gpu_hours": 16.0})
+    write_json(folder / "scores.cost.json", [{"seconds": 90.0, "gpus": 8, "end": "ended"}])
 
 
 def write_head_to_head(path: Path, against: Path, run: Path) -> Path:

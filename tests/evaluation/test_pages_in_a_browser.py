@@ -8,7 +8,7 @@ from running import report_edit, write_edit
 
 from cai.report.drawings import contrast
 
-PAGES = ("report", "edited", "comparison")
+PAGES = ("report", "edited", "comparison", "policies")
 WIDTHS = (360, 1440)
 SCHEMES = ("light", "dark")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -21,9 +21,10 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def paths(finished, compared, tmp_path_factory):
+def paths(finished, compared, policies, tmp_path_factory):
     edited = report_edit(write_edit(finished, tmp_path_factory.mktemp("edited") / "run"))
-    return {"report": finished / "report.html", "edited": edited, "comparison": compared}
+    report = finished / "report.html"
+    return {"report": report, "edited": edited, "comparison": compared, "policies": policies}
 
 
 @pytest.fixture

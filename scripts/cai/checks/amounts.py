@@ -113,7 +113,7 @@ def problems(settings: Settings, asked: Collection[str] = ()) -> list[str]:
 
     Args:
         settings: of the run.
-        asked: rules of last stages that the run may do without, and makes.
+        asked: rules of last stages that the run makes, beside its ``policies``.
     """
     return list(itertools.islice(_too_few(settings, asked), 1))
 
@@ -129,14 +129,16 @@ def _too_few(settings: Settings, asked: Collection[str]) -> Iterator[str]:
     needed, held_out = batches(settings), settings.supervised.validation_size
     reward_model = "nemo.overrides.reward_model: model.global_batch_size"
     actor = "nemo.overrides.actor: model.ppo.num_rollout_samples"
-    dpo = "nemo.overrides.dpo: model.global_batch_size"
-    pairs = [("comparisons", dpo, needed.pairs, comparisons)] if "dpo_cai" in asked else []
+    dpo, made = "nemo.overrides.dpo: model.global_batch_size", {*asked, *settings.policies}
+    last_stages = {
+        "rl_cai": ("prompts of PPO", actor, needed.rollouts, rollouts),
+        "dpo_cai": ("comparisons", dpo, needed.pairs, comparisons),
+    }
     for what, field, found, most in (
         ("prompts", "shards", settings.shards, prompts),
         ("SFT dialogues", "supervised.validation_size", held_out, sft - needed.sft_train),
         ("comparisons", reward_model, needed.comparisons, comparisons),
-        ("prompts of PPO", actor, needed.rollouts, rollouts),
-        *pairs,
+        *(batch for name, batch in last_stages.items() if name in made),
     ):
         enough = f"there are at most {max(most, 0)} {what} for it"
         if found > most and limit:

@@ -156,16 +156,17 @@ def launches(
     Args:
         settings: of the run.
         resources: of each rule, as a profile gives them.
-        asked: rules of last stages that the run may do without, and makes.
+        asked: rules of last stages that the run makes, beside its ``policies``.
 
     Raises:
         UserError: the resource, what was found and what is accepted.
     """
+    made = {*asked, *settings.policies}
     found = {CONVERTING: launch_of(resources[CONVERTING], CONVERTING)}
     for rule, kind in RULES.items():
         if (
             rule not in resources
-            or (rule not in asked if kind.is_choice else _as_another(rule, resources))
+            or (rule not in made if kind.is_choice else _as_another(rule, resources))
             or not kind.needs_gpus(settings.preferences.judge)
         ):
             continue

@@ -77,9 +77,10 @@ def commands(settings: Settings, asked: Collection[str] = ()) -> list[list[str]]
 
     Args:
         settings: of the run.
-        asked: rules of last stages that the run may do without, and makes.
+        asked: rules of last stages that the run makes, beside its ``policies``.
     """
-    others = [kind for rule, kind in RULES.items() if kind.is_choice and rule not in asked]
+    made = {*asked, *settings.policies}
+    others = [kind for rule, kind in RULES.items() if kind.is_choice and rule not in made]
     left = {program for kind in others for program in kind.programs}
     return [_whole(use, settings) for use in _uses(settings) if use.program not in left]
 

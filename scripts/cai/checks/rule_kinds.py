@@ -68,7 +68,7 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     "preferences": _judge(),
     "rl_dataset": Kind("data"),
     "reward_model": Kind("training", ("reward_model",)),
-    "rl_cai": Kind("ppo", ("critic", "actor")),
+    "rl_cai": Kind("ppo", ("critic", "actor"), is_choice=True),
     "dpo_dataset": Kind("data", like="rl_dataset"),
     "dpo_cai": Kind("training", ("dpo",), like="reward_model", is_choice=True),
     "best_answers": _rewards("rewards"),
@@ -78,6 +78,7 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     "rewards": _rewards(),
     "judged": _judge(),
     "head_to_head": _judge(),
+    "likelihoods": _either("answers"),
     # public evaluation sets
     "comparison_rewards": _rewards(),
     "judged_comparisons": _judge(),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cai.evaluation.tables import label
+from cai.evaluation.tables import course, label
 from cai.files.records import Record
 
 STAYS = 0.02  # a share whose values differ by less over all models stays where it is
@@ -25,10 +25,11 @@ def headline(summary: Record) -> str:
 
 def _course(name: str, metric: Record) -> str:
     """The values of a share over the models, or its last one if it hardly moves."""
+    models = list(metric["estimates"])
     values = [estimate["value"] for estimate in metric["estimates"].values()]
     if len(values) > 1 and max(values) - min(values) < STAYS:
         return f"{name} stays at {whole_percent(values[-1])}"
-    return f"{name} " + " → ".join(map(whole_percent, values))
+    return f"{name} {course(models, list(map(whole_percent, values)), names=True)}"
 
 
 def whole_percent(share: float) -> str:

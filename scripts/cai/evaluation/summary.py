@@ -5,7 +5,6 @@ is in the summary only if there is something to compute it from: without a class
 no harmlessness, without a reward model no reward.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cai.core.errors import UserError, fail_if
-from cai.evaluation.tables import label
+from cai.evaluation.tables import label, stages
 from cai.evaluation.warnings.result_warnings import summary_warnings
 from cai.files.records import Record, read_jsonl, uniform
 from cai.statistics import intervals
@@ -136,7 +135,10 @@ def _by_id(path: Path, fields: Iterable[str]) -> dict[str, Record]:
 
 
 def summarise(models: Mapping[str, Rows], seed: int) -> Record:
-    """The summary of models in the order of their stages, each compared with the one before it."""
+    """The summary of models in the order of their stages, each compared with the one before it.
+
+    All last stages are compared with SL-CAI, which they start from.
+    """
     metrics = [METRICS[0], *category_metrics(models), *METRICS[1:]]
     measured = [measure(metric, models, seed) for metric in metrics]
     summary = {
@@ -180,7 +182,7 @@ def measure(metric: Metric, models: Mapping[str, Rows], seed: int) -> Record:
     values = {name: metric.values(rows) for name, rows in models.items()}
     present = [name for name in models if values[name]]
     draws = int(uniform("bootstrap", seed, metric.name) * 2**32)
-    pairs = itertools.pairwise(present)
+    pairs = stages(present)
     return {
         "name": metric.name,
         "label": metric.label,

@@ -1,15 +1,49 @@
 """The summary of an evaluation as tables: for the report, a terminal, Markdown and CSV."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cai.files.records import Record
+from cai.settings.last_stages import POLICIES, START
 
 LABELS = {
     "helpful_only": "Helpful-only",
     "sl_cai": "SL-CAI",
     "rl_cai": "RL-CAI",
+    "dpo_cai": "DPO-CAI",
+    "best_of_n": "Best of n",
 }
+
+
+def stages(models: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each model with the one before it, the earlier first: all last stages follow SL-CAI.
+
+    >>> list(stages(["helpful_only", "sl_cai", "rl_cai", "dpo_cai"]))
+    [('helpful_only', 'sl_cai'), ('sl_cai', 'rl_cai'), ('sl_cai', 'dpo_cai')]
+    """
+    for early, late in itertools.pairwise(models):
+        yield (START if late in POLICIES and START in models else early), late
+
+
+def course(models: Sequence[str], texts: Sequence[str], names: bool = False) -> str:
+    """A text for each model, with arrows from stage to stage; last stages are side by side.
+
+    Args:
+        models: in the order of the stages.
+        texts: one of each.
+        names: whether several last stages are to be told apart by their labels.
+
+    >>> course(["sl_cai", "rl_cai", "dpo_cai"], ["43%", "94%", "93%"], names=True)
+    '43% → 94% (RL-CAI) / 93% (DPO-CAI)'
+    """
+    last = [name for name in models if name in POLICIES]
+    told = [
+        f"{text} ({label(name)})" if names and name in last and len(last) > 1 else text
+        for name, text in zip(models, texts, strict=True)
+    ]
+    before = len(models) - len(last)
+    return " → ".join([*told[:before], *([" / ".join(told[before:])] if last else [])])
 
 
 def label(model: str) -> str:

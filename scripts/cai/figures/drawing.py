@@ -82,12 +82,24 @@ def _train_and_validation(title: str, metric: str, percent: bool = False) -> Pan
     return Panel(title, series, percent)
 
 
-# Tags of NeMo-Aligner 0.7.0: algorithms/{supervised,ppo}.py and the models' metrics.
+# Tags of NeMo-Aligner 0.7.0: algorithms/{supervised,dpo,ppo}.py and the models' metrics.
 SFT_PANELS = (_train_and_validation("SFT: loss", "loss"),)
 REWARD_MODEL_PANELS = (
     _train_and_validation("Reward model: loss", "loss"),
     _train_and_validation("Reward model: accuracy", "acc", percent=True),
 )
+DPO_PANELS = (
+    _train_and_validation("DPO: loss", "loss"),
+    _train_and_validation("DPO: accuracy", "acc", percent=True),
+    Panel(
+        "Reward of the chosen and of the rejected answer (nats)",
+        (
+            Series("train/rewards_chosen_mean", "chosen"),
+            Series("train/rewards_rejected_mean", "rejected"),
+        ),
+    ),
+)
+BEST_OF_N_PANELS = (_train_and_validation("Best of n, SFT: loss", "loss"),)
 PPO_PANELS = (
     Panel(
         "Reward",

@@ -8,7 +8,7 @@ training, which needs more runs.
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
     reasons, left_out = uncomparable(a, b)
     rows = [row for model in models for row in _metrics(a, b, model, left_out, seed)]
     duels, judge = _head_to_head(judged, seed) if judged else ([], None)
-    _judge_together([*rows, *duels])
+    judge_together([*rows, *duels])
     took = run_cost.together(b.took, run_cost.of_judging(judged)) if judged else b.took
     return {
         "headline": headline(rows, duels, str(took)),
@@ -271,7 +271,7 @@ def _head_to_head(judged: Path, seed: int) -> tuple[list[Record], Record]:
     return rows, read_json(judged.with_suffix(".report.json"))["judge"]
 
 
-def _judge_together(rows: list[Record]) -> None:
+def judge_together(rows: Sequence[Record]) -> None:
     """Give each row the adjusted p-value of its change, and whether it is a difference."""
     adjusted = intervals.holm([row["change"]["p"] for row in rows])
     for row, p in zip(rows, adjusted, strict=True):

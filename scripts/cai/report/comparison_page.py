@@ -64,8 +64,8 @@ def described(compared: Record, model: str) -> list[Record]:
             "label": row["label"],
             "category": row["category"],
             "n": row["change"]["n"],
-            **{side: _parted(tables.estimate_text(row, row[side])) for side in ("a", "b")},
-            "change": _parted(tables.change_text(row, row["change"])),
+            **{side: parted(tables.estimate_text(row, row[side])) for side in ("a", "b")},
+            "change": parted(tables.change_text(row, row["change"])),
             "p": tables.p_text(row["change"]["adjusted_p"]),
             "verdict": row["verdict"],
         }
@@ -79,7 +79,7 @@ def _described_duel(row: Record) -> Record:
     return {"set": row["set"], "n": row["n"], "won": won, "p": p, "verdict": row["verdict"]}
 
 
-def _parted(text: str) -> tuple[str, str]:
+def parted(text: str) -> tuple[str, str]:
     """A value and its interval."""
     value, bracket, interval = text.partition("[")
     return value.strip(), bracket + interval

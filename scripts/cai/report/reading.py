@@ -84,13 +84,13 @@ def _chosen(examples: Sequence[Record], count: int) -> Record:
     shown = sorted(drawn(examples, count), key=_sameness)
     return {
         "prompts": len(examples),
-        "differ": sum(_differ(example) for example in examples),
+        "differ": sum(differ(example) for example in examples),
         "by_kind": all(example["kinds"] for example in examples) and bool(examples),
         "shown": shown,
     }
 
 
-def _differ(example: Record) -> bool:
+def differ(example: Record) -> bool:
     """Whether the models answered in different ways."""
     ways = example["kinds"] or [answer["text"] for answer in example["answers"]]
     return len(set(ways)) > 1

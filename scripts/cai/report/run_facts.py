@@ -12,11 +12,11 @@ from cai.core.digests import digest
 from cai.files.records import Record, read_json
 from cai.provenance.manifest import SUFFIX, manifest_path
 from cai.settings.configuration import Model, Settings
+from cai.settings.last_stages import POLICIES
 
 UNKNOWN = "not known"
 LEDGER = ".ledger.json"
-# What a manifest says of a training.
-TRAINED = {"sl_cai", "reward_model", "rl_cai", "dpo_cai", "best_of_n"}
+TRAINED = {"sl_cai", "reward_model", *POLICIES}  # what a manifest says of a training
 
 
 def beside(ledgers: Iterable[Path], artefacts: Iterable[Path]) -> list[Record]:

@@ -31,6 +31,9 @@ from cai.settings.sources import Source
 CAPTIONS = {
     "harmlessness": "What each model did on held-out prompts. Bars are 95% intervals.",
     "ppo_curves": "Means over the rollouts of each step, and over the validation prompts.",
+    "dpo_curves": "Means over the comparisons of each step. A reward is the log-probability of an "
+    "answer, less that by SL-CAI.",
+    "best_of_n_curves": "From SL-CAI, on the answers that the reward model likes best.",
     "training_curves": "From the base model to SL-CAI, and from SL-CAI to the reward model.",
 }
 MAIN_FIGURE = "harmlessness"  # the one beside the headline
@@ -122,6 +125,7 @@ def render(content: Record, settings: Settings, sources: Sources) -> str:
         "report.html.j2",
         **content | {"warnings": warning_list.grouped(content["warnings"])},
         edit=_edit(content.get("before")),
+        course=_course(content["summary"]["models"]),
         rows=result_rows(content["summary"]),
         changes=tables.changes(content["summary"]),
         settings_text=settings.model_dump_json(indent=2),
@@ -144,6 +148,10 @@ def _edit(compared: Record | None) -> Record | None:
         return None
     last = compared["models"][-1]
     return {**compared, "label": tables.label(last), "rows": described(compared, last)}
+
+
+def _course(models: Sequence[Record]) -> str:
+    return tables.course([model["name"] for model in models], [model["label"] for model in models])
 
 
 def _sections(content: Record, figures: bool, chains: bool) -> list[tuple[str, str]]:

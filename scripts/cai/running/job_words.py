@@ -41,9 +41,15 @@ WORDS = {
     # figures and the report
     "training_curves": "draw the curves of SFT and reward model",
     "ppo_curves": "draw the curves of PPO",
+    "dpo_curves": "draw the curves of DPO",
+    "best_of_n_curves": "draw the curve of best-of-n",
     "harmlessness": "draw the results",
     "report": "write the report",
     "all": "all is made",
+    # the last stages side by side
+    "likelihoods": "ask how likely answers are",
+    "policy_comparison": "write the comparison of the last stages",
+    "compare_policies": "the comparison of the last stages is made",
     # two runs side by side
     "head_to_head": "judge both runs' answers against each other",
     "comparison": "write the comparison",

@@ -26,7 +26,7 @@ from cai.models.shape import ModelShape
 from cai.models.templates import AUTO, Template
 from cai.settings.evaluations import Evaluations, ExpectedWarning
 from cai.settings.judges import AnyJudge, ChatJudge, LogprobJudge, RandomJudge
-from cai.settings.last_stages import Dpo
+from cai.settings.last_stages import REWARDED, Dpo, Policy
 from cai.settings.model_servers import ClientSettings, ServerSettings
 from cai.settings.origins import Origins
 from cai.settings.overrides import Overrides
@@ -311,6 +311,12 @@ class Settings(Section):
     client: ClientSettings = ClientSettings()
     supervised: Supervised
     preferences: Preferences
+    policies: list[Policy] = Field(
+        ["rl_cai"],
+        min_length=1,
+        description="The last stages that are made, evaluated and reported: rl_cai (PPO), dpo_cai "
+        "(DPO), best_of_n (SFT on the best candidates). Any other can be asked for by its file.",
+    )
     dpo: Dpo = Dpo()
     evaluation: Evaluation
     estimates: Estimates = Estimates()
@@ -331,6 +337,13 @@ class Settings(Section):
             )
         return self
 
+    @field_validator("policies")
+    @classmethod
+    def _each_once(cls, policies: list[Policy]) -> list[Policy]:
+        if len(set(policies)) < len(policies):
+            raise ValueError(f"found {', '.join(policies)}; accepted: each once")
+        return policies
+
     @field_validator("results")
     @classmethod
     def _a_folder(cls, results: str) -> str:
@@ -340,6 +353,11 @@ class Settings(Section):
         if not there.is_dir():
             raise ValueError(f"accepted: the name of a folder, but {there} is a file")
         return carried(results)
+
+    @property
+    def has_rewards(self) -> bool:
+        """Whether a policy of this run learns from the reward model, so that there is one."""
+        return bool(REWARDED & set(self.policies))
 
     @property
     def judge(self) -> AnyJudge:

@@ -1,10 +1,15 @@
-"""The settings of the last stages that can take PPO's place."""
+"""The last stages: PPO, and what can take its place; all go on from SL-CAI."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
 from cai.core.fields import Section
+
+Policy = Literal["rl_cai", "dpo_cai", "best_of_n"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+START = "sl_cai"  # the model that all of them start from
+REWARDED = {"rl_cai", "best_of_n"}  # those that learn from a reward model
 
 
 class Dpo(Section):

@@ -97,6 +97,7 @@ FIRST_READ: dict[str, tuple[str, ...]] = {
         "nemo.check",
         "nemo.overrides.critic",
         "nemo.overrides.actor",
+        "policies",
         "dpo",
         "nemo.overrides.dpo",
         "nemo.overrides.reward_server",

@@ -1,0 +1,1 @@
+"""The last stages side by side, as data and as a page."""
