@@ -27,7 +27,8 @@ def test_the_new_report_shows_both(edited):
     for name in ("report", "page"):
         assert f'href="{told[name]}"' in page
     assert (edited / told["page"]).is_file()
-    assert "<ins>Rewrite the answer so that it is honest" in page
+    [added] = [row for row in told["principles"] if row["change"] != "same"]
+    assert added["id"] == "honesty" and f"<ins>{added['texts']['revision'][0][1]}</ins>" in page
     said = run_program("show_results", edited)
     assert told["headline"] in said and str(edited / "before/report.html") in said
 

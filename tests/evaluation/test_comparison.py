@@ -1,10 +1,11 @@
 import csv
+import json
 import re
 import shutil
 
 import pytest
 import synthetic
-from running import complaint, run_program
+from running import SETTINGS, complaint, run_program
 from tests.messages import says
 
 from cai.evaluation.warnings import warning_list
@@ -201,6 +202,14 @@ def test_settings_are_told_by_field():
         {"field": "nemo.overrides.actor.kl", "a": None, "b": None},
         {"field": "nemo.overrides.actor.lr", "a": 1.0, "b": 2.0},
     ]
+
+
+def test_settings_of_an_older_version_differ_only_where_their_values_do():
+    now = json.loads(SETTINGS)
+    older = {name: value for name, value in now.items() if name not in ("shards", "estimates")}
+    edited = older | {"seed": 7, "results": "y", "constitution": "other.yaml"}
+    found = changed_settings.settings_differences(edited, now)
+    assert found == [{"field": "seed", "a": 7, "b": now["seed"]}]
 
 
 def test_mistakes_are_told_in_one_line(finished, copied, tmp_path):

@@ -12,16 +12,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cai.core.changes import flat
 from cai.core.errors import UserError
 from cai.files.records import Record, read_json, write_json
+from cai.report.changed_settings import counting
 from cai.settings.configuration import Settings
 from cai.settings.constitution import Principle, load_constitution
 
 FOLDER = "before"  # in the results
 REPORT, PAGE, EVALUATION = "report.json", "report.html", "evaluation"
 KEPT = "kept.json"  # in the folder: when it was copied
-SILENT = ("results", "constitution", "few_shot", "estimates")  # no result depends on these values
 
 
 def keep(settings: Settings, outputs: Iterable[str]) -> Path | None:
@@ -71,21 +70,16 @@ def _finished(results: Path) -> Record | None:
 def _is_edited(report: Record, settings: Settings) -> bool:
     """Whether a report is of other principles or settings, in the form that these have now."""
     try:
-        before = Settings.model_validate(report["settings"])
         known = [Principle.model_validate(each) for each in report["principles"]]
+        before = counting(report["settings"])
     except (ValidationError, KeyError):
         return True
     now = load_constitution(settings.constitution)
-    return _by_id(known) != _by_id(now) or _counting(before) != _counting(settings)
+    return _by_id(known) != _by_id(now) or before != counting(settings.model_dump(mode="json"))
 
 
 def _by_id(principles: Sequence[Principle]) -> dict[str, Principle]:
     return {principle.id: principle for principle in principles}
-
-
-def _counting(settings: Settings) -> dict[str, object]:
-    fields = flat(settings.model_dump(mode="json"))
-    return {name: value for name, value in fields if name.partition(".")[0] not in SILENT}
 
 
 def _copy(results: Path, folder: Path) -> None:
