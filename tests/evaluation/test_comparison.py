@@ -204,6 +204,12 @@ def test_settings_are_told_by_field():
     ]
 
 
+def test_a_terminal_shows_the_first_settings_that_differ_and_counts_the_others(told):
+    rows = [{"field": f"field{number}", "a": 1, "b": 2} for number in range(9)]
+    words = comparison_page.plain(told | {"settings": rows})
+    assert "field5: 1 -> 2\n... and 3 more settings" in words and "field6" not in words
+
+
 def test_settings_of_an_older_version_differ_only_where_their_values_do():
     now = json.loads(SETTINGS)
     older = {name: value for name, value in now.items() if name not in ("shards", "estimates")}

@@ -12,6 +12,8 @@ from cai.files.records import Record
 from cai.report import drawings, page
 from cai.report.run_facts import UNKNOWN
 
+MOST = 6  # settings that a terminal shows; the page has all
+
 
 def render(compared: Record, picture: Path | None) -> str:
     """The comparison as HTML, with the figure that :func:`draw` has written, if any."""
@@ -106,7 +108,9 @@ def _edited(compared: Record) -> list[str]:
         if row["change"] != "same"
         for line in (f"{row['id']} {row['change']}", *_texts(row["texts"]))
     ]
-    lines += [f"{row['field']}: {row['a']} -> {row['b']}" for row in compared["settings"]]
+    fields = [f"{row['field']}: {row['a']} -> {row['b']}" for row in compared["settings"]]
+    more = [f"... and {len(fields) - MOST} more settings, see the page"]
+    lines += [*fields[:MOST], *(more if len(fields) > MOST else [])]
     return ["\n".join(lines)] if lines else []
 
 
