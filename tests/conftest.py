@@ -5,9 +5,11 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from cai.asking.serving import Served
 
@@ -38,6 +40,19 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+class Together(LoadFileScheduling):
+    """The tests of a file run in one process, and those of folders that share what they make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return ALONE.get(Path(file).parent.name, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """How pytest-xdist shares the tests out."""
+    return Together(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers that follow from fixtures and folders, see pyproject.toml."""
@@ -46,9 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, any_of in NEEDS.items():
             if fixtures & any_of:
                 item.add_marker(marker)
-        if group := ALONE.get(item.path.parent.name):
+        if item.path.parent.name in ALONE:
             item.add_marker("alone")
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
