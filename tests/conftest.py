@@ -40,11 +40,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class Together(LoadFileScheduling):
+class Together(LoadFileScheduling):  # type: ignore[misc]  # its base has no types
     """The tests of a file run in one process, and those of folders that share what they make."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
+        file = str(super()._split_scope(nodeid))
         return ALONE.get(Path(file).parent.name, file)
 
 
