@@ -35,6 +35,17 @@ def test_a_rule_like_another_is_of_its_kind_and_has_its_resources(workflow):
         assert dag.resources(workflow, name) == dag.resources(workflow, other), name
 
 
+def test_a_last_stage_is_checked_only_if_it_is_made(workflow):
+    settings = load_settings(["config/config.yaml"])
+    given = {name: dag.resources(workflow, name) for name in rule_kinds.RULES}
+    alike, own = cluster.launches(settings, given), {**given["best_of_n"], "nodes": 3}
+    assert "best_of_n" not in cluster.launches(settings, given | {"best_of_n": own})
+    made = cluster.launches(settings, given | {"best_of_n": own}, ["best_of_n", "dpo_cai"])
+    assert made["best_of_n"].nodes == 3 and made.keys() - alike.keys() == {"best_of_n", "dpo_cai"}
+    again = cluster.launches(settings, given, ["best_of_n", "dpo_cai"])
+    assert again.keys() - alike.keys() == {"dpo_cai"}  # the other is what SL-CAI's training is
+
+
 def test_a_rule_with_resources_of_its_own_is_checked_with_them(workflow):
     settings = load_settings(["config/config.yaml"])
     given = {name: dag.resources(workflow, name) for name in rule_kinds.RULES}

@@ -336,7 +336,7 @@ def test_a_shape_that_the_models_own_files_deny(tmp_path):
     }
     settings = configured(**change)
     lines = sizing.problems(settings, launches())
-    assert "models.base.shape.layers: found 32; demo/models/base/config.json has 4" in lines
+    assert "models.base.shape.layers: found 32; demo/models/base/config.json has 6" in lines
 
 
 def test_an_unknown_shape_is_a_warning_and_the_batches_are_checked_all_the_same(monkeypatch):

@@ -164,17 +164,22 @@ def launches(
     made = {*asked, *settings.policies}
     found = {CONVERTING: launch_of(resources[CONVERTING], CONVERTING)}
     for rule, kind in RULES.items():
-        if (
-            rule not in resources
-            or (rule not in made if kind.is_choice else _as_another(rule, resources))
-            or not kind.needs_gpus(settings.preferences.judge)
-        ):
+        runs = rule in resources and kind.needs_gpus(settings.preferences.judge)
+        left = kind.is_choice and rule not in made
+        if not runs or left or _is_checked_as_another(rule, resources):
             continue
         if kind.what != "ppo":
             found[rule] = launch_of(resources[rule], rule)
         elif rule == PPO:
             found["critic"], found["actor"] = split(resources[rule], rule)
     return found
+
+
+def _is_checked_as_another(rule: str, resources: Mapping[str, Resources]) -> bool:
+    """Whether a rule repeats another's programs with its resources."""
+    kind = kind_of(rule)
+    same = kind.like is not None and kind.programs == kind_of(kind.like).programs
+    return same and _as_another(rule, resources)
 
 
 def _as_another(rule: str, resources: Mapping[str, Resources]) -> bool:

@@ -80,9 +80,10 @@ def commands(settings: Settings, asked: Collection[str] = ()) -> list[list[str]]
         asked: rules of last stages that the run makes, beside its ``policies``.
     """
     made = {*asked, *settings.policies}
-    others = [kind for rule, kind in RULES.items() if kind.is_choice and rule not in made]
-    left = {program for kind in others for program in kind.programs}
-    return [_whole(use, settings) for use in _uses(settings) if use.program not in left]
+    left = {rule for rule, kind in RULES.items() if kind.is_choice and rule not in made}
+    kinds = [kind for rule, kind in RULES.items() if not left & {rule, kind.like}]
+    run = {program for kind in kinds for program in kind.programs}
+    return [_whole(use, settings) for use in _uses(settings) if use.program in run]
 
 
 def _whole(use: _Use, settings: Settings) -> list[str]:

@@ -73,7 +73,7 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     "dpo_cai": Kind("training", ("dpo",), like="reward_model", is_choice=True),
     "best_answers": _rewards("rewards"),
     "best_of_n_dataset": Kind("data", like="sl_dataset"),
-    "best_of_n": Kind("training", ("sft",), like="sl_cai"),
+    "best_of_n": Kind("training", ("sft",), like="sl_cai", is_choice=True),
     "answers": _either(),
     "rewards": _rewards(),
     "judged": _judge(),
