@@ -90,7 +90,7 @@ def test_an_edited_input(project):
 
 
 def test_what_has_a_reason_of_its_own_is_left_alone(project):
-    edit(project.folder / "demo/constitution.yaml", "preference: ", "preference: Now, ")
+    edit(project.folder / "demo/constitution.yaml", "preference: ", "preference: Please, ")
     edit(project.folder / "demo/data/red_team.jsonl", "\n", "\n\n")
     done = adopt(project, RED_TEAM)
     assert "left alone: preferences 0\n  principle privacy: preference edited\n" in done.stdout, (
@@ -102,7 +102,7 @@ def test_what_has_a_reason_of_its_own_is_left_alone(project):
 
 
 def test_refused_where_a_job_before_it_has_to_run(project):
-    edit(project.folder / "demo/constitution.yaml", "preference: ", "preference: Now, ")
+    edit(project.folder / "demo/constitution.yaml", "preference: ", "preference: Please, ")
     done = adopt(project, "results/demo/rl_cai.nemo")
     assert done.returncode == 2
     assert says(done.stderr, "run: reward_model … rl_dataset")

@@ -13,7 +13,7 @@ JUDGE = {
     "kind": "logprob",
     "question": "Request: {prompt} (A) {a} (B) {b} Question: {principle}",
     "answer_prefix": " Answer: ",
-    "principles_per_comparison": 4,
+    "principles_per_comparison": 5,  # all of them, the one that matters among these
 }
 
 
@@ -47,7 +47,7 @@ def test_helpful_answers_become_refusals_that_the_judge_prefers(step, url, harmf
     refused = [
         row for row in revised if world.classify(row["prompt"], row["revision"]).kind == "refuse"
     ]
-    assert len(refused) >= len(harmful) / 3  # 1 - (3/4)**4 = 68 % meet the principle that matters
+    assert len(refused) >= len(harmful) / 3  # 5 of 8 kinds have a principle, and 59 % meet it
 
     pairs = [
         {

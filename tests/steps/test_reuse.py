@@ -188,7 +188,7 @@ def test_an_edited_principle_on_nemos_server(step, nemo_server) -> None:
     rows = [{"id": record_id(text), "prompt": text, "response": "Sure!"} for text in texts]
     published = for_stage(load_constitution(ROOT / "demo/constitution.yaml"), "supervised")
     principles = {texts["id"]: dict(texts) for texts in published}
-    assert len(principles) == 4
+    assert len(principles) == 5
     edited_name, other = list(principles)[:2]
     edited = {**principles[edited_name], "critique": principles[other]["critique"]}
     options = ["--rounds", 2, "--keep-unfinished"]
