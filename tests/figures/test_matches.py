@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from cai.core.errors import UserError
-from cai.figures import elo_scores
+from cai.figures import drawing, elo_scores
 from cai.figures.policies import sequences
 from cai.judging.matches import draw_matches, judged_matches, scored_matches, true_matches
 from cai.statistics.elo import Match
@@ -83,3 +83,8 @@ def test_too_few_matches_are_told_with_what_to_change():
     policies = ["helpful_only", "sl_cai", "rl_cai"]
     with pytest.raises(UserError, match="helpful_only"):
         elo_scores.fit(policies, matches, metrics, "logprob", {"seed": 1})
+
+
+def test_an_interval_that_misses_its_value_by_a_rounding_error_is_drawn():
+    found = drawing.reach([(2.0, 1.0, 5.0), (8e-14, -4e-14, 5e-15)])
+    assert found[0] == pytest.approx([1.0, 0.0], abs=1e-9) and found[1] == [3.0, 0.0]

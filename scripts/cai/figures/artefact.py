@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from cai.figures.drawing import Drawing
+from cai.figures.drawing import Drawing, reach
 from cai.files.records import Record, write_json
 from cai.statistics.intervals import LEVEL, RESAMPLES, Estimate
 
@@ -73,9 +73,8 @@ def frame(figure: Figure, title: str, note: str, **place: float) -> None:
 def curve(axes: Any, xs: Sequence[float], estimates: Sequence[Estimate], **style: Any) -> None:
     """Points with bars for their intervals, joined by a line."""
     values = [estimate.value for estimate in estimates]
-    below = [max(0.0, estimate.value - estimate.low) for estimate in estimates]
-    above = [max(0.0, estimate.high - estimate.value) for estimate in estimates]
-    axes.errorbar(xs, values, yerr=[below, above], elinewidth=1.2, capsize=2, **style)
+    errors = reach((estimate.value, estimate.low, estimate.high) for estimate in estimates)
+    axes.errorbar(xs, values, yerr=errors, elinewidth=1.2, capsize=2, **style)
 
 
 def level_line(axes: Any, estimate: Estimate, label: str, color: str) -> None:

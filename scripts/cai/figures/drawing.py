@@ -8,7 +8,7 @@ color-blind readers can distinguish (jfly.uni-koeln.de/color); each series has i
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -349,6 +349,16 @@ def _draw_block(
         axes.set_xlim(-3, 103)
 
 
+def reach(intervals: Iterable[tuple[float, float, float]]) -> list[list[float]]:
+    """How far intervals (value, low, high) reach below and above their values, for error bars.
+
+    A resampled interval may miss its value by a rounding error: there it reaches no distance.
+    """
+    rows = list(intervals)
+    below = [max(0.0, value - low) for value, low, _ in rows]
+    return [below, [max(0.0, high - value) for value, _, high in rows]]
+
+
 def dots(
     axes: Any,
     estimates: Sequence[Record],
@@ -368,10 +378,7 @@ def dots(
     axes.errorbar(
         [scale * e["value"] for e in estimates],
         list(places),
-        xerr=[
-            [scale * (e["value"] - e["low"]) for e in estimates],
-            [scale * (e["high"] - e["value"]) for e in estimates],
-        ],
+        xerr=reach((scale * e["value"], scale * e["low"], scale * e["high"]) for e in estimates),
         color=color,
         marker=marker,
         linestyle="none",

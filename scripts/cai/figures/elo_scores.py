@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cai.core.errors import UserError
 from cai.figures.artefact import Artefact, curve, frame, legend_below, level_line
-from cai.figures.drawing import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics
+from cai.figures.drawing import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics, reach
 from cai.figures.policies import HELPFUL_ONLY, START, on_the_way, policy_label, sequences
 from cai.files.records import Record
 from cai.statistics.elo import PRIOR, Match, elo_ratings
@@ -168,8 +168,10 @@ def _draw_frontier(
     who = "as compared" if by == "compared" else "in truth"
     axes.plot(*zip(*((x.value, y.value) for x, y in places[:-1]), strict=True), **style)
     for policy, (x, y) in zip((*way, HELPFUL_ONLY), places, strict=True):
-        bars = {"xerr": [[x.value - x.low], [x.high - x.value]]}
-        bars |= {"yerr": [[y.value - y.low], [y.high - y.value]]}
+        bars = {
+            "xerr": reach([(x.value, x.low, x.high)]),
+            "yerr": reach([(y.value, y.low, y.high)]),
+        }
         color = GREY if policy == HELPFUL_ONLY else style["color"]
         axes.errorbar(x.value, y.value, **bars, color=color, marker=style["marker"], elinewidth=1)
         name = policy if policy.isdecimal() else policy_label(policy)

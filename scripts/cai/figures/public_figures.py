@@ -24,7 +24,7 @@ from cai.evaluation.accuracy import (
 )
 from cai.evaluation.calibration import Known, calibration, ece_interval
 from cai.evaluation.tables import label, sizes
-from cai.figures.drawing import GREY, SETTINGS, STYLES, WIDTH, Drawing, dots
+from cai.figures.drawing import GREY, SETTINGS, STYLES, WIDTH, Drawing, dots, reach
 from cai.files.records import Record, write_json
 from cai.statistics import intervals
 
@@ -250,10 +250,7 @@ def _draw_bins(axes: Any, table: Sequence[Record], style: tuple[str, str], label
     axes.errorbar(
         [100 * row["confidence"] for row in table],
         [100 * row["accuracy"] for row in table],
-        yerr=[
-            [100 * (row["accuracy"] - row["low"]) for row in table],
-            [100 * (row["high"] - row["accuracy"]) for row in table],
-        ],
+        yerr=reach((100 * r["accuracy"], 100 * r["low"], 100 * r["high"]) for r in table),
         color=color,
         marker=marker,
         linestyle="none",
