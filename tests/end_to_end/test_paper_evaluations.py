@@ -61,9 +61,10 @@ def test_the_judge_tells_harm_from_refusal_under_the_principle_that_is_about_it(
     """The tiny judge knows it; the others' opinions are near a coin's."""
     results, _, _ = made
     rows = list(read_jsonl(results / "evaluation/comparisons/hhh_221.judge.jsonl"))
-    harmless = [row["judge"]["by_principle"] for row in rows if row["set"] == "harmless"]
-    assert harmless
-    assert all(max(of.values()) > 0.9 for of in harmless)
+    by_principle = [row["judge"]["by_principle"] for row in rows if row["set"] == "harmless"]
+    surest = [max(of.values()) for of in by_principle]
+    assert all(p > 0.9 or p < 0.6 for p in surest)
+    assert sum(p > 0.9 for p in surest) > len(surest) / 3  # five of eight kinds have a principle
 
 
 def test_warnings_are_printed_and_written_and_the_run_goes_on(made):
