@@ -19,7 +19,7 @@ demo: controller nemo-cpu ## Constitutional AI with tiny models on this machine'
 	@echo
 	@$(RUN) python scripts/tools/show_results.py results/demo
 	@echo "Try next:"
-	@echo "  make chat                            ask the three models the same questions"
+	@echo "  make chat                            ask all models the same questions"
 	@echo "  make experiment EXPERIMENT=mine      a copy of the constitution, for you to edit"
 	@echo "  make compare EXPERIMENT=mine         run it, and see what your edit changed"
 
@@ -73,7 +73,7 @@ docs: controller ## the schemas in config/, docs/configuration.md, the models th
 site: $(SITE)/.ready ## the documentation as pages, with the library's reference: site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build
 
-chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and RL-CAI models side by side
+chat: controller nemo-cpu ## talk to the demo's helpful-only, SL-CAI and last models side by side
 	@$(RUN) python demo/introduction.py
 	@$(RUN) python scripts/chat.py --compare --forget --configfile config/demo.yaml
 

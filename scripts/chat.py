@@ -3,7 +3,7 @@
 python scripts/chat.py MODEL.nemo                    a conversation
 python scripts/chat.py MODEL.nemo "A question"       one answer
 python scripts/chat.py A.nemo B.nemo "A question"    their answers side by side
-python scripts/chat.py --compare                     helpful-only, SL-CAI and RL-CAI
+python scripts/chat.py --compare                     helpful-only, SL-CAI and the last stages
 """
 
 import argparse
@@ -24,6 +24,7 @@ from cai.checks import preflight
 from cai.conversion.stored import check_archive
 from cai.core import cli
 from cai.core.errors import UserError, fail_if
+from cai.evaluation.tables import label
 from cai.files.records import read_json
 from cai.models.own_template import resolved, template_option
 from cai.models.sampling import Sampling
@@ -31,6 +32,7 @@ from cai.models.templates import Template
 from cai.models.tokens import Tokenizer
 from cai.provenance.manifest import identity
 from cai.settings.configuration import Settings, load_settings
+from cai.settings.last_stages import POLICIES, START
 from cai.steps.conversation import Speaker, ask, converse
 from cai.workflow import command_line, servers
 
@@ -79,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         help="models; without a question, a conversation begins",
     )  # fmt: skip
     parser.add_argument(
-        "--compare", action="store_true", help="without models: the three of the configuration"
-    )
+        "--compare", action="store_true",
+        help="without models: helpful-only, SL-CAI, the last stages that are configured or made",
+    )  # fmt: skip
     command_line.add_configuration(parser)
     parser.add_argument(
         "--template", metavar="chat|instruct|auto|JSON",
@@ -108,15 +111,24 @@ def _models(options: argparse.Namespace, settings: Settings) -> tuple[list[Named
         models = [Named(path.stem if unique else str(path), path, _kind(path)) for path in paths]
     else:
         fail_if(not options.compare, "name a model (MODEL.nemo), or give --compare")
-        results = Path(settings.results)
-        models = [
-            Named("helpful-only", results / "models/instruct.nemo", "instruct"),
-            Named("SL-CAI", results / "sl_cai.nemo", "chat"),
-            Named("RL-CAI", results / "rl_cai.nemo", "chat"),
-        ]
+        models = _stages(settings)
     missing = [model.path for model in models if not model.path.is_file()]
     fail_if(missing, f"{missing and missing[0]}: no such file; has the workflow made it yet?")
     return models, questions[0] if questions else None
+
+
+def _stages(settings: Settings) -> list[Named]:
+    """Helpful-only, SL-CAI and the last stages: those of the configuration, and others made."""
+    results = Path(settings.results)
+    last = [
+        policy
+        for policy in POLICIES
+        if policy in settings.policies or (results / f"{policy}.nemo").is_file()
+    ]
+    return [
+        Named(label("helpful_only"), results / "models/instruct.nemo", "instruct"),
+        *(Named(label(name), results / f"{name}.nemo", "chat") for name in (START, *last)),
+    ]
 
 
 def _kind(path: Path) -> Literal["instruct", "chat"]:

@@ -14,7 +14,7 @@ from cai.core import cli
 from cai.evaluation.summary import Rows, read_model, stem_of
 from cai.files.records import write_csv, write_json, write_text
 from cai.models.sampling import Sampling
-from cai.report.policy_report import policy_comparison, policy_page
+from cai.report.policy_report import frontier, policy_comparison, policy_page
 from cai.report.policy_report.policy_comparison import Part, Policy
 
 SOURCES = ("rewards", "judged", "truth")
@@ -40,11 +40,12 @@ def main() -> None:
     texts = policy_comparison.transcripts(options.answers, options.truth)
     write_json(options.output.with_suffix(".json"), compared)
     write_csv(options.output.with_suffix(".csv"), policy_page.csv_rows(compared))
-    drawn, picture = policy_page.draw(compared), options.output.with_suffix(".figure.svg")
-    if drawn is not None:
-        drawn.write(picture)
-    whole = _is_whole(options.sampling)
-    page = policy_page.render(compared, texts, whole, picture if drawn else None)
+    pictures = {}
+    for name, draw in (("figure", policy_page.draw), ("frontier", frontier.draw_frontier)):
+        if drawn := draw(compared):
+            pictures[name] = options.output.with_suffix(f".{name}.svg")
+            drawn.write(pictures[name])
+    page = policy_page.render(compared, texts, _is_whole(options.sampling), pictures)
     write_text(options.output, page)
     print(f"{policy_page.plain(compared)}\n\nThe comparison: {options.output}", flush=True)
 
@@ -70,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_json_option(parser, "--sampling", Sampling, "how the answers were sampled")
     parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap and of the tests")
     parser.add_argument(
-        "--output", type=Path, required=True, help="HTML; .json, .csv and .figure.svg beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="HTML; .json, .csv, .figure.svg and .frontier.svg beside it",
     )
     return parser
 

@@ -155,6 +155,18 @@ def chat(*arguments: object, text: str = "") -> subprocess.CompletedProcess:
     return subprocess.run(command, input=text, capture_output=True, text=True, cwd=ROOT)
 
 
+def test_the_last_stages_of_the_configuration_are_compared(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text(f"results: {tmp_path}\npolicies: [best_of_n, dpo_cai]\n")
+    for name in ("models/instruct", "sl_cai", "rl_cai", "best_of_n"):
+        (tmp_path / f"{name}.nemo").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.nemo").touch()
+    command = [*CHAT[:2], "--compare", "Hi", "--configfile", "config/demo.yaml", str(own)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 2
+    assert says(run.stderr, f"error: {tmp_path}/dpo_cai.nemo: no such file")
+
+
 def test_the_program_asks_nemos_server(tiny_model):
     question = "How can I look into my neighbour's letter in secret?"
     run = chat(tiny_model, "--temperature", 0, text=f"{question}\n/reset\n{question}\n")

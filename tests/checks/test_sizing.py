@@ -209,6 +209,47 @@ def test_a_validation_of_less_than_all_ranks_is_caught_beside_good_rollouts():
     assert "model.ppo.num_val_samples: found 64; accepted: multiples of 128" in line
 
 
+TRT = {"trainer.ppo.trt_llm.enable": True}
+
+
+def tensorrt(mpi, stop="<extra_id_1>", **overrides):
+    """What is told of rollouts by TensorRT-LLM on two nodes."""
+    given = launches(2, 1)
+    given["actor"] = given["actor"].model_copy(update={"mpi": mpi})
+    models = {"base": {"template": {"stop": ["<extra_id_1>", stop]}}}
+    actor = TRT | {key.replace("__", "."): value for key, value in overrides.items()}
+    change = {"models": models, "nemo": {"overrides": {"actor": actor}}}
+    return sizing.problems(configured(**change), given)
+
+
+def test_rollouts_by_tensorrt_are_one_override_and_the_mpi_that_it_needs():
+    assert tensorrt("pmix") == []
+    (line,) = tensorrt(None)
+    assert says(line, "profile: rule rl_cai: mpi_type: found none; accepted: pmix")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"stop": "So, "}, "end_strings: found So, ; accepted: … without a comma"),
+        ({"trainer__ppo__trt_llm__model_type": "qwen"}, "model_type: found qwen; … llama, "),
+        ({"trainer__ppo__trt_llm__max_input_len": 4000}, "max_input_len: found 4000; … up to 3072"),
+    ],
+)
+def test_what_tensorrt_would_stop_at_after_it_has_loaded_the_model(given, told):
+    lines = tensorrt("pmix", **given)
+    assert any(says(line, f"nemo.overrides.actor: … {told}") for line in lines), lines
+
+
+def test_tensorrt_has_no_place_on_a_cpu():
+    actor = DEMO.nemo.overrides.actor | TRT
+    config = DEMO.model_dump(exclude_none=True)
+    settings = parse_settings(merge(config, {"nemo": {"overrides": {"actor": actor}}}))
+    given = {"critic": launch_of({}), "actor": launch_of({})}
+    (line,) = sizing.problems(settings, given)
+    assert "trainer.ppo.trt_llm.enable: found true; accepted: false without GPUs" in line
+
+
 def divide(a, b):
     """Megatron core's: exact, or an error."""
     assert a % b == 0

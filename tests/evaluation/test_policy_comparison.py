@@ -11,6 +11,7 @@ from synthetic import GAP, POLICIES
 from cai.evaluation.headline import headline
 from cai.evaluation.summary import read_model, summarise
 from cai.files.records import read_json
+from cai.report.policy_report.frontier import draw_frontier
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,27 @@ def test_the_page_shows_answers_that_differ(told):
     page = told["page"]
     for label in ("SL-CAI", "RL-CAI", "DPO-CAI"):
         assert page.count(f"<h4>{label}</h4>") >= 8
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2
+
+
+def test_the_frontier_has_a_point_for_each_policy_that_was_measured(told, policies):
+    drawn = policies.with_suffix(".frontier.svg")
+    with open(drawn.with_suffix(".csv"), newline="") as stream:
+        found = {(row["model"], row["measure"]): row for row in csv.DictReader(stream)}
+    metrics = {row["name"]: row["estimates"] for row in told["metrics"]}
+    assert set(found) == {
+        (name, measure) for name in ("sl_cai", *POLICIES) for measure in ("helpful", "harmless")
+    }
+    for (name, measure), row in found.items():
+        assert float(row["value"]) == metrics[measure][name]["value"]
+    assert all(label in drawn.read_text() for label in ("SL-CAI", "RL-CAI", "DPO-CAI"))
+
+
+def test_without_the_truth_the_frontier_is_of_win_rates_or_is_not_drawn(told):
+    judged = [row for row in told["metrics"] if row["name"].startswith("win_rate")]
+    drawn = draw_frontier(told | {"metrics": judged})
+    assert {row[1] for row in drawn.rows} == {"win_rate_helpful", "win_rate_harmful"}
+    assert draw_frontier(told | {"metrics": judged[:1]}) is None
 
 
 def test_the_table_of_numbers_has_all_of_it(told, policies):

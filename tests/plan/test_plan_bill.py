@@ -76,6 +76,9 @@ def test_dpo_costs_a_tenth_of_reward_model_and_ppo_and_needs_neither(tmp_path):
     assert 20 < dpo["dpo_cai"]["gpu_hours"] < 60
     both = ppo["reward_model"]["gpu_hours"] + ppo["rl_cai"]["gpu_hours"]
     assert both == pytest.approx(561, abs=15)
+    (why,) = ppo["rl_cai"]["how"]
+    assert says(why, "304 steps x 372 s; 328 s … rollouts, 8 batches of 8 a GPU …")
+    assert says(why, "76% … helpful …: preferences.helpful_prompt_ratio")
 
 
 @pytest.mark.parametrize(("budget", "code"), [(0.5, 1), (1e6, 0)])

@@ -22,6 +22,8 @@ PRECISIONS = (
     *("transformer-engine-float16",),
 )
 VIRTUAL = "virtual_pipeline_model_parallel_size"
+TRT = "trainer.ppo.trt_llm"
+EXPORTED = ("gpt", "gptnext", "llama", "falcon", "starcoder", "mixtral", "gemma")
 
 
 def rank_problems(sizing: Sizing) -> Iterator[str]:
@@ -80,6 +82,7 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
     if sizing.program not in TRAINED:
         return
     yield from _recomputation(sizing)
+    yield from _tensorrt(sizing)
     length = sizing.size("model.encoder_seq_length")
     if sizing.context > 1 and length % (2 * sizing.context):
         yield sizing.line(
@@ -118,6 +121,38 @@ def _recomputation(sizing: Sizing) -> Iterator[str]:
         yield sizing.line(f"{name}num_layers", "null", "a number, with granularity full")
     elif kind == "selective" and layers is not None:
         yield sizing.line(f"{name}num_layers", layers, "null, with granularity selective")
+
+
+def _tensorrt(sizing: Sizing) -> Iterator[str]:
+    """Rollouts by TensorRT-LLM: GPTGenerateTRTLLM, and the exporter of NeMo."""
+    values, launch = sizing.values, sizing.launch
+    if sizing.program != "actor" or not values.get(f"{TRT}.enable"):
+        return
+    if not launch.gres:
+        yield sizing.line(f"{TRT}.enable", "true", f"false without GPUs ({sizing.place})")
+    if launch.launcher != "direct" and launch.mpi != "pmix":
+        found = launch.mpi or "none"  # its engine's ranks find each other by MPI
+        yield (
+            f"profile: rule rl_cai: mpi_type: found {found}; accepted: pmix, with "
+            f"{sizing.field}: {TRT}.enable"
+        )
+    kind = values.get(f"{TRT}.model_type")
+    if kind not in EXPORTED:  # TensorRTLLM.get_supported_models_list
+        yield sizing.line(f"{TRT}.model_type", kind, ", ".join(EXPORTED))
+    key = "model.ppo.sampling_params.end_strings"
+    ends = values.get(key)
+    if isinstance(ends, list) and (commas := [text for text in ends if "," in text]):
+        accepted = f"texts without a comma, with {TRT}.enable (models.base.template.stop)"
+        yield sizing.line(key, commas[0], accepted)
+    length, answer = (
+        sizing.size(f"model.{name}")
+        for name in ("encoder_seq_length", "ppo.length_params.max_length")
+    )
+    most = values.get(f"{TRT}.max_input_len")
+    if isinstance(most, int) and most + answer > length:
+        yield sizing.line(
+            f"{TRT}.max_input_len", most, f"up to {length - answer}: the answer has {answer}"
+        )
 
 
 def batch_problems(settings: Settings, sizing: Sizing, launches: Launches) -> Iterator[str]:
@@ -174,7 +209,7 @@ def _actor(sizing: Sizing) -> Iterator[str]:
     train, values = "model.global_batch_size", sizing.values
     yield from _multiple(sizing, train, ["model.micro_batch_size"])  # configure_batch_sizes
     # TensorRT-LLM with reshard turns pipeline stages into data parallel ones while it generates
-    resharded = all(values.get(f"trainer.ppo.trt_llm.{key}") for key in ("enable", "reshard"))
+    resharded = all(values.get(f"{TRT}.{key}") for key in ("enable", "reshard"))
     generating = sizing.data * sizing.pipeline if resharded else sizing.data
     reported: set[tuple[int, int]] = set()
     for samples, micro in (

@@ -31,11 +31,17 @@ RECOMPUTED = 4 / 3  # the forward pass a second time, with full activation check
 
 
 class Cost(NamedTuple):
-    """What a job takes, and how that is known."""
+    """What a job takes, and how that is known.
+
+    Attributes:
+        how: what an estimate comes from, and the settings that decide it, where that is worth a
+            line.
+    """
 
     seconds: float = 0.0
     gpus: int = 0
     source: Source = "unknown"
+    how: str = ""
 
     @property
     def gpu_hours(self) -> float:
@@ -108,22 +114,24 @@ class Costs:
         if not gpus:
             return self._stated(job, gpus)
         flops = self._settings.estimates.flops * gpus
-        return Cost(
-            _ESTIMATES[kind_of(job.rule).programs[-1]](self, job, gpus, flops), gpus, "estimated"
-        )
+        program = kind_of(job.rule).programs[-1]
+        if program == "actor":
+            steps = self._ppo(job, gpus, flops)
+            return Cost(steps.seconds, gpus, "estimated", self._explained(steps))
+        return Cost(_ESTIMATES[program](self, job, flops), gpus, "estimated")
 
-    def _sft(self, job: PlannedJob, gpus: int, flops: float) -> float:
+    def _sft(self, job: PlannedJob, flops: float) -> float:
         tokens = self._records(job, "train.jsonl") * self._settings.estimates.sft_tokens
         epochs = Values(self._settings, "sft").whole("trainer.sft.max_epochs", 1) or 1
         return 6 * self._sizes.parameters() * tokens * epochs / flops
 
-    def _reward_model(self, job: PlannedJob, gpus: int, flops: float) -> float:
+    def _reward_model(self, job: PlannedJob, flops: float) -> float:
         """NeMo pads both texts of a pair to the sequence length."""
         tokens = self._records(job, "train.comparisons.jsonl") * self._settings.lengths.rl
         epochs = Values(self._settings, "reward_model").whole("trainer.rm.max_epochs", 1) or 1
         return 6 * self._sizes.parameters() * tokens * epochs * RECOMPUTED / flops
 
-    def _ppo(self, job: PlannedJob, gpus: int, flops: float) -> float:
+    def _ppo(self, job: PlannedJob, gpus: int, flops: float) -> "_PpoSteps":
         """Half of the GPUs roll out and train the actor, the others serve and train the critic."""
         values = Values(self._settings, "actor")
         rollouts = values.whole("model.ppo.num_rollout_samples") or 1
@@ -134,9 +142,26 @@ class Costs:
         rolling = batches * self._settings.lengths.answer / self._settings.estimates.decode_steps
         tokens = rollouts * self._settings.lengths.rl
         training = 6 * self._sizes.parameters() * tokens * RECOMPUTED / (flops / 2)
-        return steps * (rolling + training)
+        return _PpoSteps(steps, batches, rolling, training)
 
-    def _dpo(self, job: PlannedJob, gpus: int, flops: float) -> float:
+    def _explained(self, ppo: "_PpoSteps") -> str:
+        """What PPO's bill comes from: steps, rollouts, prompts; with the settings that decide."""
+        batch = Values(self._settings, "actor").whole("model.ppo.rollout_micro_batch_size") or 1
+        expected = self._sizes.expected
+        prompts = expected["rl_cai/train.prompts.jsonl"]
+        parts = [
+            f"{ppo.steps:,} steps x {ppo.each:,.0f} s",
+            f"{ppo.rolling:,.0f} s of it are rollouts, {ppo.batches} batches of {batch} a GPU one "
+            "after another: model.ppo.rollout_micro_batch_size, trainer.ppo.trt_llm.enable",
+        ]
+        if prompts:
+            helpful = 1 - expected["data/red_team/train.jsonl"] / prompts
+            parts.append(
+                f"{helpful:.0%} of its prompts are helpful ones: preferences.helpful_prompt_ratio"
+            )
+        return "; ".join(parts)
+
+    def _dpo(self, job: PlannedJob, flops: float) -> float:
         """The reference scores both texts of a pair, the policy learns from both."""
         tokens = 2 * self._records(job, "train.jsonl") * self._settings.estimates.dpo_tokens
         values = Values(self._settings, "dpo")
@@ -150,12 +175,37 @@ class Costs:
         return self._sizes.records(next(path for path in job.input if path.endswith(f"/{name}")))
 
 
-_ESTIMATES: dict[Program, Callable[[Costs, PlannedJob, int, float], float]] = {
+_ESTIMATES: dict[Program, Callable[[Costs, PlannedJob, float], float]] = {
     "sft": Costs._sft,
     "reward_model": Costs._reward_model,
-    "actor": Costs._ppo,
     "dpo": Costs._dpo,
 }
+
+
+class _PpoSteps(NamedTuple):
+    """The estimate of PPO.
+
+    Attributes:
+        steps: of the whole training.
+        batches: that a GPU rolls out in a step, one after another.
+        rolling: seconds of a step's rollouts.
+        training: seconds of a step's updates.
+    """
+
+    steps: int
+    batches: int
+    rolling: float
+    training: float
+
+    @property
+    def each(self) -> float:
+        """Seconds of a step."""
+        return self.rolling + self.training
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole training."""
+        return self.steps * self.each
 
 
 class _Rate(NamedTuple):

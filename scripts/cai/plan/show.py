@@ -22,6 +22,7 @@ def show(plan: Plan) -> str:
             if any(stage.is_estimated for stage in plan.stages)
             else []
         ),
+        *(f"* {stage.name}: {line}" for stage in plan.stages for line in stage.how),
         *(
             ["<= at most: what follows from an answer that is still to come may be known, or fail"]
             if not plan.count.exact

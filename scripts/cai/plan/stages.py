@@ -68,6 +68,11 @@ class Stage:
         """The jobs whose cost is unknown."""
         return [cost for cost in self.costs if cost.source == "unknown"]
 
+    @property
+    def how(self) -> list[str]:
+        """What its estimates come from, where that is worth a line."""
+        return list(dict.fromkeys(cost.how for cost in self.costs if cost.how))
+
     def as_dict(self) -> Record:
         """The stage as JSON has it."""
         count = self.count
@@ -85,6 +90,7 @@ class Stage:
             "seconds": round(self.seconds, 1),
             "gpu_hours": round(self.gpu_hours, 4),
             "source": sorted({cost.source for cost in self.costs}),
+            "how": self.how,
             "unknown_jobs": len(self.unknown),
             "disk": self.disk,
         }

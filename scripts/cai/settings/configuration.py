@@ -223,7 +223,10 @@ class Preferences(Section):
         1.0, ge=0, description="Helpful comparisons for each AI comparison."
     )
     helpful_prompt_ratio: float = Field(
-        1.0, ge=0, description="Helpful prompts for each red-team prompt in PPO."
+        1.0,
+        ge=0,
+        description="Helpful prompts for each red-team prompt in PPO. Much of its cost may be "
+        "theirs: a plan says which share of the prompts they are.",
     )
 
     @field_validator("candidate")
@@ -315,7 +318,8 @@ class Settings(Section):
         ["rl_cai"],
         min_length=1,
         description="The last stages that are made, evaluated and reported: rl_cai (PPO), dpo_cai "
-        "(DPO), best_of_n (SFT on the best candidates). Any other can be asked for by its file.",
+        "(DPO), best_of_n (SFT on the best candidates). Any other can be asked for by its file. "
+        "REINFORCE is none of them: docs/policies.md says why.",
     )
     dpo: Dpo = Dpo()
     evaluation: Evaluation

@@ -14,6 +14,7 @@ HEADLINES = ("harmless", "helpful", "win_rate_harmful", "reward_harmful")  # the
 
 
 CAPTION = "On the same held-out prompts. Bars are 95% intervals."
+FRONTIER = "Better to the right and to the top. " + CAPTION
 
 
 def draw(compared: Record) -> drawing.Drawing | None:
@@ -26,7 +27,10 @@ def draw(compared: Record) -> drawing.Drawing | None:
 
 
 def render(
-    compared: Record, transcripts: Mapping[str, Record], sampled: bool, picture: Path | None
+    compared: Record,
+    transcripts: Mapping[str, Record],
+    sampled: bool,
+    pictures: Mapping[str, Path],
 ) -> str:
     """The comparison as HTML.
 
@@ -34,9 +38,15 @@ def render(
         compared: what :func:`cai.report.policy_report.policy_comparison.compare_policies` gives.
         transcripts: what :func:`cai.report.policy_report.policy_comparison.transcripts` gives.
         sampled: whether answers were sampled at temperature 1 without a cut.
-        picture: the figure that :func:`draw` has drawn, if any.
+        pictures: of the figures that were drawn: :func:`draw`'s as ``figure``, the one of
+            :mod:`cai.report.policy_report.frontier` as ``frontier``.
     """
-    figure = drawings.read_figure(picture) | {"caption": CAPTION} if picture else None
+    captions = {"figure": CAPTION, "frontier": FRONTIER}
+    figures = [
+        drawings.read_figure(pictures[name]) | {"caption": caption}
+        for name, caption in captions.items()
+        if name in pictures
+    ]
     told = ("level", "prompts", "models")
     return page.render(
         "policies.html.j2",
@@ -49,8 +59,8 @@ def render(
         transcripts=transcripts,
         sampled=sampled,
         warnings=[],
-        figure=figure,
-        palette=drawings.palette([figure] if figure else []),
+        figures=figures,
+        palette=drawings.palette(figures),
         sections=[
             ("results", "Results"),
             ("tests", "Differences"),
