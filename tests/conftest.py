@@ -30,7 +30,7 @@ NEEDS = {
     "nemo": {"nemo_python", "serve_cpu"},
     "slurm": {"cluster"},
     "browser": {"browser"},
-    "slow": {"planned"},  # a dry run of all rules
+    "slow": {"planned", "finished"},  # a dry run of all rules; all programs of an evaluation
 }
 # Folders whose tests start many processes, by which of two runs them.
 ALONE = {"end_to_end": "workflow", "nemo_cpu": "programs", "slurm": "programs"}

@@ -6,7 +6,7 @@ import pytest
 from running import MODELS, complaint, run_program
 from tests.messages import says
 
-from cai.figures.drawing import running_mean
+from cai.figures.drawing import draw_evaluation, running_mean
 from cai.files.records import read_json, write_json
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -96,6 +96,14 @@ def test_the_evaluation_shows_each_measure_of_each_stage(finished):
     assert {"Helpful-only", "SL-CAI", "RL-CAI", "Harmless", "Over-refusal"} <= set(shown)
     assert sum("privacy" in text for text in shown) == 1
     assert "Looping answers" not in shown
+
+
+def test_panels_stand_at_round_places(tmp_path, finished):
+    """The last bit of a place depends on addresses in memory, and the SVG's ids on that bit."""
+    drawing = draw_evaluation(read_json(finished / "evaluation/summary.json"))
+    drawing.write(tmp_path / "harmlessness.svg")
+    places = [bound for axes in drawing.figure.axes for bound in axes.get_position().bounds]
+    assert len(places) >= 8 and places == pytest.approx([round(p, 6) for p in places], abs=1e-15)
 
 
 def test_bars_are_drawn_where_the_numbers_are(finished):

@@ -13,6 +13,8 @@ from cai.evaluation.summary import read_model, summarise
 from cai.files.records import read_json
 from cai.report.policy_report.frontier import draw_frontier
 
+pytestmark = pytest.mark.slow  # programs of the evaluation, several times
+
 
 @pytest.fixture(scope="module")
 def made(policies):

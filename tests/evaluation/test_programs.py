@@ -2,6 +2,8 @@ import pytest
 from tests import programs
 from tests.project import program
 
+pytestmark = pytest.mark.slow  # starts each program of the evaluation
+
 PROGRAMS = {
     "build_evaluation_prompts": "--red-team",
     "score_rewards": "--model",

@@ -9,6 +9,8 @@ from tests import programs
 from tests.judging.service import Service, says
 from tests.loopback import Answer, Loopback
 
+pytestmark = pytest.mark.slow  # starts the program that judges
+
 THING = re.compile(r"thing (\d+)\?")
 KIND = re.compile(r"\(([AB])\) Kind")
 

@@ -13,6 +13,8 @@ from tests.data.hub import serve_dataset
 
 from cai.models.families.llama import SCALING
 
+pytestmark = pytest.mark.slow  # starts the program once for each model
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = json.loads(Path("demo/models/base/config.json").read_text())
 

@@ -71,6 +71,18 @@ def test_who_wins_all_matches_has_a_finite_rating():
     assert 700 < rated["a"].value < 1100
 
 
+@given(st.lists(st.floats(0, 1), min_size=6, max_size=6), st.integers(1, 9))
+def test_where_all_prompts_are_alike_the_interval_is_the_value(scores, prompts):
+    pairs = list(itertools.combinations(TRUE, 2))
+    matches = [
+        Match(f"{prompt}", *pair, score)
+        for prompt in range(prompts)
+        for pair, score in zip(pairs, scores, strict=True)
+    ]
+    for rating in elo_ratings(matches, list(TRUE), "b", seed=0, resamples=20).values():
+        assert rating.low == rating.value == rating.high
+
+
 def test_a_player_without_matches_is_refused():
     with pytest.raises(ValueError, match="no matches lead from a to c"):
         elo_ratings([Match("p", "a", "b", 1.0)], ["a", "b", "c"], "a", 1)

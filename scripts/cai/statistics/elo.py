@@ -23,6 +23,7 @@ RESAMPLES = 1000
 STEPS = 50  # of Newton's method, which needs some five
 LONGEST = 2.0  # log-odds, of one step
 CLOSE = 1e-9  # log-odds
+DIGITS = 6  # of a rating, in Elo points: those after them are the solver's rounding errors
 
 
 class Match(NamedTuple):
@@ -56,11 +57,11 @@ def elo_ratings(
     prior = PRIOR * (
         wins.sum(0) + wins.sum(0).T > 0
     )  # the same of every resample: none falls apart
-    rated = SCALE * _strengths(wins.sum(0), prior, place)
+    rated = _points(_strengths(wins.sum(0), prior, place))
     draws = numpy.random.default_rng(seed)
     prompts = len(wins)
     weights = draws.multinomial(prompts, numpy.full(prompts, 1 / prompts), size=resamples)
-    drawn = SCALE * _strengths(numpy.tensordot(weights, wins, 1), prior, place)
+    drawn = _points(_strengths(numpy.tensordot(weights, wins, 1), prior, place))
     low, high = numpy.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     counts = [sum(player in match[1:3] for match in matches) for player in players]
     return {
@@ -72,6 +73,11 @@ def elo_ratings(
 def expected_score(rating: float, other: float) -> float:
     """The probability that a player with the first rating wins against one with the other."""
     return 1 / (1 + 10 ** ((other - rating) / 400))
+
+
+def _points(strengths: numpy.ndarray) -> numpy.ndarray:
+    """Log-odds as Elo points, of any shape."""
+    return numpy.round(SCALE * strengths, DIGITS)
 
 
 def _wins(matches: Sequence[Match], players: Sequence[str]) -> numpy.ndarray:
