@@ -38,6 +38,7 @@ include: "rules/public_sets.smk"
 include: "rules/checks.smk"
 include: "rules/report.smk"
 include: "rules/policies.smk"
+include: "rules/export.smk"
 include: "rules/compare.smk"
 include: "rules/preflight.smk"
 

@@ -5,11 +5,13 @@ import re
 import tarfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from cai.nemo.triton import home_of
 
 CHECKPOINTS = ["models/base", "models/instruct", "sl_cai", "reward_model", "rl_cai"]
+EXPORTED = ["sft", "preferences", "prompts"]
 
 
 def ledgers(project):
@@ -68,6 +70,19 @@ def test_ai_and_human_comparisons_end_alike(project):
     texts = [json.loads(line)["text"] for line in lines]
     assert len(texts) % 2 == 0
     assert all(text.endswith("\n<extra_id_1>") for text in texts)
+
+
+def test_the_datasets_are_exported_for_other_trainers(project):
+    project.snakemake("--", "export")
+    export = project.results / "export"
+    counts = {name: json.loads((export / f"{name}.ledger.json").read_text()) for name in EXPORTED}
+    for name, ledger in counts.items():
+        assert ledger["in"] and not ledger["failed"], name
+        written = [pq.read_metadata(path).num_rows for path in (export / name).glob("*.parquet")]
+        assert sum(written) == ledger["out"] and all(written)
+    trained = (project.results / "sl_cai/train.jsonl").read_text().splitlines()
+    assert counts["sft"]["notes"]["train"] == len(trained)
+    assert project.planned(targets=["export"]) == set()
 
 
 def test_the_report_is_one_file_that_asks_for_nothing(project):

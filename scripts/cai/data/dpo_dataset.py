@@ -5,24 +5,21 @@ reads ``chosen_reward`` and ``rejected_reward``, too. Source: DPOModelDataset of
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Literal, TypedDict
 
 from pydantic import Field
 
-from cai.core.digests import digest
 from cai.core.errors import fail_if
 from cai.core.fields import Section
 from cai.data.comparisons import TextPair, read_comparisons
-from cai.data.rl_dataset import RlOptions, judged_pairs
+from cai.data.rl_dataset import Verdict, pair_key, verdicts
 from cai.data.splits import PARTS, Part
 from cai.files.records import Ledger, write_jsonl
 from cai.models.templates import Template
-from cai.models.tokens import LengthLimit, Tokenizer
+from cai.models.tokens import Tokenizer
 
 
 class DpoOptions(Section):
@@ -82,7 +79,7 @@ def build_dpo_dataset(
         UserError: if a text has no answer, or a part has too few pairs.
     """
     ledger = Ledger("dpo_cai comparisons")
-    judged = _probabilities(preferences, template)
+    judged = verdicts(preferences, template)
     for part in PARTS:
         rows = _usable(comparisons[part], judged, ledger, template, tokenizer, options)
         count = write_jsonl(outputs[part], ledger.kept(rows))
@@ -97,25 +94,9 @@ def build_dpo_dataset(
     return ledger
 
 
-def _probabilities(preferences: Sequence[Path], template: Template) -> Mapping[str, float]:
-    """Of two texts, in the order of the alphabet, the judge's probability of the first.
-
-    Where several principles have judged the same texts it is the mean, as it is of the draws.
-    """
-    found: dict[str, list[float]] = defaultdict(list)
-    every, unread = LengthLimit(None, None), Ledger("preferences")
-    for pair in judged_pairs(preferences, unread, template, every, RlOptions()):
-        found[_key(pair["id"], pair["first"], pair["second"])].append(pair["p_first"])
-    return {key: mean(values) for key, values in found.items()}
-
-
-def _key(record: str, *texts: str) -> str:
-    return digest([record, *sorted(texts)])
-
-
 def _usable(
     path: Path,
-    judged: Mapping[str, float],
+    judged: Mapping[str, Verdict],
     ledger: Ledger,
     template: Template,
     tokenizer: Tokenizer | None,
@@ -125,25 +106,25 @@ def _usable(
     for number, pair in enumerate(read_comparisons(path)):
         where = f"{path}:{2 * number + 1}"
         ledger.count_in()
-        p_first = judged.get(_key(pair["id"], pair["chosen"], pair["rejected"]))
-        if p_first == 0.5 and options.ties == "drop":
+        probability = _chosen(pair, judged)
+        if probability == 0.5 and options.ties == "drop":
             ledger.leave_out("tie")
             continue
-        row = _row(pair, _chosen(pair, p_first), options.certainty, template, where)
+        likely = 1.0 if probability is None else probability
+        row = _row(pair, likely, options.certainty, template, where)
         if tokenizer is not None and not _splits(row, tokenizer, template):
             ledger.drop(
                 "prompt and answer share a token", where=where, record=pair["id"], bad=False
             )
             continue
-        ledger.notes["ties"] = ledger.notes.get("ties", 0) + (p_first == 0.5)
+        ledger.notes["ties"] = ledger.notes.get("ties", 0) + (probability == 0.5)
         yield row
 
 
-def _chosen(pair: TextPair, p_first: float | None) -> float:
-    """The probability of the chosen text; 1 if people have chosen it."""
-    if p_first is None:
-        return 1.0
-    return p_first if pair["chosen"] <= pair["rejected"] else 1 - p_first
+def _chosen(pair: TextPair, judged: Mapping[str, Verdict]) -> float | None:
+    """The judge's probability of the chosen text; None if people have chosen it."""
+    verdict = judged.get(pair_key(pair["id"], pair["chosen"], pair["rejected"]))
+    return None if verdict is None else verdict.of(pair["chosen"], pair["rejected"])
 
 
 def _row(

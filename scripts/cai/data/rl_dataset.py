@@ -1,9 +1,11 @@
 """The data of the RL stage: AI comparisons with soft labels, blended with human helpfulness."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypedDict
+from statistics import mean
+from typing import NamedTuple, TypedDict
 
 from pydantic import Field
 
@@ -54,10 +56,25 @@ class Judged(TypedDict):
     """A judged pair as closed texts in alphabetical order; equal ones have one key."""
 
     id: str
+    principle: str | None
     first: str
     second: str
     p_first: float
     key: str
+
+
+class Verdict(NamedTuple):
+    """What the judge said of two texts: the probability of the first in the alphabet.
+
+    Where several principles have judged the same texts it is the mean, as it is of the draws.
+    """
+
+    p_first: float
+    principles: tuple[str, ...]
+
+    def of(self, text: str, other: str) -> float:
+        """The probability that ``text`` is the better one."""
+        return self.p_first if text <= other else 1 - self.p_first
 
 
 class Split:
@@ -161,8 +178,35 @@ def _pair(row: Record, template: Template) -> Judged:
     first, second = (template.closed(side) for side in sides)
     if first > second:
         first, second, p_a = second, first, 1 - p_a
-    key = digest([row.get("principle"), first, second])
-    return {"id": row["id"], "first": first, "second": second, "p_first": p_a, "key": key}
+    principle = row.get("principle")
+    return {
+        "id": row["id"],
+        "principle": principle,
+        "first": first,
+        "second": second,
+        "p_first": p_a,
+        "key": digest([principle, first, second]),
+    }
+
+
+def verdicts(preferences: Sequence[Path], template: Template) -> Mapping[str, Verdict]:
+    """What the judge said of each two texts, see :func:`pair_key` for the keys."""
+    found: dict[str, list[Judged]] = defaultdict(list)
+    every, unread = LengthLimit(None, None), Ledger("preferences")
+    for pair in judged_pairs(preferences, unread, template, every, RlOptions()):
+        found[pair_key(pair["id"], pair["first"], pair["second"])].append(pair)
+    return {
+        key: Verdict(
+            mean(pair["p_first"] for pair in pairs),
+            tuple(sorted({pair["principle"] for pair in pairs if pair["principle"]})),
+        )
+        for key, pairs in found.items()
+    }
+
+
+def pair_key(record: str, *texts: str) -> str:
+    """The key of a record's two texts, whichever comes first."""
+    return digest([record, *sorted(texts)])
 
 
 def _dialogue(row: Record, side: str) -> list[Record]:

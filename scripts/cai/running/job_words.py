@@ -50,6 +50,8 @@ WORDS = {
     "likelihoods": "ask how likely answers are",
     "policy_comparison": "write the comparison of the last stages",
     "compare_policies": "the comparison of the last stages is made",
+    # the datasets for other trainers
+    "export": "write the datasets for other trainers",
     # two runs side by side
     "head_to_head": "judge both runs' answers against each other",
     "comparison": "write the comparison",
