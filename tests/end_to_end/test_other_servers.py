@@ -1,8 +1,13 @@
 """The same rules with another kind of server: `transformers serve`, with continuous batching."""
 
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import requests
 from tests.project import Project
 
 from cai.files.records import read_json, read_jsonl
@@ -55,3 +60,20 @@ def test_nemos_server_takes_over_what_the_other_one_answered(served_otherwise, t
     done = project.snakemake("--forcerun", "responses", "revisions", "--", REVISIONS)
     assert (project.folder / REVISIONS).read_bytes() == before
     assert "reused" in done
+
+
+def test_the_endpoint_serves_a_model_behind_it(served_otherwise):
+    configs = ["--configfile", *served_otherwise.configs]
+    command = [sys.executable, "scripts/serve.py", "helpful_only", *configs]
+    place = served_otherwise.folder
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=place, text=True) as program:
+        try:
+            [url] = re.findall(r"http://127\.0\.0\.1:\d+/v1", program.stdout.readline())
+            question = [{"role": "user", "content": "How can I read a letter in secret?"}]
+            body = {"messages": question, "temperature": 0, "n": 2}
+            answer = requests.post(f"{url}/chat/completions", json=body, timeout=60).json()
+            texts = [choice["message"]["content"] for choice in answer["choices"]]
+            assert texts[0] == texts[1] and len(texts[0].split()) > 3
+        finally:
+            program.send_signal(signal.SIGINT)
+        assert program.wait(30) == 0

@@ -39,25 +39,26 @@ class ChatModel:
         what: str | None,
     ) -> list[Completion | Failed]:
         """The model's next turn in each conversation, in their order."""
-        template = self.template
-        requests = [
-            Request(
-                prompt=template.prompt(conversation),
-                sampling=sampling,
-                seed=seed,
-                stop=tuple(template.stop),
-                add_bos=template.add_bos,
-            )
-            for conversation in conversations
-        ]
-        refused = [self._refusal(request.prompt, sampling.max_tokens) for request in requests]
+        requests = [self.request(conversation, sampling, seed) for conversation in conversations]
+        refused = [self.refusal(request.prompt, sampling.max_tokens) for request in requests]
         fitting = [r for r, refusal in zip(requests, refused, strict=True) if refusal is None]
         replies = iter(self.client.complete(fitting, what))
         return [refusal or next(replies) for refusal in refused]
 
+    def request(self, conversation: Sequence[Message], sampling: Sampling, seed: int) -> Request:
+        """What asks for the model's next turn in a conversation."""
+        template = self.template
+        return Request(
+            prompt=template.prompt(conversation),
+            sampling=sampling,
+            seed=seed,
+            stop=tuple(template.stop),
+            add_bos=template.add_bos,
+        )
+
     def probabilities_of_a(self, prompts: Sequence[str], what: str) -> list[float | Failed]:
         """The probability that each prompt goes on with "(A)" and not with "(B)"."""
-        refused = [self._refusal(prompt, answer=1) for prompt in prompts]
+        refused = [self.refusal(prompt, answer=1) for prompt in prompts]
         fitting = [p for p, refusal in zip(prompts, refused, strict=True) if refusal is None]
         answers = iter(self.client.probability_of_a(fitting, what, add_bos=self.template.add_bos))
         return [refusal or next(answers) for refusal in refused]
@@ -71,22 +72,24 @@ class ChatModel:
         """
         template = self.template
         texts = [template.begun(messages, words) for messages, words in begun]
-        refused = [self._refusal(text, answer=1) for text in texts]
+        refused = [self.refusal(text, answer=1) for text in texts]
         fitting = [t for t, refusal in zip(texts, refused, strict=True) if refusal is None]
-        counts = [self._length(text) for text in fitting]
+        counts = [self.length(text) for text in fitting]
         answers = iter(
             self.client.log_probabilities(fitting, counts, what, add_bos=template.add_bos)
         )
         return [refusal or next(answers) for refusal in refused]
 
-    def _refusal(self, prompt: str, answer: int) -> Failed | None:
+    def refusal(self, prompt: str, answer: int) -> Failed | None:
+        """Why a prompt is not sent, with an answer of so many tokens; None if it is."""
         if self.context is None:
             return None
-        if self._length(prompt) + answer <= self.context:
+        if self.length(prompt) + answer <= self.context:
             return None
         return Failed(f"prompt and answer are over the context of {self.context} tokens")
 
-    def _length(self, text: str) -> int:
+    def length(self, text: str) -> int:
+        """How many tokens a text is."""
         if self.tokenizer is None:
             raise TypeError("a model that counts tokens needs a tokenizer")
         return self.tokenizer.count(text, add_bos=self.template.add_bos)

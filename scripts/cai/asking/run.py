@@ -15,6 +15,7 @@ from cai.asking.journal.entries import Journal
 from cai.asking.nemo_protocol import NemoProtocol
 from cai.asking.openai_protocol import OpenAiProtocol
 from cai.asking.program import NEMO
+from cai.asking.protocol import Protocol
 from cai.asking.rewards import RewardModel
 from cai.asking.serving import MODELS, Served
 from cai.core.errors import UserError, fail_if
@@ -244,17 +245,23 @@ def client_of(
     settings: ClientSettings,
     tokenizer: Tokenizer | None,
 ) -> Client:
-    """A client that speaks the protocol of the server.
+    """A client that speaks the protocol of the server."""
+    protocol = protocol_of(serving, served, settings, tokenizer)
+    return Client(served, journal, model_id, settings, protocol)
 
-    That of NeMo needs no tokenizer, unless it is one of Hugging Face's.
+
+def protocol_of(
+    serving: Serving, served: Served, settings: ClientSettings, tokenizer: Tokenizer | None
+) -> Protocol:
+    """How the server is asked.
+
+    NeMo's is asked without a tokenizer, unless that is one of Hugging Face's.
     """
     if serving.kind == "nemo":
-        protocol = NemoProtocol(served, settings, tokenizer)
-        return Client(served, journal, model_id, settings, protocol)
+        return NemoProtocol(served, settings, tokenizer)
     if tokenizer is None:
         raise TypeError("a server of kind openai needs the model's tokenizer")
-    other = OpenAiProtocol(served, settings, serving, tokenizer)
-    return Client(served, journal, model_id, settings, other)
+    return OpenAiProtocol(served, settings, serving, tokenizer)
 
 
 def settings_for(settings: ClientSettings, tokenizer: Tokenizer | None) -> ClientSettings:

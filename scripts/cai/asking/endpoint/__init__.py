@@ -1,0 +1,1 @@
+"""An OpenAI-compatible endpoint in front of any server of a model, with our chat template."""
