@@ -24,6 +24,7 @@ from cai.steps.conversation import Speaker, ask, converse
 from cai.workflow import command_line
 from cai.workflow.served_models import ModelFile, check_server, model_files, serve, start
 
+
 def main() -> None:
     """Serve the models and hold the conversation."""
     options = _parser().parse_args()

@@ -70,7 +70,7 @@ def test_the_programs_of_each_folder_find_the_library(folder, monkeypatch):
 
 def test_the_root_has_a_persons_commands_and_each_folder_the_name_of_a_file_of_rules():
     root = {path for path in PROGRAMS if path.count("/") == 1}
-    assert len(root) <= 12
+    assert len(root) <= 13
     folders = {path.split("/")[1] for path in set(PROGRAMS) - root}
     rules = {path.stem for path in (ROOT / "rules").iterdir()}
     assert folders - rules == {"tools"}
