@@ -82,6 +82,7 @@ def model_files(names: Sequence[str], settings: Settings) -> list[ModelFile]:
     for path in paths:
         known = "" if path.suffix == ".nemo" else f", nor a model of the run ({', '.join(PLACES)})"
         fail_if(not path.is_file(), f"{path}: no such file{known}; has the workflow made it yet?")
+    for path in paths:
         check_archive(path)  # it may be a stranger's, and NeMo unpickles what it holds
     short = [n if n in PLACES else p.stem for n, p in zip(names, paths, strict=True)]
     shown = short if len(set(short)) == len(short) else map(str, paths)
