@@ -252,10 +252,13 @@ def test_an_archive_is_refused(call, archive, tmp_path, case):
     assert [path.name for path in tmp_path.iterdir()] == ["spoilt.nemo"]
 
 
-def test_a_reward_model_is_refused(call, archive, tmp_path):
+def test_another_head_of_rewards_is_refused(call, archive, tmp_path):
     call("reshard", archive, tmp_path / "reward.nemo", 0, "model.rm_head.weight")
-    with pytest.raises(Refused, match="a reward model"):
+    with pytest.raises(Refused, match=r"rm_head\.weight: shape \(1, 4\); accepted: \(1, 32\)"):
         call("nemo_to_hf", tmp_path / "reward.nemo", tmp_path / "out")
+    call("add_head", archive, tmp_path / "mean.nemo", 0.0, {"use_avg_pool": True})
+    with pytest.raises(Refused, match="use_avg_pool: found True; accepted: False"):
+        call("nemo_to_hf", tmp_path / "mean.nemo", tmp_path / "out")
 
 
 def test_a_cut_or_compressed_archive_is_refused(call, archive, tmp_path):

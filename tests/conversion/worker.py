@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from cai.conversion import convert, layout
+from cai.conversion import convert, layout, reward_head
 from cai.conversion.nemo_archive import ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.conversion.training_checkpoints import checkpoint_to_nemo
 from cai.core.digests import canonical_json
@@ -147,6 +147,45 @@ def as_views(source: str, target: str) -> None:
         out.close()
 
 
+def add_head(source: str, target: str, bias: float, fields: dict | None = None) -> list[float]:
+    """Make an archive one of a reward model, with a random head in fp32; returns its weights."""
+    with NemoArchive(source) as archive, open(target, "wb") as stream:
+        torch.manual_seed(1)
+        weight = torch.randn(1, archive.config["hidden_size"])
+        out = ArchiveWriter(stream)
+        for name in archive.others():
+            if name != "model_config.yaml":
+                out.add(name, archive.artifact(name))
+        writer = CheckpointWriter(out)
+        tensors = {name: archive.read(name) for name in archive.names()}
+        tensors |= {reward_head.WEIGHT: weight, reward_head.BIAS: torch.tensor([bias])}
+        with writer.file():
+            for name, tensor in tensors.items():
+                writer.add(name, tuple(tensor.shape), (0,) * tensor.dim(), tensor)
+        writer.finish()
+        out.add_config(archive.config | (fields or {}))
+        out.close()
+        return weight[0].tolist()
+
+
+def rewards(folder: str, texts: list[list[int]], pad: int) -> list[float]:
+    """Of texts as tokens, filled up to one length, as transformers' classifier has them."""
+    from transformers import AutoModelForSequenceClassification
+
+    torch.set_grad_enabled(False)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, torch_dtype=torch.float32)
+    longest = max(map(len, texts))
+    rows = torch.tensor([[*text, *[pad] * (longest - len(text))] for text in texts])
+    scores = model.eval()(rows, attention_mask=(rows != pad).long()).logits[:, 0]
+    return (scores + model.config.score_bias).tolist()
+
+
+def last_states(folder: str, texts: list[list[int]]) -> list[list[float]]:
+    """The state of each text's last token, after the final norm."""
+    model = load(folder).float().model
+    return [model(torch.tensor([text])).last_hidden_state[0, -1].tolist() for text in texts]
+
+
 def padded(name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
     if name not in (layout.EMBEDDING, layout.OUTPUT):
         return tensor
@@ -201,6 +240,9 @@ FUNCTIONS = {
         config_of,
         layout_of,
         reshard,
+        add_head,
+        rewards,
+        last_states,
         as_views,
         convert.hf_to_nemo,
         convert.nemo_to_hf,

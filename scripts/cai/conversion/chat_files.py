@@ -70,15 +70,19 @@ def _literal(text: str) -> str:
     return ascii(text)
 
 
-def write_chat_files(folder: Path, template: Template, tokenizer: Kind) -> None:
-    """Write the chat template, and the tokens and texts that end an answer, into a model's folder.
+def write_chat_template(folder: Path, template: Template) -> None:
+    """Write the chat template into a model's folder."""
+    known = _read(folder / TOKENIZER_CONFIG)
+    write_json(folder / TOKENIZER_CONFIG, known | {"chat_template": jinja(template)})
+    (folder / TEMPLATE_FILE).unlink(missing_ok=True)
+
+
+def write_ends(folder: Path, template: Template, tokenizer: Kind) -> None:
+    """Write the tokens and texts that end an answer into a model's folder.
 
     A stop text that is one token of the tokenizer becomes an end token beside EOS; the others are
     ``stop_strings``, which transformers heeds if it is given the tokenizer, too.
     """
-    known = _read(folder / TOKENIZER_CONFIG)
-    write_json(folder / TOKENIZER_CONFIG, known | {"chat_template": jinja(template)})
-    (folder / TEMPLATE_FILE).unlink(missing_ok=True)
     ends = {} if tokenizer.eos_id is None else {tokenizer.eos_id: None}
     texts = []
     for text in template.stop:
@@ -91,6 +95,13 @@ def write_chat_files(folder: Path, template: Template, tokenizer: Kind) -> None:
     if tokenizer.bos_id is not None:
         generation |= {"bos_token_id": tokenizer.bos_id}
     write_json(folder / GENERATION_CONFIG, generation | ({"stop_strings": texts} if texts else {}))
+
+
+def write_padding(folder: Path, tokenizer: Kind, pad: int | None) -> None:
+    """Write how a reward model reads texts: filled up on the right, and without a BOS."""
+    named = {} if pad is None else {"pad_token": tokenizer.text_of(pad)}
+    fixed = {"padding_side": "right", "add_bos_token": False}
+    write_json(folder / TOKENIZER_CONFIG, _read(folder / TOKENIZER_CONFIG) | named | fixed)
 
 
 def _read(path: Path) -> dict[str, Any]:

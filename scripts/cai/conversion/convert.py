@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from cai.conversion import layout, model_config
-from cai.conversion.chat_files import write_chat_files
+from cai.conversion import chat_files, layout, model_config, reward_head
 from cai.conversion.hf_folder import (
     CONFIG,
     HfFolder,
@@ -216,23 +215,65 @@ def nemo_to_hf(
     target = Path(target)
     fail_if(target.exists() and any(target.iterdir()), f"{target}: exists and is not empty")
     with NemoArchive(source) as archive:
-        tokenizer, files = _read_tokenizer(archive)
-        shape = _nemo_shape(archive, tokenizer.size)
-        family = family_of_nemo(archive.config)
+        model = _stored(archive, chat)
         wanted = DTYPES.get(dtype) or archive.dtype(layout.EMBEDDING)
-        described = _describe(archive, shape, tokenizer, template, wanted)
-        weights = sum(map(prod, shape.hf_shapes(family).values())) * wanted.itemsize
-        needed = weights + sum(map(len, files.values())) + 2**20
+        described = _describe(model, template, wanted)
+        tensors = list(_tensors(model, wanted))
+        needed = sum(each.nbytes for each in tensors) + sum(map(len, model.files.values())) + 2**20
         _check_space(target.parent, target, needed)
         with partial(target) as folder:
             folder.mkdir()
             write_json(folder / CONFIG, described)
-            _write_tokenizer_files(folder, template, tokenizer, files)
-            if chat is not None:
-                write_chat_files(folder, chat, tokenizer)
-            tensors = list(_tensors(archive, family, shape))
+            _write_tokenizer_files(folder, template, model.tokenizer, model.files)
+            _write_chat(folder, model)
             with Progress(len(tensors), "converting", "tensors") as progress:
-                write_weights(folder, _counted(tensors, progress), wanted, max_shard_bytes)
+                write_weights(folder, _counted(tensors, progress), max_shard_bytes)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model in an archive.
+
+    Attributes:
+        archive: that it is read from.
+        family: the model's.
+        shape: its sizes.
+        tokenizer: its own.
+        files: those of the tokenizer, as a Hugging Face folder has them.
+        is_reward_model: whether it gives a text a number, and does not go on with it.
+        chat: the template in which it was trained.
+        pad: what fills up a batch of a reward model.
+    """
+
+    archive: NemoArchive
+    family: Family
+    shape: Shape
+    tokenizer: Kind
+    files: dict[str, bytes]
+    is_reward_model: bool
+    chat: Template | None
+    pad: int | None
+
+
+def _stored(archive: NemoArchive, chat: Template | None) -> StoredModel:
+    tokenizer, files = _read_tokenizer(archive)
+    shape, rewards = _nemo_shape(archive, tokenizer.size), reward_head.is_reward_model(archive)
+    family, pad = family_of_nemo(archive.config), None
+    if rewards:
+        reward_head.check(archive, shape.hidden)
+        pad = reward_head.padding(tokenizer, chat)
+    else:
+        shape = replace(shape, tied=shape.tied or _is_tied(archive, shape.vocab))
+    return StoredModel(archive, family, shape, tokenizer, files, rewards, chat, pad)
+
+
+def _write_chat(folder: Path, model: StoredModel) -> None:
+    if model.chat is not None:
+        chat_files.write_chat_template(folder, model.chat)
+    if model.is_reward_model:
+        chat_files.write_padding(folder, model.tokenizer, model.pad)
+    elif model.chat is not None:
+        chat_files.write_ends(folder, model.chat, model.tokenizer)
 
 
 def _read_tokenizer(archive: NemoArchive) -> tuple[Kind, dict[str, bytes]]:
@@ -261,18 +302,13 @@ def _read_tokenizer(archive: NemoArchive) -> tuple[Kind, dict[str, bytes]]:
 def _nemo_shape(archive: NemoArchive, pieces: int) -> Shape:
     """The shape that the config promises, checked against the tensors."""
     config, where = archive.config, str(archive.path)
-    fail_if(
-        any(".rm_head." in name for name in archive.names()),
-        f"{where}: a reward model (it has rm_head); accepted: a language model",
-    )
     model_config.check_nemo_config(config, where)
     rows = archive.shape(layout.EMBEDDING)[0]
     stored = Shape.from_nemo(config, rows, where)
     for key, sizes in stored.nemo_shapes(family_of_nemo(config)).items():
         found = archive.shape(key)
         fail_if(found != sizes, f"{where}: {key}: shape {found}; its config asks for {sizes}")
-    shape = replace(stored, vocab=_vocabulary(pieces, rows, config))
-    return shape if shape.tied else replace(shape, tied=_is_tied(archive, shape.vocab))
+    return replace(stored, vocab=_vocabulary(pieces, rows, config))
 
 
 def _is_tied(archive: NemoArchive, rows: int) -> bool:
@@ -297,20 +333,18 @@ def _vocabulary(pieces: int, rows: int, config: dict[str, Any]) -> int:
 
 
 def _describe(
-    archive: NemoArchive,
-    shape: Shape,
-    tokenizer: Kind,
-    template: Path | str | None,
-    dtype: torch.dtype,
+    stored: StoredModel, template: Path | str | None, dtype: torch.dtype
 ) -> dict[str, Any]:
     where = str(Path(template or "") / CONFIG)
     model = read_config(Path(where)) if template else None
-    config = model_config.hf_config(archive.config, shape, model, where)
+    config = model_config.hf_config(stored.archive.config, stored.shape, model, where)
+    if stored.is_reward_model:
+        config = reward_head.described(config, stored.archive, stored.pad)
     name = str(dtype).removeprefix("torch.")
     if model is not None:
         field = "dtype" if "dtype" in model else "torch_dtype"
         return config | {field: name}
-    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
+    ids = {"bos_token_id": stored.tokenizer.bos_id, "eos_token_id": stored.tokenizer.eos_id}
     tokens = {name: number for name, number in ids.items() if number is not None}
     return config | tokens | {"torch_dtype": name}
 
@@ -337,19 +371,27 @@ def _described(tokenizer: SentencePiece) -> dict[str, Any]:
     ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "unk": tokenizer.unk_id}
     tokens = {f"{name}_token": tokenizer.text_of(i) for name, i in ids.items() if i is not None}
     fixed = {"tokenizer_class": "LlamaTokenizer", "legacy": True, "add_bos_token": True}
+    if not tokenizer.begins_with_space:  # else transformers 4 puts one there
+        fixed["add_prefix_space"] = False
     return fixed | {"add_eos_token": False} | tokens
 
 
-def _tensors(archive: NemoArchive, family: Family, shape: Shape) -> Iterator[Planned]:
-    makers = dict(_makers(archive, family, shape))
-    for name, sizes in shape.hf_shapes(family).items():
-        yield Planned(name, sizes, makers[name])
+def _tensors(model: StoredModel, dtype: torch.dtype) -> Iterator[Planned]:
+    """The tensors to write; those of a reward model end with its head, which keeps its dtype."""
+    makers = dict(_makers(model))
+    for name, sizes in model.shape.hf_shapes(model.family).items():
+        if not (model.is_reward_model and name == layout.HF_OUTPUT):
+            yield Planned(name, sizes, dtype, makers[name])
+    if model.is_reward_model:
+        yield reward_head.tensor(model.archive)
 
 
 Maker = tuple[str, Callable[[], torch.Tensor]]
 
 
-def _makers(archive: NemoArchive, family: Family, shape: Shape) -> Iterator[Maker]:
+def _makers(model: StoredModel) -> Iterator[Maker]:
+    archive, family, shape = model.archive, model.family, model.shape
+
     def rows(key: str) -> torch.Tensor:
         return archive.read(key)[: shape.vocab]
 
@@ -383,7 +425,7 @@ def _counted(tensors: list[Planned], progress: Progress) -> Iterator[Planned]:
         check_finite(made, tensor.name)
         return made
 
-    return (Planned(t.name, t.shape, bound(make, t)) for t in tensors)
+    return (replace(tensor, make=bound(make, tensor)) for tensor in tensors)
 
 
 # --------------------------------------------------------------------------- the disk

@@ -198,28 +198,31 @@ def _read_fully(stream: Any, tensor: torch.Tensor, file: Path) -> None:
 
 @dataclass(frozen=True)
 class Planned:
-    """A tensor to be written: its name, its shape and how to make it when its turn comes."""
+    """A tensor to be written: name, shape, dtype, and how to make it when its turn comes."""
 
     name: str
     shape: tuple[int, ...]
+    dtype: torch.dtype
     make: Callable[[], torch.Tensor]
 
+    @property
+    def nbytes(self) -> int:
+        """The size of its numbers."""
+        return prod(self.shape) * int(self.dtype.itemsize)
 
-def write_weights(
-    folder: Path, tensors: Iterable[Planned], dtype: torch.dtype, max_shard_bytes: int
-) -> None:
+
+def write_weights(folder: Path, tensors: Iterable[Planned], max_shard_bytes: int) -> None:
     """Write safetensors shards of at most ``max_shard_bytes`` each (a larger tensor has its own).
 
-    Tensors are made, converted to ``dtype`` and written one at a time, in the order given.
+    Tensors are made, converted to their dtype and written one at a time, in the order given. The
+    index says which file has which tensor; it is also written for a single file.
     """
-    shards = _split(list(tensors), dtype, max_shard_bytes)
+    shards = _split(list(tensors), max_shard_bytes)
     names = [SINGLE] if len(shards) == 1 else _shard_names(len(shards))
     for name, shard in zip(names, shards, strict=True):
-        _write_shard(folder / name, shard, dtype)
-    if len(shards) == 1:
-        return
+        _write_shard(folder / name, shard)
     weight_map = {t.name: name for name, shard in zip(names, shards, strict=True) for t in shard}
-    total = sum(_nbytes(t, dtype) for shard in shards for t in shard)
+    total = sum(t.nbytes for shard in shards for t in shard)
     write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
@@ -230,19 +233,15 @@ def copy_companions(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def _nbytes(tensor: Planned, dtype: torch.dtype) -> int:
-    return prod(tensor.shape) * int(dtype.itemsize)
-
-
 def _shard_names(count: int) -> list[str]:
     return [f"model-{i:05d}-of-{count:05d}.safetensors" for i in range(1, count + 1)]
 
 
-def _split(tensors: list[Planned], dtype: torch.dtype, limit: int) -> list[list[Planned]]:
+def _split(tensors: list[Planned], limit: int) -> list[list[Planned]]:
     shards: list[list[Planned]] = [[]]
     used = 0
     for tensor in tensors:
-        size = _nbytes(tensor, dtype)
+        size = tensor.nbytes
         if shards[-1] and used + size > limit:
             shards.append([])
             used = 0
@@ -251,13 +250,13 @@ def _split(tensors: list[Planned], dtype: torch.dtype, limit: int) -> list[list[
     return shards
 
 
-def _write_shard(file: Path, tensors: list[Planned], dtype: torch.dtype) -> None:
+def _write_shard(file: Path, tensors: list[Planned]) -> None:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:
-        begin, end = end, end + _nbytes(tensor, dtype)
+        begin, end = end, end + tensor.nbytes
         header[tensor.name] = {
-            "dtype": DTYPE_NAMES[dtype],
+            "dtype": DTYPE_NAMES[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [begin, end],
         }
@@ -266,6 +265,6 @@ def _write_shard(file: Path, tensors: list[Planned], dtype: torch.dtype) -> None
     with open(file, "wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
         for tensor in tensors:
-            stream.write(_bytes_of(tensor.make().to(dtype).contiguous()))
+            stream.write(_bytes_of(tensor.make().to(tensor.dtype).contiguous()))
         stream.flush()
         os.fsync(stream.fileno())

@@ -67,6 +67,16 @@ class SentencePiece:
         """What stands for unknown pieces; None if there is none."""
         return _known(self._model.unk_id())
 
+    @property
+    def pad_id(self) -> int | None:
+        """What fills up a batch; None if there is none."""
+        return _known(self._model.pad_id())
+
+    @property
+    def begins_with_space(self) -> bool:
+        """Whether it puts a space before a text, as most do."""
+        return bool(self._model.id_to_piece(self._model.encode("a")[0]).startswith("\u2581"))
+
     def encode(self, text: str) -> list[int]:
         """The tokens of a text."""
         return list(self._model.encode(text))
@@ -147,6 +157,11 @@ class HuggingFace:
     def unk_id(self) -> int | None:
         """What stands for unknown tokens; None if there is none."""
         return self._id_named("unk_token")
+
+    @property
+    def pad_id(self) -> int | None:
+        """What fills up a batch; None if there is none."""
+        return self._id_named("pad_token")
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text."""
