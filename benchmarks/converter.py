@@ -81,8 +81,11 @@ def make_folder(folder: Path, shape: Shape, tokenizer: Path) -> int:
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer"})
     (folder / "tokenizer.model").write_bytes(tokenizer.read_bytes())
     shapes = shape.hf_shapes(MISTRAL)
-    tensors = [Planned(name, sizes, partial(torch.randn, sizes)) for name, sizes in shapes.items()]
-    write_weights(folder, tensors, torch.bfloat16, 5 * 10**8)
+    tensors = [
+        Planned(name, sizes, torch.bfloat16, partial(torch.randn, sizes))
+        for name, sizes in shapes.items()
+    ]
+    write_weights(folder, tensors, 5 * 10**8)
     return 2 * sum(map(prod, shapes.values()))
 
 

@@ -70,7 +70,9 @@ wildcard_constraints:
     shard=r"\d+",
     model="|".join(["helpful_only", last_stages.START, *last_stages.POLICIES]),
     pretrained=r"base|instruct",
-    served="|".join(["instruct", last_stages.START, *last_stages.POLICIES, r"\d+"]),
+    served="|".join(
+        ["instruct", last_stages.START, "reward_model", *last_stages.POLICIES, r"\d+"]
+    ),
 
 
 def literal(value):

@@ -1,6 +1,6 @@
-"""Convert a NeMo archive of a Mistral or Llama model into a Hugging Face folder.
+"""Convert a NeMo archive into a Hugging Face folder: a language model, or a reward model.
 
-Takes what convert_hf_to_nemo.py writes and what NeMo-Aligner's SFT and PPO write. Needs torch
+Takes what convert_hf_to_nemo.py writes and what NeMo-Aligner's trainings write. Needs torch
 and sentencepiece, not NeMo, and no GPU; the weights are read inside the archive.
 """
 

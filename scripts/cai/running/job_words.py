@@ -6,7 +6,7 @@ WORDS = {
     # models and data
     "fetch_model": "fetch the model",
     "convert_model": "convert the model to NeMo's form",
-    "export_model": "export the model for its server",
+    "export_model": "export the model in Hugging Face's form",
     "red_team": "prepare the red-team prompts",
     "helpful_sft": "prepare the helpful dialogues",
     "helpful_preferences": "prepare the comparisons of helpfulness",
@@ -52,6 +52,9 @@ WORDS = {
     "compare_policies": "the comparison of the last stages is made",
     # the datasets for other trainers
     "export": "write the datasets for other trainers",
+    # the models for others
+    "model_card": "write the model's card",
+    "exports": "the models are exported",
     # two runs side by side
     "head_to_head": "judge both runs' answers against each other",
     "comparison": "write the comparison",

@@ -1,0 +1,62 @@
+# The models for others: `snakemake exports`.
+#
+# Requires what this run has trained, its evaluation, the licences. Makes hf/*/README.md beside the
+# weights that export_model writes; an experiment exports what it does not share with the base run.
+
+WHERE = {
+    last_stages.START: places.supervised,
+    **({"reward_model": places.preference} if settings.has_rewards else {}),
+    **dict.fromkeys(settings.policies, places.results),
+}
+SHARED = [name for name, place in WHERE.items() if place == places.results]
+
+
+rule model_card:
+    input:
+        page="scripts/cai/report/model_card.md.j2",
+        exported="<results>/hf/{shared}.json",
+        nemo="<results>/{shared}.nemo",
+        manifest="<results>/{shared}.manifest.json",
+        measured=branch(
+            lambda wildcards: wildcards.shared == "reward_model",
+            "<results>/reward_model.metrics.csv",
+            rules.summary.output.md,
+        ),
+        licences="config/licences.yaml",
+    output:
+        "<results>/hf/{shared}/README.md",
+    log:
+        "<results>/logs/model_card/{shared}.log",
+    wildcard_constraints:
+        shared="|".join(WHERE),
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        template=CHAT,
+    shell:
+        "python scripts/exports/write_model_card.py --model {input.nemo:q} --measured {input.measured:q}"
+        " --licences {input.licences:q} --template {params.template:q} --output {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
+# It has no output, so that it says in each run how the folders are published.
+rule exports:
+    input:
+        collect(rules.model_card.output, shared=SHARED),
+    log:
+        "<results>/logs/exports.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        commands=literal(
+            [
+                shlex.join(
+                    ["hf", "upload", f"YOUR_NAME/{name}", f"{places.results}/hf/{name}"]
+                )
+                for name in SHARED
+            ]
+        ),
+    shell:
+        "printf '%s\\n' 'To publish them on the Hugging Face hub:' {params.commands:q} | tee {log:q} >&2"
