@@ -52,9 +52,7 @@ rule exports:
     params:
         commands=literal(
             [
-                shlex.join(
-                    ["hf", "upload", f"YOUR_NAME/{name}", f"{places.results}/hf/{name}"]
-                )
+                f"hf upload YOUR_NAME/{name} {shlex.quote(f'{places.results}/hf/{name}')}"
                 for name in SHARED
             ]
         ),
