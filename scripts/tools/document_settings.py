@@ -20,6 +20,7 @@ SCHEMA = ROOT / "config/schema.json"
 PARTIAL = ROOT / "config/partial.schema.json"  # of files that lie over config.yaml
 CONSTITUTION = ROOT / "config/constitution.schema.json"
 FEW_SHOT = ROOT / "config/few_shot.schema.json"
+LICENCES = ROOT / "config/licences.schema.json"
 DOCUMENT = ROOT / "docs/configuration.md"
 HEADER = """\
 # Configuration
@@ -58,6 +59,7 @@ def schemas() -> dict[Path, dict[str, Any]]:
         PARTIAL: _partial(whole),
         CONSTITUTION: _list_under("principles", list[Principle]),
         FEW_SHOT: _list_under("samples", list[list[Turn]]),
+        LICENCES: TypeAdapter(dict[str, str]).json_schema(),
     }
 
 
