@@ -40,7 +40,7 @@ include: "rules/report.smk"
 include: "rules/policies.smk"
 include: "rules/export.smk"
 include: "rules/compare.smk"
-include: "rules/exports.smk"
+include: "rules/share.smk"
 include: "rules/preflight.smk"
 
 

@@ -44,7 +44,7 @@ rule convert_model:
         " -- {params.python:q} scripts/convert_hf_to_nemo.py {input:q} {output.nemo:q} 2>&1 | tee {log:q}"
 
 
-# For servers that load Hugging Face folders (server.kind), and for others (exports.smk); the mark is
+# For servers that load Hugging Face folders (server.kind), and for others (share.smk); the mark is
 # written when one is whole.
 rule export_model:
     input:

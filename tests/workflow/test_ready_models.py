@@ -39,7 +39,7 @@ def test_a_dry_run_plans_all_and_finds_nothing_that_does_not_fit(name, profile):
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", "--dry-run"]
         + ["--nolock", "--configfile", str(FOLDER / f"{name}.yaml")]
-        + ["--config", f"policies=[{policies}]", "--", "all", "exports"],
+        + ["--config", f"policies=[{policies}]", "--", "all", "share_models"],
         env={**os.environ, "NVIDIA_API_KEY": "none"},
         capture_output=True,
         text=True,

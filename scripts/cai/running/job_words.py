@@ -54,7 +54,7 @@ WORDS = {
     "export": "write the datasets for other trainers",
     # the models for others
     "model_card": "write the model's card",
-    "exports": "the models are exported",
+    "share_models": "the models are ready for others",
     # two runs side by side
     "head_to_head": "judge both runs' answers against each other",
     "comparison": "write the comparison",

@@ -1,4 +1,4 @@
-# The models for others: `snakemake exports`.
+# The models for others: `snakemake share_models`.
 #
 # Requires what this run has trained, its evaluation, the licences. Makes hf/*/README.md beside the
 # weights that export_model writes; an experiment exports what it does not share with the base run.
@@ -35,17 +35,17 @@ rule model_card:
     params:
         template=CHAT,
     shell:
-        "python scripts/exports/write_model_card.py --model {input.nemo:q} --measured {input.measured:q}"
+        "python scripts/share/write_model_card.py --model {input.nemo:q} --measured {input.measured:q}"
         " --licences {input.licences:q} --template {params.template:q} --output {output:q}"
         " 2>&1 | tee {log:q}"
 
 
 # It has no output, so that it says in each run how the folders are published.
-rule exports:
+rule share_models:
     input:
         collect(rules.model_card.output, shared=SHARED),
     log:
-        "<results>/logs/exports.log",
+        "<results>/logs/share_models.log",
     localrule: True
     conda:
         "../envs/controller.yaml"

@@ -33,7 +33,7 @@ print(json.dumps((scores + model.config.score_bias).tolist()))
 def exported(project: Project, serve_cpu: str, tmp_path_factory) -> tuple[Project, str]:
     """A copy of the project in which the models were exported, and what Snakemake said."""
     copy = project.copy(tmp_path_factory.mktemp("exported") / "project")
-    return copy, copy.snakemake("--", "exports")
+    return copy, copy.snakemake("--", "share_models")
 
 
 @pytest.fixture(params=MODELS)
@@ -109,5 +109,5 @@ def test_how_to_upload_them_is_told_and_nothing_is_made_again(exported):
     project, said = exported
     for name in MODELS:
         assert f"hf upload YOUR_NAME/{name} results/demo/hf/{name}" in said
-    again = project.planned(targets=["exports"])
-    assert again == {"exports"}
+    again = project.planned(targets=["share_models"])
+    assert again == {"share_models"}
