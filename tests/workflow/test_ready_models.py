@@ -36,10 +36,10 @@ def test_each_file_is_tested():
 def test_a_dry_run_plans_all_and_finds_nothing_that_does_not_fit(name, profile):
     """All last stages of the file, and for PPO the others, too."""
     policies = ",".join(dict.fromkeys([*settings(name).policies, "dpo_cai"]))
+    command = ["-m", "snakemake", "--profile", f"profiles/{profile}", "--dry-run", "--nolock"]
+    given = ["--configfile", FOLDER / f"{name}.yaml", "--config", f"policies=[{policies}]"]
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", "--dry-run"]
-        + ["--nolock", "--configfile", str(FOLDER / f"{name}.yaml")]
-        + ["--config", f"policies=[{policies}]", "--", "all", "share_models"],
+        [sys.executable, *command, *given, "--", "all", "share_models"],
         env={**os.environ, "NVIDIA_API_KEY": "none"},
         capture_output=True,
         text=True,
