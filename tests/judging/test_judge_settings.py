@@ -122,4 +122,11 @@ def test_the_configured_judges_are_those_of_the_paper_and_of_the_tutorial() -> N
     mistral, demo = load_settings(FILES[:1]).judge, load_settings(FILES).judge
     assert isinstance(mistral, ChatJudge) and mistral.pairwise is None and mistral.orders == 1
     assert isinstance(demo, LogprobJudge) and demo.constitution == "drawn" and demo.both_orders
-    assert demo.principles_per_comparison == demo.samples == 1 and demo.reasoning is None
+    assert demo.principles_per_comparison == 16 and demo.combine == "odds"
+    assert demo.samples == 1 and demo.reasoning is None
+
+
+def test_how_principles_combine_is_named_only_where_it_is_not_the_mean() -> None:
+    """So that what was judged before there was a choice is not judged again."""
+    assert "combine" not in LogprobJudge().model_dump()
+    assert LogprobJudge(combine="odds").model_dump()["combine"] == "odds"

@@ -12,7 +12,14 @@ from cai.asking.verdicts.final_words import Unreadable
 from cai.files.records import Ledger
 from cai.judging.label_report import judge_report
 from cai.judging.pairs import Comparison, preferred
-from cai.judging.pairwise import Answer, Question, clamped, judge_pairs, soft_label
+from cai.judging.pairwise import (
+    Answer,
+    Question,
+    clamped,
+    judge_pairs,
+    product_of_odds,
+    soft_label,
+)
 from cai.settings.judges import LogprobJudge
 
 PRINCIPLES = {name: f"Which has more {name}?" for name in ("calm", "care", "candour")}
@@ -54,6 +61,32 @@ def test_a_label_is_the_mean_of_its_orders_and_of_its_principles(p_first) -> Non
     row = label("x", "y", p_first)
     for means in (row["judge"]["by_order"], [*row["judge"]["by_principle"].values()]):
         assert row["p_a"] == pytest.approx(sum(means) / len(means), abs=1e-9)
+
+
+@pytest.mark.parametrize("without_opinion", [0, 4, 7, 15])
+def test_principles_without_an_opinion_do_not_weaken_the_one_that_has_one(without_opinion) -> None:
+    judge = LogprobJudge(principles_per_comparison=16, combine="odds", both_orders=False)
+    principles = {"sure": "?", **{f"other {number}": "?" for number in range(without_opinion)}}
+
+    class OneIsSure(Scripted):
+        def choose(self, conversations, sample):
+            return [0.95, *[0.5] * without_opinion]
+
+    asker, ledger = OneIsSure([True]), Ledger("judge")
+    (row,) = judge_pairs("logprob", judge, (False,), candidates(1), principles, 1, asker, ledger)
+    assert max(row["p_a"], 1 - row["p_a"]) == pytest.approx(0.95)
+
+
+@given(st.lists(probabilities, min_size=1, max_size=16))
+def test_odds_favour_no_answer_and_are_never_certain(several) -> None:
+    found = product_of_odds(several)
+    assert 0 < found < 1
+    assert found + product_of_odds([1 - p for p in several]) == pytest.approx(1)
+
+
+def test_two_sure_votes_against_each_other_are_a_tie() -> None:
+    assert preferred(product_of_odds([1.0, 0.0])) == 0
+    assert product_of_odds([0.6, 0.6]) == pytest.approx(0.36 / (0.36 + 0.16))
 
 
 @given(probabilities, st.floats(0, 0.499))

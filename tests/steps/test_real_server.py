@@ -1,19 +1,24 @@
 """The whole chain, response to preference, on NeMo's own server with the demo's instruct model."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from demo import world
 
 from cai.asking.serving import Served
 from cai.files.records import record_id
 
+CONSTITUTION = yaml.safe_load(Path("demo/constitution.yaml").read_text())["principles"]
+CAI_REQUESTS = world.requests(("cai",), ("harm",))
 SERVER = "envs/nemo-cpu/opt/NeMo/examples/nlp/language_modeling/megatron_gpt_eval.py"
 JUDGE = {
     "kind": "logprob",
     "question": "Request: {prompt} (A) {a} (B) {b} Question: {principle}",
     "answer_prefix": " Answer: ",
-    "principles_per_comparison": 5,  # all of them, the one that matters among these
+    "principles_per_comparison": 16,  # all of them, the one that matters among these
+    "combine": "odds",
 }
 
 
@@ -25,7 +30,7 @@ def url(nemo_server: Served) -> str:
 
 @pytest.fixture(scope="module")
 def harmful() -> list[dict]:
-    requests = world.requests(("cai",), ("harm",))[::40]
+    requests = CAI_REQUESTS[::40]
     return [
         {"id": record_id(request.text), "prompt": request.text, "source": "demo"}
         for request in requests
@@ -64,7 +69,21 @@ def test_helpful_answers_become_refusals_that_the_judge_prefers(step, url, harmf
     judged = judge.rows("--judge", json.dumps(JUDGE), "--principles", "demo/constitution.yaml")
     right = [(row["p_a"] > 0.5) == (row["a"] not in _responses(responses)) for row in judged]
     assert sum(right) >= 0.9 * len(judged)
-    assert judge.report["confidence"] > 0.05
+    assert judge.report["confidence"] > 0.4  # 0.1 if those that do not matter weakened it
+
+
+@pytest.mark.parametrize("principle", CONSTITUTION, ids=lambda principle: principle["id"])
+def test_the_model_understands_each_principle_of_the_constitution(step, url, principle) -> None:
+    requests = [one for one in CAI_REQUESTS if one.category == principle["id"]][::30]
+    asked = [
+        {"id": record_id(request.text), "prompt": request.text, "source": "demo"}
+        for request in requests
+    ]
+    responses = step("respond", asked, url).rows("--sampling", '{"max_tokens": 44}')
+    sampling = '{"max_tokens": 44}'
+    options = ["--critique-sampling", sampling, "--revision-sampling", sampling]
+    revised = step("revise", responses, url).rows("--principles", json.dumps(principle), *options)
+    assert kinds(revised, "revision").count("refuse") >= 0.8 * len(asked)
 
 
 def _responses(rows: list[dict]) -> set[str]:

@@ -1,18 +1,19 @@
 """The paper's judge: soft labels of pairs, from a model's choice between "(A)" and "(B)".
 
 Each pair is asked about under the principles drawn for it, in one order or in both, once or several
-times, with or without chain of thought; the label is the mean of the answers. A wrong or missing
-answer is counted and left out. A pair that is without any answer to one of its questions is
+times, with or without chain of thought; the label is the mean of the answers, or the product of the
+principles' odds. A wrong or missing answer is counted and left out. A pair that is without any answer to one of its questions is
 dropped: a mean over one order, or over some of its principles, would be another label.
 
 Source: Bai et al. 2022 (arXiv 2212.08073), section 4.1 and (principles averaged) 4.3; asking in
-both orders, and voting, are additions.
+both orders, voting, and the product of odds are additions.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
+from math import prod
 from statistics import fmean
 from typing import NamedTuple, Protocol
 
@@ -58,6 +59,8 @@ class Answer(NamedTuple):
 
 Answers = Mapping[Question, Sequence[Answer | Unreadable]]  # one of each sample
 
+LEAST = 0.01  # a probability whose odds count, so that one vote cannot outweigh all others
+
 
 def judge_pairs(
     kind: str,
@@ -69,7 +72,9 @@ def judge_pairs(
     asker: Asker,
     ledger: Ledger,
 ) -> list[Preference]:
-    """Soft labels: ``p_a`` is the mean, over orders, principles and samples, of P(a is better).
+    """Soft labels: ``p_a`` is the mean, over orders and samples, of P(a is better).
+
+    ``settings.combine`` says how the probabilities under several principles become one.
 
     Args:
         kind: of the judge, for the records.
@@ -97,7 +102,7 @@ def judge_pairs(
         mine = {question: answers[question] for question in questions[pair]}
         wrong = unanswered(mine)
         if wrong is None:
-            rows.append(soft_label(kind, pair, mine))
+            rows.append(soft_label(kind, pair, mine, COMBINE[settings.combine]))
         else:
             ledger.drop(wrong.reason, record={**pair._asdict(), **wrong.kept()})
     return rows
@@ -192,26 +197,44 @@ def unanswered(answers: Answers) -> Unreadable | None:
     return None
 
 
-def soft_label(kind: str, pair: Comparison, answers: Answers) -> Preference:
+def soft_label(
+    kind: str,
+    pair: Comparison,
+    answers: Answers,
+    combine: Callable[[Sequence[float]], float] = fmean,
+) -> Preference:
     """The record of a comparison, of which each question has an answer.
 
     Each order and each principle weighs the same, however many of its samples could be read.
     """
     of_a = {question: _p_a(question, samples) for question, samples in answers.items()}
     orders = sorted({question.swapped for question in of_a})
-    names = [name for name in dict.fromkeys(q.principle for q in of_a) if name is not None]
+    names = list(dict.fromkeys(question.principle for question in of_a))
+    by_principle = {name: fmean(p for q, p in of_a.items() if q.principle == name) for name in names}
     judge: Said = {
         "kind": kind,
-        "by_order": [fmean(p for q, p in of_a.items() if q.swapped == order) for order in orders],
+        "by_order": [combine([p for q, p in of_a.items() if q.swapped == x]) for x in orders],
     }
-    if names:
-        judge["by_principle"] = {
-            name: fmean(p for q, p in of_a.items() if q.principle == name) for name in names
-        }
+    drawn = {name: p_a for name, p_a in by_principle.items() if name is not None}
+    if drawn:
+        judge["by_principle"] = drawn
     read = [s for samples in answers.values() for s in samples if isinstance(s, Answer)]
     if read[0].reasoning is not None:
         judge["reasoning"] = read[0].reasoning  # one, as an example; all are in the journal
-    return pair.row("+".join(names) or None, fmean(of_a.values()), judge)
+    return pair.row("+".join(drawn) or None, combine(list(by_principle.values())), judge)
+
+
+def product_of_odds(probabilities: Sequence[float]) -> float:
+    """The probability whose odds are the product of these, as of independent opinions.
+
+    One alone stays as it is, but within ``LEAST`` and one minus that.
+    """
+    kept = [clamped(probability, LEAST) for probability in probabilities]
+    yes, no = prod(kept), prod(1 - probability for probability in kept)
+    return yes / (yes + no)
+
+
+COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "odds": product_of_odds}
 
 
 def _p_a(question: Question, samples: Sequence[Answer | Unreadable]) -> float:

@@ -85,8 +85,16 @@ class Pairwise(Section):
     principles_per_comparison: int = Field(
         1,
         ge=1,
-        description="Principles drawn for a comparison, all if there are fewer; their "
-        "probabilities are averaged (the paper's ensembles: 16).",
+        description="Principles drawn for a comparison, all if there are fewer (the paper's "
+        "ensembles: 16); `combine` says how their probabilities become one.",
+    )
+    combine: Literal["mean", "odds"] = Field(
+        "mean",
+        # a run from before this setting had the mean, and asked for no field of this name
+        exclude_if=lambda combine: combine == "mean",
+        description="How the probabilities under a comparison's principles become one. `mean`: "
+        "their average (the paper). `odds`: the product of their odds, each between 1 and 99 %, so "
+        "that a principle without an opinion (50 %) does not weaken one that has an opinion.",
     )
     samples: int = Field(
         1,
