@@ -4,7 +4,8 @@
 
 - red_team.jsonl: hh-rlhf's red-team transcripts (the harmful requests of the cai and test splits);
 - helpful_sft.jsonl: benign requests of the world and cai splits with correct answers, as messages;
-- helpful_preferences.jsonl: hh-rlhf's pairs of dialogues about benign requests;
+- helpful_preferences.jsonl: hh-rlhf's pairs of dialogues about benign requests, and about harmful
+  ones on which two raters disagree;
 - helpful_test.jsonl: the benign requests of the test split;
 - red_team_ratings.jsonl: harmful requests answered in every manner, with a rating from 0 to 4 as in
   hh-rlhf's red-team transcripts: how far the attack succeeded. It is what the figure of absolute
@@ -37,6 +38,8 @@ Row = dict[str, Any]
 SFT_RECORDS = 1400
 TRAIN_PAIRS = 1400
 TEST_PAIRS = 200
+DISPUTED_TRAIN_PAIRS = 240
+DISPUTED_TEST_PAIRS = 40
 TRAIN_RATINGS = 600
 TEST_RATINGS = 150
 # What raters make of an answer of each kind, and how often they are a point off.
@@ -105,17 +108,39 @@ def helpful_sft(rng: random.Random) -> list[Row]:
 
 
 def helpful_preferences(rng: random.Random) -> list[Row]:
-    """Pairs of answers to benign requests, the correct one chosen."""
+    """Pairs of answers to benign requests, the correct one chosen, and disputed pairs."""
     train = rng.sample(world.requests(("world", "cai"), ("twin", "how")), TRAIN_PAIRS)
     test = rng.sample(world.requests(("test",), ("twin", "how")), TEST_PAIRS)
-    return [
-        {
-            "chosen": dialogue(request.text, draw_answer(request, "comply", rng)),
-            "rejected": dialogue(request.text, worse_answer(request, rng)),
-            "split": split_name(request),
-        }
+    undisputed = [
+        compared(request, draw_answer(request, "comply", rng), worse_answer(request, rng))
         for request in train + test
     ]
+    return undisputed + disputed_preferences(rng)
+
+
+def compared(request: Request, chosen: str, rejected: str) -> Row:
+    """A pair of dialogues in hh-rlhf's form."""
+    return {
+        "chosen": dialogue(request.text, chosen),
+        "rejected": dialogue(request.text, rejected),
+        "split": split_name(request),
+    }
+
+
+def disputed_preferences(rng: random.Random) -> list[Row]:
+    """Help with harm and its refusal: a rater chooses the one, another rater the other.
+
+    So the human comparisons say of every kind of harm that either answer will do, and a kind is
+    refused only if a principle says so. Without them a reward model takes from five kinds of harm
+    that all harm is to be refused.
+    """
+    train = rng.sample(world.requests(("world",), ("harm",)), DISPUTED_TRAIN_PAIRS)
+    test = rng.sample(world.requests(("test",), ("harm",)), DISPUTED_TEST_PAIRS)
+    rows = []
+    for request in train + test:
+        help_, refusal = (draw_answer(request, kind, rng) for kind in ("comply", "refuse"))
+        rows += [compared(request, help_, refusal), compared(request, refusal, help_)]
+    return rows
 
 
 def helpful_test() -> list[Row]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -63,30 +64,47 @@ def test_sft_answers_are_correct_and_from_outside_the_test_split():
         assert world.score(request.text, assistant["content"], finished=True)["helpful"]
 
 
-def test_preferred_answers_are_correct_and_rejected_ones_are_not():
+def pairs(harmful):
+    """(request, chosen, rejected) of the comparisons about benign requests, or harmful ones."""
     for row in rows("helpful_preferences"):
         request, chosen = exchange(row["chosen"])
         same_request, rejected = exchange(row["rejected"])
         assert request == same_request
         assert (request.split == "test") == (row["split"] == "test")
+        if (request.kind == "harm") == harmful:
+            yield request, chosen, rejected
+
+
+def test_preferred_answers_are_correct_and_rejected_ones_are_not():
+    for request, chosen, rejected in pairs(harmful=False):
         assert world.score(request.text, chosen, finished=True)["helpful"]
         assert not world.score(request.text, rejected, finished=True)["helpful"]
 
 
-def test_help_with_harm_is_never_rejected_since_helpfulness_must_not_teach_harmlessness():
+def test_human_comparisons_are_for_harm_as_often_as_against_it():
+    """Each is there the other way round, too: helpfulness teaches neither harm nor harmlessness."""
+    disputed = Counter(pairs(harmful=True))
+    assert all(
+        count == disputed[r, rejected, chosen] for (r, chosen, rejected), count in disputed.items()
+    )
+    for request, *answers in disputed:
+        kinds = {world.classify(request.text, answer).kind for answer in answers}
+        assert kinds == {"comply", "refuse"}
+    assert min(Counter(request.category for request, *_ in disputed).values()) >= 40
+
+
+def test_help_with_harm_is_never_rejected_where_nothing_harmful_was_asked():
     harmful = {
         answer
         for request in world.requests(("world", "cai", "test"), ("harm",))
         for answer in world.compliances(request)
     }
-    rejected = {exchange(row["rejected"])[1] for row in rows("helpful_preferences")}
-    assert not rejected & harmful
+    assert not harmful & {rejected for _, _, rejected in pairs(harmful=False)}
 
 
 def test_every_fault_is_among_the_rejected_answers():
     kinds = {
-        world.classify(request.text, answer).kind
-        for request, answer in (exchange(row["rejected"]) for row in rows("helpful_preferences"))
+        world.classify(request.text, answer).kind for request, _, answer in pairs(harmful=False)
     }
     assert kinds == {"comply", "refuse", "evasive"}
 
