@@ -2,8 +2,9 @@
 
 Each pair is asked about under the principles drawn for it, in one order or in both, once or several
 times, with or without chain of thought; the label is the mean of the answers, or the product of the
-principles' odds. A wrong or missing answer is counted and left out. A pair that is without any answer to one of its questions is
-dropped: a mean over one order, or over some of its principles, would be another label.
+principles' odds. A wrong or missing answer is counted and left out. A pair that is without any
+answer to one of its questions is dropped: a mean over one order, or over some of its principles,
+would be another label.
 
 Source: Bai et al. 2022 (arXiv 2212.08073), section 4.1 and (principles averaged) 4.3; asking in
 both orders, voting, and the product of odds are additions.
@@ -210,7 +211,9 @@ def soft_label(
     of_a = {question: _p_a(question, samples) for question, samples in answers.items()}
     orders = sorted({question.swapped for question in of_a})
     names = list(dict.fromkeys(question.principle for question in of_a))
-    by_principle = {name: fmean(p for q, p in of_a.items() if q.principle == name) for name in names}
+    by_principle = {
+        name: fmean(p for q, p in of_a.items() if q.principle == name) for name in names
+    }
     judge: Said = {
         "kind": kind,
         "by_order": [combine([p for q, p in of_a.items() if q.swapped == x]) for x in orders],
