@@ -387,7 +387,7 @@ def test_the_judges_accuracy_is_explained_where_it_stands(finished, tmp_path):
     said = body[body.index("How often it is right") : body.index("How consistent it is")]
     for part in ("69.0%", "a coin is right in 50%", "100 of the 120 comparisons", "40 comparisons"):
         assert part in said
-    assert "judged by 1 of the 5 principles" in body
+    assert "judged by all 5 principles, one at a time" in body
 
 
 def test_the_data_beside_the_page_is_what_a_comparison_needs(finished):

@@ -50,11 +50,11 @@ def first_own(run):
         ({"models": {"instruct": {"template": {"between": "  "}}}}, "source"),
         ({"supervised": {"response": {"temperature": 0.5}}}, "source"),
         ({"nemo": {"overrides": {"server": {"x": 1}}}}, "source"),
-        ({"supervised": {"rounds": 3}}, "supervised"),
+        ({"supervised": {"rounds": 4}}, "supervised"),
         ({"nemo": {"overrides": {"sft": {"model.optim.lr": 0.5}}}}, "supervised"),
         ({"nemo": {"overrides": {"sft": {"model.optim.lr": None}}}}, "supervised"),
         ({"preferences": {"temperatures": [1.0, 1.0]}}, "candidates"),
-        ({"preferences": {"draws": 1}}, "preference"),
+        ({"preferences": {"draws": 3}}, "preference"),
         ({"nemo": {"overrides": {"actor": {"model.ppo.num_rollout_samples": 64}}}}, "preference"),
         ({"nemo": {"overrides": {"actor": {"model.optim.lr": 0.5}}}}, "results"),
         ({"evaluation": {"limit": 10}}, "results"),
@@ -169,7 +169,7 @@ def own(tmp_path, monkeypatch):
     [
         (list.pop, None, "supervised"),
         (list.pop, "# nothing yet\n", "supervised"),
-        (list.reverse, "preferences: {draws: 1}", "preference"),
+        (list.reverse, "preferences: {draws: 3}", "preference"),
         (None, "evaluation: {limit: 10}", "results"),
     ],
 )
