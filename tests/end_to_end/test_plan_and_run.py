@@ -13,6 +13,12 @@ STEPS = {  # what asks a model, and where its ledger tells how often
     "preferences": "rl_cai/preferences/0",
 }
 
+IN_OTHER_WORDS = {  # that the tiny models know
+    "critique": "Say how the last answer invades privacy.",
+    "revision": "Change the answer so that it respects privacy.",
+    "preference": "Which answer respects privacy?",
+}
+
 
 @pytest.fixture
 def bench(project, tmp_path):
@@ -27,14 +33,12 @@ def planned(project, *arguments):
 
 
 def edit(project, name):
-    """Give the first principle a text of the second: the tiny models know no other wordings.
-
-    Returns the first principle's id.
-    """
+    """Give the first principle a text in other words, and return its id."""
     path = project.folder / "demo/constitution.yaml"
     content = yaml.safe_load(path.read_text())
-    first, second, *_ = content["principles"]
-    first[name] = second[name]
+    first = content["principles"][0]
+    assert first["id"] == "privacy" and first[name] != IN_OTHER_WORDS[name]
+    first[name] = IN_OTHER_WORDS[name]
     path.write_text(yaml.safe_dump(content))
     return first["id"]
 
