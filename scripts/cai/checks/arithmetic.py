@@ -114,7 +114,7 @@ def _adapters(sizing: Sizing) -> Iterator[str]:
     """
     found = sizing.values.given.get(PEFT)
     if found not in (None, "none"):
-        yield sizing.line(PEFT, found, "none; a .nemo of adapters alone is no model for what follows")
+        yield sizing.line(PEFT, found, "none; adapters alone are no model for what follows")
 
 
 def _recomputation(sizing: Sizing) -> Iterator[str]:
