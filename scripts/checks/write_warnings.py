@@ -11,11 +11,10 @@ from pathlib import Path
 
 from cai.asking.rewards import Scored
 from cai.core import cli
-from cai.evaluation.tables import label, stages
 from cai.evaluation.warnings import stage_warnings
-from cai.evaluation.warnings.stage_warnings import Check, Texts
+from cai.evaluation.warnings.answer_checks import answer_checks, by_set, stage_checks, where
+from cai.evaluation.warnings.stage_warnings import Check
 from cai.files.records import read_json, read_records, uniform, write_json
-from cai.steps.answers import Answered
 from cai.steps.critique import Chain
 
 CHAINS = 10000  # so many are checked, drawn by hash
@@ -37,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     found = [
         *_revisions(options.chains, options.seed),
-        *_answers(options.answers, options.seed),
+        *answer_checks(options.answers, options.seed),
         *_rewards(options.answers, options.rewards),
         *(
             stage_warnings.reward_against_judge(read_json(options.summary))
@@ -58,23 +57,7 @@ def _revisions(paths: Iterable[Path], seed: int) -> list[Check]:
     chains = heapq.nsmallest(CHAINS, rows, key=lambda row: uniform("alarms", row["id"]))
     first = {row["id"]: row["response"] for row in chains}
     last = {row["id"]: row["rounds"][-1]["revision"] for row in chains}
-    return _stage("Revisions", first, last, seed)
-
-
-def _answers(paths: list[Path], seed: int) -> list[Check]:
-    """Each model's answers, by set of prompts, against those of the model before."""
-    models = {path.stem: _by_set(path) for path in paths}
-    return [
-        check
-        for before, name in stages(list(models))
-        for part, after in models[name].items()
-        for check in _stage(_where(name, part), models[before].get(part, {}), after, seed)
-    ]
-
-
-def _stage(stage: str, before: Texts, after: Texts, seed: int) -> list[Check]:
-    phrase = stage_warnings.boilerplate(stage, before, after, seed)
-    return [*stage_warnings.collapse(stage, before, after, seed), *([phrase] if phrase else [])]
+    return stage_checks("Revisions", first, last, seed)
 
 
 def _rewards(answers: list[Path], rewards: list[Path]) -> list[Check]:
@@ -83,22 +66,11 @@ def _rewards(answers: list[Path], rewards: list[Path]) -> list[Check]:
         for path in rewards
     }
     checks = [
-        stage_warnings.reward_and_length(_where(path.stem, part), texts, scores.get(path.stem, {}))
+        stage_warnings.reward_and_length(where(path.stem, part), texts, scores.get(path.stem, {}))
         for path in answers
-        for part, texts in _by_set(path).items()
+        for part, texts in by_set(path).items()
     ]
     return [check for check in checks if check]
-
-
-def _by_set(path: Path) -> dict[str, dict[str, str]]:
-    sets: dict[str, dict[str, str]] = {}
-    for row in read_records(path, Answered):
-        sets.setdefault(row["set"], {})[row["id"]] = row["answer"]
-    return sets
-
-
-def _where(model: str, part: str) -> str:
-    return f"{label(model)}: {part} prompts"
 
 
 def _leakage(path: Path) -> list[Check]:

@@ -37,6 +37,7 @@ def main() -> None:
         for name in names
     ]
     compared = policy_comparison.compare_policies(models[start], policies, options.seed)
+    compared["warnings"] = policy_comparison.collapse(compared, options.answers, options.seed)
     texts = policy_comparison.transcripts(options.answers, options.truth)
     write_json(options.output.with_suffix(".json"), compared)
     write_csv(options.output.with_suffix(".csv"), policy_page.csv_rows(compared))

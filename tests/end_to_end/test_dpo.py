@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.end_to_end.test_resume import Bench
-from tests.project import Project, weights
+from tests.project import ROOT, Project, program, weights
 
 TARGET = "results/demo/dpo_cai.nemo"
 
@@ -35,13 +37,6 @@ def test_it_learns_from_the_comparisons_of_the_reward_model(dpo):
     ]
     assert manifest["software"]["nemo"]["nemo-aligner"] == "0.7.0" and manifest["seconds"] > 0
     assert weights(dpo.results / "dpo_cai.nemo") != weights(dpo.results / "sl_cai.nemo")
-
-
-def test_the_weights_of_two_runs_are_equal_to_the_last_bit(dpo, project_again):
-    place = project_again.results.relative_to(project_again.folder)
-    project_again.snakemake("--", f"{place}/dpo_cai.nemo")
-    first, second = (weights(each.results / "dpo_cai.nemo") for each in (dpo, project_again))
-    assert first == second != {}
 
 
 def test_an_edit_reruns_what_follows_from_it(dpo):
@@ -84,6 +79,20 @@ def test_a_killed_training_gives_the_weights_of_an_undisturbed_one(bench):
     said = bench.project.snakemake("--", TARGET)
     assert "no step is left, writes megatron_gpt_dpo.nemo" in said
     assert weights(bench.results / "dpo_cai.nemo") == undisturbed
+
+
+def test_a_setting_that_spoils_it_raises_the_alarm(bench):
+    """The shipped experiment, with its one hundred times too high learning rate."""
+    folder = bench.results / "experiments/collapse"
+    answers = folder / "evaluation/answers/dpo_cai.jsonl"
+    place = str(answers.relative_to(bench.project.folder))
+    bench.project.snakemake("--config", "experiment=collapse", "--", place)
+    before = bench.results / "evaluation/answers/sl_cai.jsonl"
+    words = ["--answers", before, answers, "--output", folder / "p.html"]
+    subprocess.run([sys.executable, ROOT / program("compare_policies"), *words], check=True)
+    found = json.loads((folder / "p.json").read_text())["warnings"]
+    assert found and {one["weight"] for one in found} == {"high"}
+    assert all(one["about"].startswith("DPO-CAI") for one in found)
 
 
 def test_nemo_aligners_own_program_gives_the_same_weights(bench):

@@ -10,7 +10,7 @@ from synthetic import GAP, POLICIES
 
 from cai.evaluation.headline import headline
 from cai.evaluation.summary import read_model, summarise
-from cai.files.records import read_json
+from cai.files.records import read_json, read_jsonl, write_jsonl
 from cai.report.policy_report.frontier import draw_frontier
 
 pytestmark = pytest.mark.slow  # programs of the evaluation, several times
@@ -97,6 +97,21 @@ def test_the_table_of_numbers_has_all_of_it(told, policies):
     changes = [row for row in rows if row["against"] and row["metric"] != "kl"]
     assert len(changes) == len(told["tests"])
     assert all(math.isfinite(float(row["p"])) for row in changes)
+
+
+def test_a_policy_that_collapsed_is_a_warning_and_the_others_are_none(told, made, tmp_path):
+    assert told["warnings"] == [] and 'id="warnings"' not in told["page"]
+    rows = read_jsonl(made / "answers/dpo_cai.jsonl")
+    spoilt = [row | {"answer": "and so " * 20, "finish": "length"} for row in rows]
+    write_jsonl(tmp_path / "dpo_cai.jsonl", spoilt)
+    answers = (made / "answers/sl_cai.jsonl", made / "answers/rl_cai.jsonl")
+    words = ("--answers", *answers, tmp_path / "dpo_cai.jsonl", "--output", tmp_path / "p.html")
+    said = run_program("compare_policies", *words)
+    found = read_json(tmp_path / "p.json")["warnings"]
+    assert {one["what"] for one in found} >= {"repetition", "diversity", "unfinished answers"}
+    assert all(one["about"].startswith("DPO-CAI") and one["weight"] == "high" for one in found)
+    assert 'id="warnings"' in (tmp_path / "p.html").read_text()
+    assert "DPO-CAI: 100.0% unfinished" in said
 
 
 def test_a_file_of_an_unknown_model_is_a_mistake(made, tmp_path):

@@ -34,6 +34,8 @@ for step in range(done + 1, steps + 1):
     for former in folder.glob(f"step={step - 1}-last"):
         former.rmdir()
     print(f"{step}/{steps} [00:01<00:02]", flush=True)
+    if step == int(options.get("silent_at", -1)):
+        time.sleep(600)
     if step == int(os.environ.get("STOP_AFTER", options.get("stop_after", -1))):
         sys.exit(0)
 if options.get("fails"):
@@ -215,6 +217,20 @@ def test_a_program_that_fails_but_hangs_is_ended(bench, monkeypatch):
     )
     with pytest.raises(UserError, match=r"tiny: .*failed; log: .*tiny\.log"):
         run.run()
+
+
+def test_a_training_that_says_nothing_is_ended_and_the_next_one_goes_on(bench):
+    silent = json.dumps({"silence": 0.05})
+    done = bench.train("--launch", silent, steps=3, silent_at=2)
+    assert done.returncode == 2 and done.stderr.count("Traceback") == 0
+    assert says(done.stderr, "tiny: … said nothing for 0.05 minutes … stop_if_silent … step 2")
+    assert says(done.stderr, f"log: {bench.log}, which ends:") and "2/3 [" in done.stderr
+    assert bench.train("--launch", silent, steps=3, silent_at=2).returncode == 0
+    assert bench.result["from"] == 2
+
+
+def test_a_training_that_says_something_now_and_then_is_not_ended(bench):
+    assert bench.train("--launch", json.dumps({"silence": 0.05}), pace=1.2).returncode == 0
 
 
 def test_the_end_of_the_log_is_shown_when_the_program_fails(bench):

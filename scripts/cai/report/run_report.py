@@ -98,21 +98,11 @@ def all_warnings(
     preferences = [principle.id for principle in principles if principle.preference]
     checked = {check["what"] for check in checks}
     return [
-        *(_as_warning(check) for check in checks if check["raised"]),
+        *(ReadersWarning.of_check(check) for check in checks if check["raised"]),
         *(one for one in summary_warnings(summary) if one.what not in checked),
         *judge_warnings(judges, preferences),
         *step_warnings(ledgers),
     ]
-
-
-def _as_warning(check: Record) -> ReadersWarning:
-    return ReadersWarning(
-        what=check["what"],
-        about=check["stage"],
-        weight=check["weight"],
-        text=check["told"],
-        advice=check["advice"],
-    )
 
 
 def render(content: Record, settings: Settings, sources: Sources) -> str:

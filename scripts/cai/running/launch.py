@@ -94,6 +94,9 @@ class Launch(Section):
     )
     minutes: int | None = Field(None, ge=1, description="time limit of the job")
     margin: int = Field(15, ge=0, description="minutes before it at which a training stops")
+    silence: float = Field(
+        60, gt=0, description="minutes without a word in its log after which a training is ended"
+    )
     attempt: int = Field(1, ge=1, description="counts the submissions of the job")
 
     @model_validator(mode="after")
@@ -198,6 +201,7 @@ RESOURCES = {  # the names under which a profile gives them
     "address": "node_address",
     "minutes": "runtime",
     "margin": "stop_before",
+    "silence": "stop_if_silent",
     "attempt": "attempt",
 }
 

@@ -35,7 +35,7 @@ from cai.training.checkpoints import Kept, Pairs, is_whole, kept_folder, link, n
 from cai.training.critic import critic_answers, wait_for_critic
 from cai.training.metrics import export_metrics
 from cai.training.schedule import scheduled
-from cai.training.watching import POLL, HangWatch, StepProgress, failure
+from cai.training.watching import POLL, HangWatch, SilenceWatch, StepProgress, failure
 
 TERMINATED = (-15, 143)  # exit codes of a program that was asked to end
 PACKED = (  # of TMPDIR
@@ -254,13 +254,15 @@ class Training:
         """
         trainer, *servers = programs
         progress = StepProgress(self.what, trainer.log)
-        hang = HangWatch(trainer.log)
+        hang, silence = HangWatch(trainer.log), SilenceWatch(trainer.log, self.launch.silence)
         while trainer.poll() is None:
             for server in servers:
                 if server.poll() is not None:
                     raise self._critic_died(server)
             if hang.failed():
                 raise failure(f"{self.what}: the program failed", trainer)
+            if silence.is_too_long():
+                raise self._stalled(trainer, servers)
             progress.look(trainer, entry)
             progress.show()
             self.kept.look()
@@ -276,6 +278,17 @@ class Training:
             if not answers():
                 raise self._critic_died(servers[0])
             raise failure(f"{self.what}: the program ended with code {trainer.poll()}", trainer)
+
+    def _stalled(self, trainer: Program, servers: Sequence[Program]) -> UserError:
+        """The error of a program, or of its critic, that waits for ever."""
+        reached = newest(self.folder / "train")
+        beside = "".join(f"; the critic's log: {server.log}" for server in servers)
+        return failure(
+            f"{self.what}: the program said nothing for {self.launch.silence:g} minutes and was "
+            f"ended (resource stop_if_silent), {_at(reached)}; the next run goes on from "
+            f"there{beside}",
+            trainer,
+        )
 
     def _critic_died(self, server: Program) -> UserError:
         return failure(f"{self.what}: the critic server died", server)

@@ -35,6 +35,26 @@ class HangWatch:
         return self._since is not None and time.monotonic() - self._since > HANG_LIMIT
 
 
+class SilenceWatch:
+    """Notices a program that says nothing any more: a stalled collective waits for ever.
+
+    Args:
+        log: what the program says; its progress bar moves with each step.
+        minutes: of silence that are too many.
+    """
+
+    def __init__(self, log: Path, minutes: float) -> None:
+        self._log, self.minutes = log, minutes
+        self._size, self._since = -1, time.monotonic()
+
+    def is_too_long(self) -> bool:
+        """Whether the log has not grown for longer than the limit."""
+        size = self._log.stat().st_size if self._log.exists() else 0
+        if size != self._size:
+            self._size, self._since = size, time.monotonic()
+        return time.monotonic() - self._since > 60 * self.minutes
+
+
 class StepProgress:
     """Shows the state of a program's own progress bar, read from its log."""
 

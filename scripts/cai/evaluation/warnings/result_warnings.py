@@ -38,6 +38,11 @@ class ReadersWarning:
     text: str
     advice: str = ""
 
+    @classmethod
+    def of_check(cls, check: Record) -> "ReadersWarning":
+        """That of a check which is raised, see :mod:`cai.evaluation.warnings.stage_warnings`."""
+        return cls(check["what"], check["stage"], check["weight"], check["told"], check["advice"])
+
     def __str__(self) -> str:
         """The warning as one line."""
         return f"{self.about}: {self.text}"
@@ -63,11 +68,7 @@ def _collapse(model: Record, measured: Mapping[str, Record]) -> list[ReadersWarn
 
     :mod:`cai.evaluation.warnings.stage_warnings` has the other signs.
     """
-    found = []
-    unfinished = measured["unfinished"]["estimates"][model["name"]]["value"]
-    if unfinished > UNFINISHED:
-        text = f"{unfinished:.1%} unfinished answers: a sign of collapse."
-        found.append(ReadersWarning("unfinished answers", model["label"], "high", text))
+    found = unfinished(model, measured)
     commonest = model["commonest"]
     if model["answers"] > 1 and commonest["share"] > COMMONEST:
         text = (
@@ -76,6 +77,15 @@ def _collapse(model: Record, measured: Mapping[str, Record]) -> list[ReadersWarn
         )
         found.append(ReadersWarning("same answer", model["label"], "high", text))
     return found
+
+
+def unfinished(model: Record, measured: Mapping[str, Record]) -> list[ReadersWarning]:
+    """A model whose answers do not end, by its name and label; ``measured``: metrics by name."""
+    share = measured["unfinished"]["estimates"][model["name"]]["value"]
+    if share <= UNFINISHED:
+        return []
+    text = f"{share:.1%} unfinished answers: a sign of collapse."
+    return [ReadersWarning("unfinished answers", model["label"], "high", text)]
 
 
 def _change(name: str, model: str, measured: Mapping[str, Record]) -> Record | None:

@@ -7,12 +7,15 @@ cover the prompts and the sampling of answers, not another seed of training.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cai.core.errors import fail_if
 from cai.evaluation import tables
 from cai.evaluation.summary import METRICS, Metric, Rows, category_metrics, measure
+from cai.evaluation.warnings import warning_list
+from cai.evaluation.warnings.answer_checks import answer_checks
+from cai.evaluation.warnings.result_warnings import ReadersWarning, unfinished
 from cai.files.records import Record, read_json, read_records
 from cai.report import reading
 from cai.report.comparison import judge_together
@@ -22,6 +25,7 @@ from cai.settings.last_stages import START
 from cai.statistics import intervals
 from cai.steps.likelihoods import Likelihood
 
+COLLAPSE = ("repetition", "length drift", "diversity")  # checks of answers against SL-CAI's
 DRAWN, SHOWN = 60, 8  # prompts of each set: those looked at, and those shown
 
 
@@ -98,6 +102,22 @@ def compare_policies(start: Rows, policies: Sequence[Policy], seed: int) -> Reco
         "kl": [_divergence(policy, seed) for policy in policies],
         "costs": [_cost(policy) for policy in policies],
     }
+
+
+def collapse(compared: Record, answers: Sequence[Path], seed: int) -> list[Record]:
+    """Signs that a policy has collapsed: answers that repeat themselves, do not end, are all one.
+
+    Args:
+        compared: what :func:`compare_policies` gives.
+        answers: of SL-CAI and of each policy.
+        seed: of the bootstrap.
+    """
+    measured = {metric["name"]: metric for metric in compared["metrics"]}
+    checks = [asdict(one) for one in answer_checks(answers, seed) if one.what in COLLAPSE]
+    found = [ReadersWarning.of_check(check) for check in checks if check["raised"]]
+    for model in compared["models"]:
+        found += unfinished(model, measured)
+    return warning_list.listed(found, ())
 
 
 def _test(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.evaluation import tables
+from cai.evaluation.warnings import warning_list
 from cai.figures import drawing
 from cai.files.records import Record
 from cai.report import drawings, page
@@ -58,7 +59,7 @@ def render(
         costs=[_cost(row) for row in compared["costs"]],
         transcripts=transcripts,
         sampled=sampled,
-        warnings=[],
+        warnings=warning_list.grouped(compared["warnings"]),
         figures=figures,
         palette=drawings.palette(figures),
         sections=[
@@ -168,7 +169,7 @@ def _cost_part(part: Record) -> Record:
 
 
 def plain(compared: Record) -> str:
-    """The results as a table for a terminal, with KL divergence and cost."""
+    """The results as a table for a terminal, with KL divergence and cost; then the warnings."""
     kl = {row["policy"]: _divergence(row)["answer"] for row in compared["kl"]}
     costs = {row["policy"]: _cost(row) for row in compared["costs"]}
     names = [model["name"] for model in compared["models"]]
@@ -176,7 +177,9 @@ def plain(compared: Record) -> str:
     rows.append(["KL from SL-CAI (nats an answer)", *(kl.get(name, "") for name in names)])
     for field, title in (("gpu_hours", "GPU-hours"), ("seconds", "Seconds")):
         rows.append([title, *(costs[name][field] if name in costs else "" for name in names)])
-    return tables.plain(["", *(model["label"] for model in compared["models"])], rows)
+    table = tables.plain(["", *(model["label"] for model in compared["models"])], rows)
+    warned = [warning_list.sentence(warning) for warning in compared["warnings"]]
+    return "\n".join([table, *warned])
 
 
 CSV_FIELDS = ("metric", "set", "category", "model", "against", "n", "value", "low", "high")

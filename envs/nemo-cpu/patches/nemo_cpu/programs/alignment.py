@@ -1,5 +1,6 @@
 """The life of a NeMo-Aligner program: configure, load, connect, build, train or serve."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -98,4 +99,38 @@ def tokenizer_of(model: Any) -> partial:
         max_len=model.cfg.encoder_seq_length,
         add_BOS=False,
         add_EOS=False,
+    )
+
+
+def datasets(build: Callable[..., Any], model: Any, cfg: DictConfig, number: int) -> tuple:
+    """The data of `model.data.data_prefix`, for training and for validation.
+
+    `build` is the function of `nemo_aligner.data.nlp.builders` for data of the program's kind. A
+    `number` below zero stands for all records, of -N for as many as fill batches of N.
+    """
+    train, validation, _ = build(
+        cfg=cfg.model,
+        data_prefix=cfg.model.data.data_prefix,
+        data_impl=cfg.model.data.data_impl,
+        splits_string=cfg.model.data.splits_string,
+        train_valid_test_num_samples=[number] * 3,
+        seq_length=cfg.model.data.seq_length,
+        seed=cfg.model.seed,
+        tokenizer=model.tokenizer,
+    )
+    return train, validation
+
+
+def global_batches(cfg: DictConfig, dataset: Any, consumed_samples: int = 0, **options: Any) -> Any:
+    """Loads a dataset in the model's global batches; `options` are those of `build_dataloader`."""
+    from nemo_aligner.data.nlp.builders import build_dataloader  # servers do without
+
+    return build_dataloader(
+        cfg=cfg,
+        dataset=dataset,
+        consumed_samples=consumed_samples,
+        mbs=cfg.model.micro_batch_size,
+        gbs=cfg.model.global_batch_size,
+        load_gbs=True,
+        **options,
     )

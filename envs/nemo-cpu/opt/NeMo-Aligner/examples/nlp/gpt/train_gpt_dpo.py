@@ -19,10 +19,14 @@ def main(cfg):
     packed = cfg.model.data.data_impl == "packed_jsonl"
     refuse(packed, "model.data.data_impl=packed_jsonl: on a CPU it must be jsonl")
     from nemo_aligner.algorithms.dpo import DPOTrainer, dpo_custom_collate
+    from nemo_aligner.data.nlp.builders import (
+        build_train_valid_test_dpo_datasets,
+        identity_collate,
+    )
     from nemo_aligner.models.nlp.gpt.megatron_gpt_dpo_model import MegatronGPTDPOModel
     from nemo_aligner.utils.train_script_utils import init_peft
     from nemo_aligner.utils.utils import retrieve_model_state_dict_in_cpu
-    from nemo_cpu.programs.alignment import Alignment
+    from nemo_cpu.programs.alignment import Alignment, datasets, global_batches
 
     run = Alignment(cfg, "dpo", cfg.pretrained_checkpoint.restore_from_path)
     model = run.load(MegatronGPTDPOModel, load_base_model_only=False)
@@ -33,9 +37,11 @@ def main(cfg):
         )
     run.connect()
 
-    train, validation = datasets(model, cfg)
-    train_loader = loader(cfg, train, run.consumed_samples)
-    validation_loader = loader(cfg, validation, use_random_sampler=False)
+    number = -cfg.model.global_batch_size
+    train, validation = datasets(build_train_valid_test_dpo_datasets, model, cfg, number)
+    whole = {"collate_fn": identity_collate}  # the trainer itself puts batches together
+    train_loader = global_batches(cfg, train, run.consumed_samples, **whole)
+    validation_loader = global_batches(cfg, validation, use_random_sampler=False, **whole)
     data = cfg.model.data
     masks = ("reset_position_ids", "reset_attention_mask", "eod_mask_loss")
 
@@ -53,40 +59,6 @@ def main(cfg):
         **run.build(train_loader, train),
     )
     run.resume(trainer).fit()
-
-
-def datasets(model, cfg):
-    """All comparisons of `model.data.data_prefix`: a prompt, a chosen and a rejected response."""
-    from nemo_aligner.data.nlp.builders import build_train_valid_test_dpo_datasets
-
-    train, validation, _ = build_train_valid_test_dpo_datasets(
-        cfg=cfg.model,
-        data_prefix=cfg.model.data.data_prefix,
-        data_impl=cfg.model.data.data_impl,
-        splits_string=cfg.model.data.splits_string,
-        train_valid_test_num_samples=[-cfg.model.global_batch_size] * 3,
-        seq_length=cfg.model.data.seq_length,
-        seed=cfg.model.seed,
-        tokenizer=model.tokenizer,
-    )
-    return train, validation
-
-
-def loader(cfg, dataset, consumed_samples=0, **options):
-    """Loads the dataset in global batches, which the trainer puts together itself."""
-    from nemo_aligner.data.nlp.builders import build_dataloader, identity_collate
-
-    return build_dataloader(
-        cfg=cfg,
-        dataset=dataset,
-        consumed_samples=consumed_samples,
-        mbs=cfg.model.micro_batch_size,
-        gbs=cfg.model.global_batch_size,
-        load_gbs=True,
-        pad_samples_to_global_batch_size=False,
-        collate_fn=identity_collate,
-        **options,
-    )
 
 
 if __name__ == "__main__":

@@ -24,12 +24,13 @@ def main(cfg):
         "trainer.ppo.trt_llm.enable=True: TensorRT-LLM needs a GPU; on a CPU it must be False",
     )
     from nemo_aligner.algorithms.ppo import PPOTrainer
+    from nemo_aligner.data.nlp.builders import build_train_valid_test_rlhf_datasets
     from nemo_aligner.models.nlp.gpt.megatron_gpt_ppo_actor import MegatronGPTActorModel
     from nemo_aligner.models.nlp.gpt.reward_critic_clients import RemoteGPTRMCriticClient
     from nemo_aligner.utils.batch_iterators import get_batch_iterator_cls
     from nemo_aligner.utils.train_script_utils import init_peft
     from nemo_aligner.utils.utils import retrieve_model_state_dict_in_cpu
-    from nemo_cpu.programs.alignment import Alignment
+    from nemo_cpu.programs.alignment import Alignment, datasets
 
     run = Alignment(cfg, "ppo", cfg.pretrained_checkpoint.restore_from_path)
     model = run.load(MegatronGPTActorModel)
@@ -43,7 +44,7 @@ def main(cfg):
     run.connect()
 
     settings = cfg.model.ppo
-    train, validation = datasets(model, cfg)
+    train, validation = datasets(build_train_valid_test_rlhf_datasets, model, cfg, -1)
     pad = collate(model, cfg)
     train_loader = partial(
         rollouts, cfg, train, pad, settings.rollout_micro_batch_size, settings.num_rollout_samples
@@ -75,23 +76,6 @@ def main(cfg):
         run.resume(trainer).fit()
     finally:
         critic.communicator.close()  # its threads keep a program alive that has failed
-
-
-def datasets(model, cfg):
-    """All prompts of `model.data.data_prefix`, for training and for validation."""
-    from nemo_aligner.data.nlp.builders import build_train_valid_test_rlhf_datasets
-
-    train, validation, _ = build_train_valid_test_rlhf_datasets(
-        cfg=cfg.model,
-        data_prefix=cfg.model.data.data_prefix,
-        data_impl=cfg.model.data.data_impl,
-        splits_string=cfg.model.data.splits_string,
-        train_valid_test_num_samples=[-1, -1, -1],
-        seq_length=cfg.model.data.seq_length,
-        seed=cfg.model.seed,
-        tokenizer=model.tokenizer,
-    )
-    return train, validation
 
 
 def collate(model, cfg):
