@@ -47,11 +47,12 @@ rule dpo_cai:
         "../envs/controller.yaml"
     params:
         launch=launch,
+        keep_steps=keeping("dpo_cai"),
         work=f"{WORK}/dpo_cai",
         command=literal(programs.dpo(settings)),
         files=named({START: "model", DATA: PARTS_OF_DATA}),
     shell:
         "python scripts/training/train.py --what dpo_cai --name megatron_gpt_dpo --work {params.work:q}"
         " --output {output.nemo:q} --log {log.nemo:q} --inputs {input:q}"
-        " --launch {params.launch:q} -- {params.command:q} {params.files:q}"
+        " --launch {params.launch:q} {params.keep_steps:q} -- {params.command:q} {params.files:q}"
         " 2>&1 | tee {log.job:q}"

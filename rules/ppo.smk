@@ -24,7 +24,7 @@ rule rl_cai:
     params:
         launch=launch_actor,
         critic_launch=launch_critic,
-        keep_steps=steps_kept,
+        keep_steps=keeping("rl_cai"),
         work=f"{WORK}/rl_cai",
         critic=literal(programs.critic(settings)),
         critic_files=named({START: "reward_model"}),

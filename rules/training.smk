@@ -21,6 +21,8 @@ def launch_actor(wildcards, resources):
     return split(resources)[1].model_dump_json(exclude_defaults=True)
 
 
-def steps_kept(wildcards, resources):
-    """The steps whose checkpoints stay; like what a launch is, no reason to train again."""
-    return optional("--keep-steps", *paper_runs.kept_steps(settings))
+def keeping(policy):
+    """A param: the steps whose checkpoints stay; like what a launch is, no reason to train again."""
+    return lambda wildcards, resources: optional(
+        "--keep-steps", *paper_runs.kept_steps(settings, policy)
+    )

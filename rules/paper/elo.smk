@@ -153,6 +153,7 @@ rule elo:
         rewards=[] if BY_JUDGE else rules.helpful_rewards.output.data,
         truth=truth_of("elo/answers/{policy}", policy=POLICIES),
         metrics=SNAPSHOT_RUN.output.metrics,
+        dpo_metrics=(DPO_RUN.output.metrics if paper_runs.has_dpo(settings) else []),
     output:
         "<results>/paper/elo/elo.json",
     log:
@@ -166,7 +167,8 @@ rule elo:
     shell:
         "python scripts/paper/fit_elo.py --policies {input.answers:q} --judged {input.judged:q}"
         " --first {input.first:q} --second {input.second:q} --rewards {input.rewards:q}"
-        " --truth {input.truth:q} --metrics {input.metrics:q} --judge {params.judge:q}"
+        " --truth {input.truth:q} --metrics {input.metrics:q} --dpo-metrics {input.dpo_metrics:q}"
+        " --judge {params.judge:q}"
         " --options {params.options:q} --output {output:q} 2>&1 | tee {log:q}"
 
 

@@ -5,13 +5,14 @@ with one_line_errors():
     paper_runs.check(settings)
 
 STEPS = paper_runs.steps(settings)
+DPO_STEPS = paper_runs.steps(settings, "dpo_cai")
 EVALUATED = ["helpful_only", "sl_cai"]  # policies whose answers the evaluation has
 PAPER = f"{settings.results}/paper"
 
 
 wildcard_constraints:
     step=r"\d+",
-    policy=r"helpful_only|sl_cai|rl_cai|\d+",
+    policy=r"helpful_only|sl_cai|rl_cai|dpo_cai|best_of_n|(dpo_)?\d+",
     part="harmful|helpful",
     pm="harmless|helpful|combined",
     chain=r"critiqued|direct|principles-\d+-\d+",

@@ -44,7 +44,7 @@ use rule elo_prompts as harmfulness_prompts with:
 use rule answers as harmfulness_samples with:
     input:
         prompts=rules.harmfulness_prompts.output.data,
-        model=lookup("{policy}", within=POLICIES),
+        model=lookup("{policy}", within=PPO_POLICIES),
         exported=lookup("{policy}", within=EXPORTED_POLICIES),
     output:
         data="<results>/paper/harmfulness/samples/{policy}.jsonl",
@@ -68,7 +68,7 @@ use rule answers as harmfulness_samples with:
         ),
 
 
-SAMPLES = [f"{PAPER}/harmfulness/samples/{policy}.jsonl" for policy in POLICIES]
+SAMPLES = [f"{PAPER}/harmfulness/samples/{policy}.jsonl" for policy in PPO_POLICIES]
 
 
 use rule rewards as harmfulness_rewards with:
@@ -78,11 +78,11 @@ use rule rewards as harmfulness_rewards with:
     output:
         data=collect(
             "<results>/paper/harmfulness/rewards/{name}.jsonl",
-            name=[*POLICIES, "ratings"],
+            name=[*PPO_POLICIES, "ratings"],
         ),
         ledgers=collect(
             "<results>/paper/harmfulness/rewards/{name}.ledger.json",
-            name=[*POLICIES, "ratings"],
+            name=[*PPO_POLICIES, "ratings"],
         ),
     log:
         job="<results>/logs/harmfulness_rewards.log",
@@ -100,7 +100,7 @@ rule fig_harmfulness:
         samples=SAMPLES,
         ratings=rules.ratings.output.data,
         rewards=rules.harmfulness_rewards.output.data,
-        truth=truth_of("harmfulness/samples/{policy}", policy=POLICIES),
+        truth=truth_of("harmfulness/samples/{policy}", policy=PPO_POLICIES),
         metrics=SNAPSHOT_RUN.output.metrics,
     output:
         svg=report(

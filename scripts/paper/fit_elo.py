@@ -35,6 +35,7 @@ def main() -> None:
     ):
         parser.add_argument(f"--{name}", **files, help=what)
     parser.add_argument("--metrics", type=cli.existing_file, required=True, help="of PPO, .csv")
+    parser.add_argument("--dpo-metrics", **files, help="of DPO, if it is among the policies")
     parser.add_argument("--judge", required=True, help="the kind of the judge")
     parser.add_argument("--options", type=figure_options, required=True, help="JSON: seed ...")
     parser.add_argument("--output", type=Path, required=True)
@@ -52,10 +53,11 @@ def main() -> None:
         for measure, (part, field) in OUTCOME.items():
             outcomes = {path.stem: _outcomes(path, part, field) for path in options.truth}
             matches[measure]["classifier"] = true_matches(outcomes)
-    metrics = read_metrics(options.metrics)
-    write_json(
-        options.output, elo_scores.fit(policies, matches, metrics, options.judge, options.options)
+    dpo = read_metrics(options.dpo_metrics[0]) if options.dpo_metrics else None
+    fitted = elo_scores.fit(
+        policies, matches, read_metrics(options.metrics), options.judge, options.options, dpo
     )
+    write_json(options.output, fitted)
 
 
 def _rewards(path: Path, ids: set[str]) -> dict[str, float]:

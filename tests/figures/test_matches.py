@@ -6,7 +6,7 @@ import pytest
 
 from cai.core.errors import UserError
 from cai.figures import drawing, elo_scores
-from cai.figures.policies import sequences
+from cai.figures.policies import dpo_sequences, sequences
 from cai.judging.matches import draw_matches, judged_matches, scored_matches, true_matches
 from cai.statistics.elo import Match
 
@@ -75,6 +75,41 @@ def test_sequences_are_the_rollouts_up_to_a_step_without_the_critics_warm_up():
     assert sequences(POLICIES, metrics) == {"sl_cai": 0, "4": 512, "rl_cai": 1024}
     with pytest.raises(UserError, match="no step 9"):
         sequences(["9"], metrics)
+
+
+CONSUMED = {"train/consumed_samples": [(step, 32.0 * (step + 1)) for step in range(6)]}
+
+
+def test_sequences_of_dpo_are_both_answers_of_its_pairs():
+    assert dpo_sequences(["sl_cai", "4", "dpo_2"], CONSUMED) == {"dpo_2": 128, "dpo_cai": 384}
+    with pytest.raises(UserError, match="no step 9"):
+        dpo_sequences(["dpo_9"], CONSUMED)
+
+
+@pytest.mark.parametrize("with_dpo", [True, False])
+def test_dpo_and_best_of_n_are_drawn_beside_ppo(with_dpo, tmp_path):
+    others = ["dpo_2", "dpo_cai", "best_of_n"] if with_dpo else []
+    policies = [*POLICIES, *others]
+    pairs = itertools.combinations(policies, 2)
+    played = [Match(f"p{i}", one, other, i / 3) for one, other in pairs for i in range(4)]
+    matches = {
+        "harmlessness": {"judge": played},
+        "helpfulness": {"judge": played, "classifier": played},
+    }
+    matches["harmlessness"]["classifier"] = played
+    metrics = {"train_rollouts/rollout_size": [(step, 128.0) for step in range(8)]}
+    options = {"seed": 1, "elo": {}, "snapshots": [4], "during_run": True}
+    dpo = CONSUMED if with_dpo else None
+    elo = elo_scores.fit(policies, matches, metrics, "logprob", options, dpo)
+    for name, draw in (("2", elo_scores.draw_frontier), ("8", elo_scores.draw_training)):
+        artefact = draw(elo)
+        artefact.write(tmp_path / f"{name}.svg")
+        svg = (tmp_path / f"{name}.svg").read_text()
+        assert ("DPO" in svg) == with_dpo and "PPO" in svg
+        by_policy = {row[2]: row[3] for row in artefact.drawing.rows}
+        assert by_policy.get("dpo_2") == (128 if with_dpo else None)
+        assert by_policy["4"] == 512 and by_policy["sl_cai"] == 0
+    assert ("Best of n" in (tmp_path / "2.svg").read_text()) == with_dpo
 
 
 def test_too_few_matches_are_told_with_what_to_change():

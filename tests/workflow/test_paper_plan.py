@@ -62,6 +62,14 @@ def test_snapshots_during_the_run_cost_no_second_ppo():
     assert "--keep-steps 10 20" in text
 
 
+def test_figures_2_and_8_take_dpos_steps_without_a_reward_model_more():
+    config = "paper={snapshots: {dpo_steps: [400, 800]}}"
+    jobs, text = plan("results/figures/fig08.svg", "--config", config)
+    assert jobs["dpo_snapshots"] == 1 and jobs["dpo_snapshot"] == 2
+    assert "dpo_cai" not in jobs and "--keep-steps 400 800" in text
+    assert "trainer.dpo.save_interval=400" in text
+
+
 def test_nothing_of_it_belongs_to_the_default_target():
     jobs, text = plan("all")
     assert not jobs.keys() & (OWN - {"rl_cai"})

@@ -87,6 +87,8 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     # the paper's figures
     "rl_snapshots": Kind("ppo", ("critic", "actor"), like="rl_cai"),
     "snapshot": Kind("conversion", like="convert_model"),
+    "dpo_snapshots": Kind("training", ("dpo",), like="dpo_cai"),
+    "dpo_snapshot": Kind("conversion", like="convert_model"),
     "snapshot_answers": _either("answers"),
     "matches_judged": _judge("judged"),
     "helpful_rewards": _rewards("rewards"),

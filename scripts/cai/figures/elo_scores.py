@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 from cai.core.errors import UserError
 from cai.figures.artefact import Artefact, curve, frame, legend_below, level_line
 from cai.figures.drawing import BLUE, GREY, SETTINGS, VERMILION, WIDTH, Drawing, Metrics, reach
-from cai.figures.policies import HELPFUL_ONLY, START, on_the_way, policy_label, sequences
+from cai.figures.policies import (
+    DPO_STEP,
+    HELPFUL_ONLY,
+    START,
+    dpo_sequences,
+    on_the_way,
+    on_the_way_of_dpo,
+    policy_label,
+    sequences,
+)
 from cai.files.records import Record
 from cai.statistics.elo import PRIOR, Match, elo_ratings
 from cai.statistics.elo import RESAMPLES as ELO_RESAMPLES
@@ -44,6 +53,7 @@ DEPARTURES = [
     "answers the less evasive one is to be preferred.",
     "One model size, and no RLHF models with human feedback on harmlessness.",
 ]
+OF_DPO = "A sequence of DPO is one of the two answers of a pair that it has learnt from."
 OWN_RUN = (
     "Snapshots are of a PPO run of their own, with rl_cai's settings and seed: it validates at "
     "other steps, so its samples differ from rl_cai's."
@@ -56,6 +66,7 @@ def fit(
     metrics: Metrics,
     kind: str,
     options: Record,
+    dpo: Metrics | None = None,
 ) -> Record:
     """The ratings of all policies, by measure and by who compared.
 
@@ -65,6 +76,7 @@ def fit(
         metrics: of the PPO run.
         kind: of the judge.
         options: the seed and the settings.
+        dpo: metrics of DPO, if it is among the policies.
 
     Raises:
         UserError: if there are too few matches to rate every policy.
@@ -84,7 +96,10 @@ def fit(
     }
     return {
         "policies": list(policies),
-        "sequences": sequences(policies, metrics),
+        "sequences": {
+            **sequences(policies, metrics),
+            **(dpo_sequences(policies, dpo) if dpo else {}),
+        },
         "anchor": ANCHOR,
         **options,
         "series": series,
@@ -103,37 +118,39 @@ def _rated(measure: str, matches: Sequence[Match], policies: Sequence[str], seed
 
 
 def draw_training(elo: Record) -> Artefact:
-    """Figure 8: both ratings against the RL training sequences."""
+    """Figure 8: both ratings against the training sequences of PPO and, if it is there, of DPO."""
     consumed = elo["sequences"]
-    way = on_the_way(consumed)
+    ways = _ways(elo)
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
         panels = figure.subplots(2, 1, sharex=True)
         for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
             for (by, series), style in zip(elo["series"][measure].items(), STYLES, strict=False):
                 rated = _ratings(series)
-                xs = [consumed[policy] for policy in way]
                 seen = "in truth" if by == "classifier" else "as compared"
-                curve(axes, xs, [rated[p] for p in way], label=seen, **style)
+                for name, way in ways.items():
+                    xs = [consumed[policy] for policy in way]
+                    told = f"{name} {seen}" if len(ways) > 1 else seen
+                    line = {**style, **LINES[name]}
+                    curve(axes, xs, [rated[p] for p in way], label=told, **line)
                 level_line(axes, rated[HELPFUL_ONLY], f"helpful-only {seen}", style["color"])
             compared = next(by for by in elo["series"][measure] if by != "classifier")
             axes.set_title(f"{title} (by {_who(compared)})")
         legend_below(panels[0], columns=2)
-        panels[-1].set_xlabel("RL training sequences (SL-CAI at 0)")
-        title = "Helpfulness and harmlessness over RL training"
+        panels[-1].set_xlabel(f"{' or '.join(ways)} training sequences (SL-CAI at 0)")
+        title = "Helpfulness and harmlessness over training"
         frame(figure, title, _note(elo))
     return _artefact("Figure 8", title, figure, elo)
 
 
 def draw_frontier(elo: Record) -> Artefact:
     """Figure 2: harmlessness against helpfulness, a point a policy."""
-    way = on_the_way(elo["sequences"])
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
         axes = figure.subplots()
         for found, style in zip(_frontiers(elo), STYLES, strict=False):
             by, helpful, harmless = found
-            _draw_frontier(axes, by, helpful, harmless, way, style)
+            _draw_frontier(axes, by, (helpful, harmless), _ways(elo), style)
         axes.set_xlabel(MEASURES["helpfulness"])
         axes.set_ylabel(MEASURES["harmlessness"])
         axes.margins(x=0.15)
@@ -143,6 +160,14 @@ def draw_frontier(elo: Record) -> Artefact:
     return _artefact("Figure 2", title, figure, elo)
 
 
+def _ways(elo: Record) -> dict[str, list[str]]:
+    """The policies of each training from SL-CAI on, in the order of training."""
+    consumed = elo["sequences"]
+    ways = {"PPO": on_the_way(consumed), "DPO": on_the_way_of_dpo(consumed)}
+    return {name: way for name, way in ways.items() if way}
+
+
+LINES: dict[str, Record] = {"PPO": {}, "DPO": {"linestyle": ":"}}
 STYLES = ({"color": BLUE, "marker": "o"}, {"color": VERMILION, "marker": "D"})
 
 
@@ -159,24 +184,27 @@ def _frontiers(elo: Record) -> list[tuple[str, dict[str, Estimate], dict[str, Es
 def _draw_frontier(
     axes: Any,
     by: str,
-    helpful: Mapping[str, Estimate],
-    harmless: Mapping[str, Estimate],
-    way: Sequence[str],
+    ratings: tuple[Mapping[str, Estimate], Mapping[str, Estimate]],
+    ways: Mapping[str, Sequence[str]],
     style: Mapping[str, str],
 ) -> None:
-    places = [(helpful[p], harmless[p]) for p in (*way, HELPFUL_ONLY)]
+    helpful, harmless = ratings
     who = "as compared" if by == "compared" else "in truth"
-    axes.plot(*zip(*((x.value, y.value) for x, y in places[:-1]), strict=True), **style)
-    for policy, (x, y) in zip((*way, HELPFUL_ONLY), places, strict=True):
+    for name, way in ways.items():
+        label = f"{who}, from SL-CAI over {name}'s steps to {policy_label(way[-1])}"
+        values = ((helpful[p].value, harmless[p].value) for p in way)
+        axes.plot(*zip(*values, strict=True), label=label, **{**style, **LINES[name]})
+    for policy in helpful:  # those of no way, too
+        x, y = helpful[policy], harmless[policy]
         bars = {
             "xerr": reach([(x.value, x.low, x.high)]),
             "yerr": reach([(y.value, y.low, y.high)]),
         }
         color = GREY if policy == HELPFUL_ONLY else style["color"]
         axes.errorbar(x.value, y.value, **bars, color=color, marker=style["marker"], elinewidth=1)
-        name = policy if policy.isdecimal() else policy_label(policy)
-        axes.annotate(name, (x.value, y.value), (4, 4), textcoords="offset points", fontsize=7)
-    axes.plot([], [], label=f"{who}, from SL-CAI over PPO's steps to RL-CAI", **style)
+        step = policy.removeprefix(DPO_STEP)
+        text = step if step.isdecimal() else policy_label(policy)
+        axes.annotate(text, (x.value, y.value), (4, 4), textcoords="offset points", fontsize=7)
 
 
 def _ratings(series: Record) -> dict[str, Estimate]:
@@ -215,6 +243,7 @@ def _artefact(figure_name: str, title: str, figure: Figure, elo: Record) -> Arte
         for series in by_who.values()
     ]
     own_run = [] if elo["during_run"] else [OWN_RUN]
+    of_dpo = [OF_DPO] if on_the_way_of_dpo(elo["sequences"]) else []
     samples = {
         f"{measure}, {by}": {"prompts": series["prompts"], "matches": series["matches"]}
         for measure, by_who in elo["series"].items()
@@ -223,7 +252,7 @@ def _artefact(figure_name: str, title: str, figure: Figure, elo: Record) -> Arte
     return Artefact(
         figure_name,
         Drawing(title, ". ".join(sentences) + ".", figure, header, rows),
-        [*METHOD, *compared],
+        [*METHOD, *of_dpo, *compared],
         [*DEPARTURES, *own_run],
         elo["elo"] | {"anchor": elo["anchor"], "snapshots": elo["snapshots"]},
         samples,

@@ -126,8 +126,11 @@ def actor(settings: Settings, extra: Overrides | None = None) -> list[str]:
     return _command(settings, "actor", own, settings.nemo.overrides.actor | (extra or {}))
 
 
-def dpo(settings: Settings) -> list[str]:
-    """Direct preference optimisation of the policy, beside a copy of itself as the reference."""
+def dpo(settings: Settings, extra: Overrides | None = None) -> list[str]:
+    """Direct preference optimisation of the policy, beside a copy of itself as the reference.
+
+    ``extra`` overrides win over all others.
+    """
     length = settings.lengths.rl
     own: Overrides = {
         "model.seed": settings.seed,
@@ -139,7 +142,7 @@ def dpo(settings: Settings) -> list[str]:
         **SCHEDULE,
         **_experiment("megatron_gpt_dpo"),
     }
-    return _command(settings, "dpo", own, settings.nemo.overrides.dpo)
+    return _command(settings, "dpo", own, settings.nemo.overrides.dpo | (extra or {}))
 
 
 def naming(places: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:

@@ -62,6 +62,8 @@ WORDS = {
     # the paper's figures: policies on the way of PPO
     "rl_snapshots": "run PPO again for its snapshots",
     "snapshot": "take a snapshot of the policy",
+    "dpo_snapshots": "run DPO again for its snapshots",
+    "dpo_snapshot": "take a snapshot of DPO's policy",
     "elo_prompts": "choose the prompts of the matches",
     "stage_answers": "take over the answers of a stage",
     "snapshot_answers": "answer with a snapshot",

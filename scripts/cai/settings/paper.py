@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from cai.core.fields import Section
 from cai.settings.overrides import Overrides
@@ -15,24 +15,32 @@ HELPFULNESS = (
 
 
 class Snapshots(Section):
-    """Policies on the way of PPO (Fig. 2, 8, 10)."""
+    """Policies on the way of PPO (Fig. 2, 8, 10), and of DPO (Fig. 2, 8)."""
 
     steps: list[int] = Field(
         [50, 100, 150, 200],
         description="PPO steps whose policy is kept, of those before its end; its start (SL-CAI) "
         "and its end (RL-CAI) are added.",
     )
+    dpo_steps: list[int] = Field(
+        [],
+        description="The same of DPO; its end (DPO-CAI) is added. With none, DPO-CAI alone is "
+        "drawn beside PPO, if it is among `policies`.",
+    )
     during_run: bool = Field(
         False,
-        description="Keep them while rl_cai is trained, which must save at these steps; false: PPO "
-        "runs once more for them, with the same settings and seed. Set it before the training.",
+        description="Keep them while rl_cai (dpo_cai) is trained, which must save at these steps; "
+        "false: PPO (DPO) runs once more for them, with the same settings and seed. Set it before "
+        "the training.",
     )
 
-    @field_validator("steps")
+    @field_validator("steps", "dpo_steps")
     @classmethod
-    def _ascending(cls, steps: list[int]) -> list[int]:
-        if steps != sorted(set(steps)) or not steps or steps[0] < 1:
-            raise ValueError("must be whole numbers from 1 on, at least one, in ascending order")
+    def _ascending(cls, steps: list[int], info: ValidationInfo) -> list[int]:
+        none = not steps and info.field_name == "steps"
+        if steps != sorted(set(steps)) or none or (steps and steps[0] < 1):
+            least = ", at least one" if info.field_name == "steps" else ""
+            raise ValueError(f"must be whole numbers from 1 on{least}, in ascending order")
         return steps
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from math import gcd
+from typing import NamedTuple
 
 from cai.checks import contract
 from cai.checks.preflight import rl_options
@@ -10,9 +11,30 @@ from cai.core.digests import canonical_json
 from cai.core.errors import fail_if
 from cai.files.records import uniform
 from cai.nemo import programs
-from cai.nemo.values import Values
-from cai.settings.configuration import Settings
+from cai.nemo.values import Program, Values
+from cai.settings.configuration import Overrides, Settings
+from cai.settings.last_stages import Policy
 from cai.settings.sources import Source
+
+
+class Way(NamedTuple):
+    """A training whose policies on the way are drawn.
+
+    Attributes:
+        program: that trains.
+        loop: the part of ``trainer`` that has its steps.
+        field: of ``paper.snapshots``.
+    """
+
+    program: Program
+    loop: str
+    field: str
+
+
+WAYS: dict[Policy, Way] = {
+    "rl_cai": Way("actor", "ppo", "steps"),
+    "dpo_cai": Way("dpo", "dpo", "dpo_steps"),
+}
 
 
 def check(settings: Settings) -> None:
@@ -30,41 +52,61 @@ def check(settings: Settings) -> None:
 
 
 def check_snapshots(settings: Settings) -> None:
-    """Check what would only be found out after PPO: whether it saves at each step.
+    """Check what would only be found out after a training: whether it saves at each step.
 
     Raises:
         UserError: naming the field and what is accepted.
     """
-    saved = Values(settings, "actor").whole("trainer.ppo.save_interval") or 1
-    between = [step for step in steps(settings) if step % saved]
-    fail_if(
-        settings.paper.snapshots.during_run and between,
-        "configuration: paper.snapshots.steps: with paper.snapshots.during_run they must be "
-        f"multiples of trainer.ppo.save_interval ({saved}), found {between and between[0]}",
-    )
+    for policy, way in WAYS.items():
+        key = f"trainer.{way.loop}.save_interval"
+        saved = Values(settings, way.program).whole(key) or 1
+        between = [step for step in kept_steps(settings, policy) if step % saved]
+        fail_if(
+            between,
+            f"configuration: paper.snapshots.{way.field}: with paper.snapshots.during_run they "
+            f"must be multiples of {key} ({saved}), found {between and between[0]}",
+        )
 
 
-def steps(settings: Settings) -> list[int]:
-    """The steps of the snapshots: those before PPO's last, whose policy is RL-CAI."""
-    last = Values(settings, "actor").whole("trainer.ppo.max_steps")
-    return [step for step in settings.paper.snapshots.steps if last is None or step < last]
+def steps(settings: Settings, policy: Policy = "rl_cai") -> list[int]:
+    """The steps of the snapshots: those before a training's last, whose policy is the final one."""
+    way = WAYS[policy]
+    last = Values(settings, way.program).whole(f"trainer.{way.loop}.max_steps")
+    given = getattr(settings.paper.snapshots, way.field)
+    return [step for step in given if last is None or step < last]
 
 
-def run_keeps_them(settings: Settings) -> bool:
-    """Whether the policies are those of the run's own PPO, not of a second one."""
-    return settings.paper.snapshots.during_run or not steps(settings)
+def has_dpo(settings: Settings) -> bool:
+    """Whether Fig. 2 and 8 have DPO beside PPO."""
+    return "dpo_cai" in settings.policies or bool(steps(settings, "dpo_cai"))
 
 
-def kept_steps(settings: Settings) -> list[int]:
-    """The steps of PPO whose checkpoints the run itself keeps: none, or those of the snapshots."""
-    return steps(settings) if settings.paper.snapshots.during_run else []
+def run_keeps_them(settings: Settings, policy: Policy = "rl_cai") -> bool:
+    """Whether the policies are those of the run's own training, not of a second one."""
+    return settings.paper.snapshots.during_run or not steps(settings, policy)
+
+
+def kept_steps(settings: Settings, policy: Policy) -> list[int]:
+    """The steps whose checkpoints the run itself keeps: none, or those of the snapshots."""
+    return steps(settings, policy) if settings.paper.snapshots.during_run else []
 
 
 def snapshot_actor(settings: Settings) -> list[str]:
     """PPO's actor as it runs for snapshots: it also saves, so must validate, at their steps."""
-    interval = gcd(*steps(settings))
-    names = ("trainer.ppo.val_check_interval", "trainer.ppo.save_interval")
-    return programs.actor(settings, dict.fromkeys(names, interval))
+    return programs.actor(settings, _saving(settings, "rl_cai"))
+
+
+def snapshot_dpo(settings: Settings) -> list[str]:
+    """The same of DPO; what it learns does not depend on where it saves."""
+    return programs.dpo(settings, _saving(settings, "dpo_cai"))
+
+
+def _saving(settings: Settings, policy: Policy) -> Overrides:
+    names = (
+        f"trainer.{WAYS[policy].loop}.{key}" for key in ("val_check_interval", "save_interval")
+    )
+    at = steps(settings, policy)
+    return dict.fromkeys(names, gcd(*at)) if at else {}
 
 
 def paper_reward_model(settings: Settings) -> list[str]:
