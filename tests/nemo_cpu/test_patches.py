@@ -49,6 +49,15 @@ def outcome(run):
     found["norm and linear"] = torch.allclose(layer(x)[0], norm @ layer.weight.T, atol=1e-5)
     found["names"] = sorted(name for name, _ in layer.named_parameters())
 
+    import queue
+    from megatron.core.dist_checkpointing.strategies import filesystem_async
+    fork, os.fork = os.fork, None
+    results, folder = queue.Queue(), os.path.dirname(sys.argv[1])
+    buckets = [(os.path.join(folder, f"{n}.distcp"), f"{n}.distcp", ([], [])) for n in range(2)]
+    filesystem_async.FileSystemWriterAsync.write_preloaded_data_multiproc(buckets, results)
+    os.fork = fork
+    found["written without a fork"] = [results.get_nowait(), sorted(os.listdir(folder))]
+
     import nemo_aligner.algorithms.critic_server_trainer as critic
     import nemo_aligner.algorithms.reward_server as reward
     import nemo_cpu.programs.alignment
@@ -104,6 +113,13 @@ def test_random_states_are_kept_apart(found):
 def test_transformer_engine_is_plain_torch_with_its_own_names(found):
     assert found["norm and linear"]
     assert found["names"] == ["layer_norm_weight", "weight"]
+
+
+def test_checkpoints_are_written_without_a_fork(found):
+    """A forked writer could wait for ever for a lock of a thread that it does not have."""
+    results, files = found["written without a fork"]
+    assert results == {"0": [], "1": []}
+    assert {"0.distcp", "1.distcp"} <= set(files)
 
 
 def test_servers_of_the_aligner_bind_to_loopback(found):

@@ -55,3 +55,22 @@ def _patch_results_queue(module):
     importing the program and torch again. Of a save in this process they do not."""
     results = queue.Queue()
     module._get_write_results_queue = lambda: results
+
+
+@after_import("megatron.core.dist_checkpointing.strategies.filesystem_async")
+def _patch_workers(module):
+    """Writes the files of a checkpoint in this process. megatron-core forks one for each file while
+    the thread of a queue runs, and now and then a forked one waits for ever for a lock that the
+    thread has held (CPython's PyOS_AfterFork_Child)."""
+    writer = module.FileSystemWriterAsync
+
+    def write(write_buckets, global_results_queue):
+        waiting, done = queue.Queue(), queue.Queue()
+        for number, bucket in enumerate(write_buckets):
+            waiting.put(number)
+            writer.write_preloaded_data(number, bucket, done, waiting, True)
+        written = dict(done.get_nowait() for _ in write_buckets)
+        failures = [result for result in written.values() if isinstance(result, Exception)]
+        global_results_queue.put(failures[0] if failures else written)
+
+    writer.write_preloaded_data_multiproc = staticmethod(write)
