@@ -14,6 +14,7 @@ import pytest
 from tests.messages import says
 from tests.project import weights
 
+from cai.running.process import end_of
 from cai.training.watching import BAR
 
 
@@ -47,10 +48,11 @@ class Bench:
         Returns:
             What Snakemake has said until it came to an end by itself.
         """
-        said, begin = self.project.folder / "said.txt", log.stat().st_size
+        said = self.project.folder / "said.txt"
+        log.unlink(missing_ok=True)
         with open(said, "w") as stream:
             self.run = self.project.start(*arguments, output=stream)
-            while not BAR.search(log.read_text()[begin:]):
+            while not BAR.search(end_of(log, 65536)):
                 assert self.run.poll() is None, said.read_text()
                 time.sleep(0.1)
             found = [pid for pid in processes(self.project.folder) if runs(pid, program)]
