@@ -10,8 +10,11 @@ template. It listens on this machine alone.
 import argparse
 import json
 import shlex
+import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 
+from cai.asking.client import Completion, Failed, Request
 from cai.asking.endpoint.dispatch import Dispatcher
 from cai.asking.endpoint.endpoint_server import Endpoint
 from cai.core import cli
@@ -62,8 +65,15 @@ def _endpoint(model: ServedModel, settings: Settings, port: int) -> Endpoint:
     """NeMo's server takes batches, from one thread; others take many requests side by side."""
     batches = model.serving.kind == "nemo"
     threads = 1 if batches else model.serving.in_flight
+    own = threading.local()
+
+    def ask(requests: Sequence[Request]) -> list[Completion | Failed]:
+        if not hasattr(own, "protocol"):
+            own.protocol = model.protocol()
+        return model.asker(own.protocol).complete(requests, None)  # remembers nothing yet
+
     dispatcher = Dispatcher(
-        lambda requests: model.asker().complete(requests, None),  # one that remembers nothing yet
+        ask,
         threads,
         most=model.client.batch_size if batches else 1,
     )

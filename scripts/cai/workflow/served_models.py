@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
@@ -56,18 +55,17 @@ class ServedModel:
     client: ClientSettings
     context: int
 
-    @cached_property
     def protocol(self) -> Protocol:
-        """How its server is asked."""
+        """How its server is asked, by one thread at a time."""
         return protocol_of(self.serving, self.served, self.client, self.tokenizer)
 
-    def asker(self) -> Client:
+    def asker(self, protocol: Protocol) -> Client:
         """A client that remembers what it was asked."""
-        return Client(self.served, Journal(None), self.name, self.client, self.protocol)
+        return Client(self.served, Journal(None), self.name, self.client, protocol)
 
     def chat_model(self) -> ChatModel:
         """The model as conversations use it."""
-        return ChatModel(self.asker(), self.template, self.tokenizer, self.context)
+        return ChatModel(self.asker(self.protocol()), self.template, self.tokenizer, self.context)
 
 
 def model_files(names: Sequence[str], settings: Settings) -> list[ModelFile]:
