@@ -8,13 +8,24 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 from cai.asking.journal.entries import Journal
 from cai.asking.nemo_protocol import NemoProtocol
-from cai.asking.protocol import END_OF_TEXT, Batch, Failed, Protocol, Question, Reply
+from cai.asking.protocol import (
+    END_OF_TEXT,
+    Batch,
+    Failed,
+    Flowing,
+    Protocol,
+    Question,
+    Reply,
+)
 from cai.asking.serving import Served
+from cai.asking.stream import Stream
 from cai.asking.transport import received
 from cai.asking.usage import Usage
 from cai.asking.verdicts.choices import conclusion
@@ -98,9 +109,36 @@ class Client:
             ServerFailed: the server died or fell silent; what was finished is in the journal.
             UserError: the server refuses the sampling parameters.
         """
-        questions = [self._completion(request) for request in requests]
+        questions = [self.question(request) for request in requests]
         answers = self._answers(questions, self._read_completion, what)
         return [a if isinstance(a, Failed) else Completion(**a) for a in answers]
+
+    @property
+    def flows(self) -> bool:
+        """Whether questions may be asked as they come: each has a seed of its own."""
+        return isinstance(self._protocol, Flowing)
+
+    @contextmanager
+    def stream(self) -> Iterator[Stream]:
+        """Continue prompts as they come, by a server whose questions flow.
+
+        Raises:
+            ServerFailed, UserError: as :meth:`complete`; what was answered is in the journal.
+        """
+        protocol = self._protocol
+        assert isinstance(protocol, Flowing)
+
+        def read(question: Question, reply: Reply | Failed) -> Any:
+            return _outcome(question, reply, self._read_completion)
+
+        def kept(key: str) -> Completion | Failed:
+            answer = self._kept(key)
+            return answer if isinstance(answer, Failed) else Completion(**answer)
+
+        stop = threading.Event()
+        source = partial(protocol.pool, self.usage, stop)
+        with Stream(source, self._journal, self.usage, read, kept, self._origin) as stream:
+            yield stream
 
     def probability_of_a(
         self, prompts: Sequence[str], what: str, *, add_bos: bool
@@ -173,7 +211,8 @@ class Client:
 
         return self._answers(questions, read, what)
 
-    def _completion(self, request: Request) -> Question:
+    def question(self, request: Request) -> Question:
+        """What asks for the continuation of a prompt."""
         sampling = request.sampling
         parameters = {
             "tokens_to_generate": sampling.max_tokens,

@@ -26,6 +26,7 @@ from cai.asking.transport.http import (
     in_flight_together,
     persist,
 )
+from cai.asking.transport.pool import Pool
 from cai.asking.transport.proof import HELLO, Proof
 from cai.asking.usage import Usage
 from cai.core.digests import digest
@@ -75,10 +76,7 @@ class OpenAiProtocol:
         self, batches: Sequence[Batch], usage: Usage, stop: threading.Event
     ) -> Iterator[tuple[Batch, Replies]]:
         """See :class:`cai.asking.protocol.Protocol`."""
-        # asked for in this thread: the server ends with the thread that starts it
-        assert self._served.url
-        self._usage, self._stop = usage, stop
-        self._model = self._model or self._name()
+        self._begin(usage, stop)
         # until the server has answered once it is asked one by one: first what is answered soonest
         ordered = [*batches[-1:], *batches[:-1]]
         for finished in in_flight_together(self._ask, ordered, self._serving.in_flight, stop):
@@ -86,6 +84,17 @@ class OpenAiProtocol:
             for _, alike in groupby(sorted(pairs, key=_parameters), key=_parameters):
                 questions, replies = zip(*alike, strict=True)
                 yield questions, list(replies)
+
+    def pool(self, usage: Usage, stop: threading.Event) -> Pool[Question, Reply | Failed]:
+        """See :class:`cai.asking.protocol.Flowing`."""
+        self._begin(usage, stop)
+        return Pool(lambda question: self._ask([question])[0], self._serving.in_flight, stop)
+
+    def _begin(self, usage: Usage, stop: threading.Event) -> None:
+        # asked for in this thread: the server ends with the thread that starts it
+        assert self._served.url
+        self._usage, self._stop = usage, stop
+        self._model = self._model or self._name()
 
     def _name(self) -> str:
         """What the server calls its model: the one that is configured, or the first that it lists.

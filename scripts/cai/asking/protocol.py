@@ -4,11 +4,12 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, runtime_checkable
 from typing import Protocol as Interface
 
 from cai.asking.journal.entries import REFUSAL, Journal, is_refusal
 from cai.asking.transport.faults import Fault
+from cai.asking.transport.pool import Pool
 from cai.asking.usage import Usage
 
 END_OF_TEXT = "<|endoftext|>"  # NeMo's name for the tokenizer's EOS, whatever its text is
@@ -115,4 +116,16 @@ class Protocol(Interface):
         Raises:
             ServerFailed: it died, fell silent or is broken.
             UserError: it refuses what is asked of it, whatever the prompt.
+        """
+
+
+@runtime_checkable
+class Flowing(Protocol, Interface):
+    """A protocol of single questions, each with a seed of its own: their order means nothing."""
+
+    def pool(self, usage: Usage, stop: threading.Event) -> Pool[Question, Reply | Failed]:
+        """What asks questions as they come; the server is started, if need be.
+
+        Raises:
+            ServerFailed, UserError: as :meth:`Protocol.ask`; the pool's results raise them, too.
         """

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NotRequired, TypedDict
 
+from cai.asking.chains import Ask, replies, run
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
 from cai.core.errors import fail_if
@@ -49,52 +50,50 @@ def sample_candidates(
     )
     ledger.count_in(len(records))
     ledger.notes.update(answers=0, left_out={})
-    columns = [
-        _answers(model, records, index, temperatures, sampling, seed)
-        for index in range(len(temperatures))
-    ]
-    for place, record in enumerate(records):
-        replies = [column[place] for column in columns]
-        candidates = _different(temperatures, replies, ledger)
+    found = run(
+        model, lambda record: _answers(record, temperatures, sampling, seed), records, "candidates"
+    )
+    for record, answers in zip(records, found, strict=True):
+        candidates = _different(temperatures, answers, ledger)
         row: Candidates = {"id": record["id"], "prompt": record["prompt"], "candidates": candidates}
         if len(candidates) >= 2:
             yield row
-        elif all(_is_usable(reply) for reply in replies):
+        elif all(map(_is_usable, answers)):
             ledger.drop(EQUAL, record=row, bad=False)
         else:
             ledger.drop(TOO_FEW, record=row)
 
 
-def _answers(
-    model: ChatModel,
-    records: Sequence[Prompt],
-    index: int,
-    temperatures: Sequence[float],
-    sampling: Sampling,
-    seed: int,
+async def _answers(
+    record: Prompt, temperatures: Sequence[float], sampling: Sampling, seed: int
 ) -> list[Completion | Failed]:
-    """The answers number ``index`` to all prompts."""
-    conversations = [single_turn(record["prompt"]) for record in records]
-    at_temperature = sampling.model_copy(update={"temperature": temperatures[index]})
-    what = f"candidate {index + 1} of {len(temperatures)}"
-    return model.replies(
-        conversations, at_temperature, derived_seed(seed, "candidate", index), what
+    """The answers to one prompt, one for each temperature."""
+    return await replies(
+        [
+            Ask(
+                single_turn(record["prompt"]),
+                sampling.model_copy(update={"temperature": temperature}),
+                derived_seed(seed, "candidate", index),
+                f"candidate {index + 1} of {len(temperatures)}",
+            )
+            for index, temperature in enumerate(temperatures)
+        ]
     )
 
 
 def _different(
-    temperatures: Sequence[float], replies: Sequence[Completion | Failed], ledger: Ledger
+    temperatures: Sequence[float], answers: Sequence[Completion | Failed], ledger: Ledger
 ) -> list[Candidate]:
     """The usable answers to one prompt, each text once, with the temperature it came at first."""
     found: dict[str, float] = {}
     left_out: Counter[str] = Counter(ledger.notes["left_out"])
-    for temperature, reply in zip(temperatures, replies, strict=True):
+    for temperature, reply in zip(temperatures, answers, strict=True):
         reason = reply.reason if isinstance(reply, Failed) else _unusable(reply, found)
         if isinstance(reply, Failed) or reason:
             left_out[reason] += 1
         else:
             found[reply.text] = temperature
-    ledger.notes["answers"] += len(replies)
+    ledger.notes["answers"] += len(answers)
     ledger.notes["left_out"] = dict(left_out)
     return [{"temperature": temperature, "text": text} for text, temperature in found.items()]
 

@@ -6,8 +6,9 @@ The next round starts again from the prompt, with the revision as the response.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, NotRequired, TypedDict, TypeGuard
+from typing import NamedTuple, NotRequired, TypedDict
 
+from cai.asking.chains import Ask, Dropped, kept, reply, run
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
 from cai.files.records import Ledger, Prompt
@@ -70,7 +71,7 @@ class Revising(NamedTuple):
 def revise(
     model: ChatModel, records: Sequence[ToRevise], how: Revising, ledger: Ledger
 ) -> list[Revision]:
-    """Revise responses round by round; all records go through a round together.
+    """Revise responses, round by round.
 
     A record is dropped in the round in which a critique or a revision fails, is empty, or (for a
     revision) is unfinished: half a revision is a bad target for training. An unfinished critique
@@ -78,50 +79,45 @@ def revise(
     """
     ledger.count_in(len(records))
     ledger.notes["unfinished critiques"] = 0
-    rows: list[Chain] = [
-        {"id": r["id"], "prompt": r["prompt"], "response": r["response"], "rounds": []}
-        for r in records
-    ]
+    outcomes = run(model, lambda record: _revised(record, how, ledger), records, "revisions")
+    return kept(outcomes, ledger)
+
+
+async def _revised(record: ToRevise, how: Revising, ledger: Ledger) -> Revision | Dropped:
+    """The rounds of one response."""
+    row: Chain = {
+        "id": record["id"],
+        "prompt": record["prompt"],
+        "response": record["response"],
+        "rounds": [],
+    }
+    revision = row["response"]
     for number in range(1, how.rounds + 1):
-        for row in rows:
-            name = draw_principle(how.seed, row["id"], number, list(how.principles))
-            row["rounds"].append({"round": number, "principle": name, "critique": None})
+        principle = draw_principle(how.seed, row["id"], number, list(how.principles))
+        turn: Round = {"round": number, "principle": principle, "critique": None}
+        row["rounds"].append(turn)
         if not how.direct:
-            rows = _criticised(model, rows, how, ledger)
-        rows = _revised(model, rows, how, ledger)
-    return [{**row, "revision": row["rounds"][-1]["revision"]} for row in rows]
+            critique = _usable(await reply(_ask(row, "critique", how)), row, "critique", True)
+            if isinstance(critique, Dropped):
+                return critique
+            ledger.notes["unfinished critiques"] += critique.finish == "length"
+            turn["critique"] = critique.text
+        answer = await reply(_ask(row, "revision", how))
+        revised = _usable(answer, row, "revision", how.keep_unfinished)
+        if isinstance(revised, Dropped):
+            return revised
+        revision = turn["revision"] = revised.text
+    return {**row, "revision": revision}
 
 
-def _criticised(model: ChatModel, rows: list[Chain], how: Revising, ledger: Ledger) -> list[Chain]:
-    """One batch of critiques; returns the records that got one."""
-    kept = []
-    for row, reply in _ask(model, rows, how, "critique"):
-        if _usable(reply, row, "critique", ledger, keep_unfinished=True):
-            ledger.notes["unfinished critiques"] += reply.finish == "length"
-            row["rounds"][-1]["critique"] = reply.text
-            kept.append(row)
-    return kept
-
-
-def _revised(model: ChatModel, rows: list[Chain], how: Revising, ledger: Ledger) -> list[Chain]:
-    """One batch of revisions; returns the records that got one."""
-    kept = []
-    for row, reply in _ask(model, rows, how, "revision"):
-        if _usable(reply, row, "revision", ledger, how.keep_unfinished):
-            row["rounds"][-1]["revision"] = reply.text
-            kept.append(row)
-    return kept
-
-
-def _ask(
-    model: ChatModel, rows: list[Chain], how: Revising, what: str
-) -> list[tuple[Chain, Completion | Failed]]:
-    conversations = [conversation(row, what, how) for row in rows]
-    number = rows[0]["rounds"][-1]["round"] if rows else 0
-    sampling = how.critique if what == "critique" else how.revision
-    seed = derived_seed(how.seed, what, number)
-    replies = model.replies(conversations, sampling, seed, f"{what} {number} of {how.rounds}")
-    return list(zip(rows, replies, strict=True))
+def _ask(row: Chain, what: str, how: Revising) -> Ask:
+    number = row["rounds"][-1]["round"]
+    return Ask(
+        conversation(row, what, how),
+        how.critique if what == "critique" else how.revision,
+        derived_seed(how.seed, what, number),
+        f"{what} {number} of {how.rounds}",
+    )
 
 
 def conversation(row: Chain, what: str, how: Revising) -> list[Message]:
@@ -146,15 +142,14 @@ def _turn(place: int, text: str) -> Message:
 
 
 def _usable(
-    reply: Completion | Failed, row: Chain, what: str, ledger: Ledger, keep_unfinished: bool
-) -> TypeGuard[Completion]:
-    """Whether a reply can be used; if not, the record goes to the ledger with the reason."""
-    if isinstance(reply, Failed):
-        ledger.drop(f"{what}: {reply.reason}", record=row)
-    elif not reply.text:
-        ledger.drop(f"empty {what}", record=row)
-    elif reply.finish == "length" and not keep_unfinished:
-        ledger.drop(f"unfinished {what}", record={**row, "answer": reply.text})
-    else:
-        return True
-    return False
+    answer: Completion | Failed, row: Chain, what: str, keep_unfinished: bool
+) -> Completion | Dropped:
+    """A reply that can be used, or why the record is dropped."""
+    stage = 2 * row["rounds"][-1]["round"] + (what == "revision")
+    if isinstance(answer, Failed):
+        return Dropped(stage, f"{what}: {answer.reason}", row)
+    if not answer.text:
+        return Dropped(stage, f"empty {what}", row)
+    if answer.finish == "length" and not keep_unfinished:
+        return Dropped(stage, f"unfinished {what}", {**row, "answer": answer.text})
+    return answer

@@ -1,0 +1,97 @@
+"""Calls in flight with an open end: what is found out by an answer is asked while others run."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from cai.asking.transport.http import DRAIN, LOOK, OutOfService
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Pool(Generic[Item, Result]):
+    """Calls a function for each item that is put in, ``calls`` of them at a time.
+
+    As :func:`cai.asking.transport.http.in_flight_together`: the first exception ends all and is
+    raised by :meth:`get`; where it says that the service will answer nothing more, the answers that
+    are on their way come first. The threads are daemons.
+
+    Attributes:
+        under_way: items whose results :meth:`get` has not given yet.
+        calls: that run at a time.
+    """
+
+    def __init__(
+        self, function: Callable[[Item], Result], calls: int, stop: threading.Event
+    ) -> None:
+        self.under_way, self.calls = 0, calls
+        self._function, self._stop = function, stop
+        self._todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Item, Result] | BaseException] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._failure: BaseException | None = None
+        self._deadline = 0.0
+
+    def close(self) -> None:
+        """End the threads, each with the call that it is at."""
+        self._stop.set()
+
+    def put(self, item: Item) -> None:
+        """Add something to do."""
+        self.under_way += 1
+        self._todo.put(item)
+        if len(self._threads) < min(self.under_way, self.calls):
+            self._threads.append(threading.Thread(target=self._work, daemon=True))
+            self._threads[-1].start()
+
+    def get(self) -> list[tuple[Item, Result]]:
+        """All that have finished since the last look, at least one.
+
+        Raises:
+            BaseException: the first that a call has raised.
+        """
+        while True:
+            good = []
+            for each in self._finished():
+                if isinstance(each, BaseException):
+                    self._fail(each)
+                else:
+                    good.append(each)
+            self.under_way -= len(good)
+            if self._failure is not None and not isinstance(self._failure, OutOfService):
+                raise self._failure
+            if good:
+                return good
+            ended = not any(thread.is_alive() for thread in self._threads)
+            late = time.monotonic() > self._deadline
+            if self._failure is not None and (late or (ended and self._done.empty())):
+                raise self._failure
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure, self._deadline = error, time.monotonic() + DRAIN
+
+    def _finished(self) -> list[tuple[Item, Result] | BaseException]:
+        """What is there; nothing if none came within a moment."""
+        try:
+            finished = [self._done.get(timeout=LOOK)]
+        except queue.Empty:
+            return []
+        while not self._done.empty():
+            finished.append(self._done.get())
+        return finished
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                item = self._todo.get(timeout=LOOK)
+            except queue.Empty:
+                continue
+            try:
+                self._done.put((item, self._function(item)))
+            except BaseException as error:  # raised again in the caller's thread
+                self._done.put(error)  # before others fail because of the stop
+                self._stop.set()
