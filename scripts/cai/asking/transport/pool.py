@@ -54,25 +54,28 @@ class Pool(Generic[Item, Result]):
             BaseException: the first that a call has raised.
         """
         while True:
+            if self._failure is not None and not isinstance(self._failure, OutOfService):
+                raise self._failure
             good = []
             for each in self._finished():
                 if isinstance(each, BaseException):
                     self._fail(each)
                 else:
                     good.append(each)
-            self.under_way -= len(good)
-            if self._failure is not None and not isinstance(self._failure, OutOfService):
-                raise self._failure
             if good:
+                self.under_way -= len(good)
                 return good
-            ended = not any(thread.is_alive() for thread in self._threads)
-            late = time.monotonic() > self._deadline
-            if self._failure is not None and (late or (ended and self._done.empty())):
+            if self._failure is not None and self._is_over():
                 raise self._failure
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
             self._failure, self._deadline = error, time.monotonic() + DRAIN
+
+    def _is_over(self) -> bool:
+        """Whether nothing more will come, or not in time."""
+        ended = not any(thread.is_alive() for thread in self._threads)
+        return (ended and self._done.empty()) or time.monotonic() > self._deadline
 
     def _finished(self) -> list[tuple[Item, Result] | BaseException]:
         """What is there; nothing if none came within a moment."""
