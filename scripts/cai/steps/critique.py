@@ -8,7 +8,7 @@ The next round starts again from the prompt, with the revision as the response.
 from collections.abc import Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
-from cai.asking.chains import Ask, Dropped, kept, reply, run
+from cai.asking.record_chains import Ask, Dropped, kept, reply, run
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
 from cai.files.records import Ledger, Prompt
