@@ -8,9 +8,9 @@ The next round starts again from the prompt, with the revision as the response.
 from collections.abc import Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
-from cai.asking.record_chains import Ask, Dropped, kept, reply, run
 from cai.asking.chat_model import ChatModel, derived_seed
 from cai.asking.client import Completion, Failed
+from cai.asking.record_chains import Ask, Dropped, kept, reply, run
 from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import Message
