@@ -50,11 +50,12 @@ rule share_models:
     conda:
         "../envs/controller.yaml"
     params:
-        commands=literal(
-            [
+        lines=literal(
+            ["To publish them on the Hugging Face hub:"]
+            + [
                 f"hf upload YOUR_NAME/{name} {shlex.quote(f'{places.results}/hf/{name}')}"
                 for name in SHARED
             ]
         ),
     shell:
-        "printf '%s\\n' 'To publish them on the Hugging Face hub:' {params.commands:q} | tee {log:q} >&2"
+        "printf %s\\\\n {params.lines:q} | tee {log:q} >&2"

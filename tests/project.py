@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
 
+import yaml
+
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "demo"]
 SMALL = ROOT / "tests/end_to_end/small.yaml"
 TARGETS = ["results/demo/report.html", "results/demo/rl_cai.nemo"]
+DEMO = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
 
 
 def program(name: str) -> str:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from tests.messages import says
-from tests.project import Project
+from tests.project import DEMO, Project
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,8 @@ def test_a_setting(project):
     assert "rl_cai" in project.planned(*arguments)
     done = adopt(project, "results/demo/rl_cai.nemo", *arguments)
     assert done.returncode == 0, done.stderr
-    reason = "actor.trainer.ppo.initial_policy_kl_penalty: 0.08 -> 0.2"
+    penalty = DEMO["nemo"]["overrides"]["actor"]["trainer.ppo.initial_policy_kl_penalty"]
+    reason = f"actor.trainer.ppo.initial_policy_kl_penalty: {penalty} -> 0.2"
     assert f"adopted: rl_cai\n  {reason}\n" in done.stdout
     assert "left alone: report\n  settings.nemo.overrides" in done.stdout
     assert project.planned(*arguments) == {"report"}  # it shows the settings

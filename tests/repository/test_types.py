@@ -19,7 +19,11 @@ PLANTED = {  # by what is wrong: module, the code, the code with a mistake
     ],
     "a None": [
         ("cai/models/tokens.py", " or self.tokenizer is None", ""),
-        ("cai/judging/pairwise.py", "if name is not None]", "]"),
+        (
+            "cai/judging/pairwise.py",
+            "whole_constitution(principles.values()) if name is None else principles[name]",
+            "principles[name]",
+        ),
         ("cai/running/launcher.py", "    if not job:\n", "    if False:\n"),
         ("cai/steps/critique.py", "how.direct or critique is None", "how.direct"),
     ],

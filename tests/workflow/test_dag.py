@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from tests.project import TARGETS, Project
+from tests.project import DEMO, TARGETS, Project
 
 pytestmark = pytest.mark.slow
 
@@ -79,14 +79,16 @@ def test_what_is_done_is_planned_by_nobody(plan):
 
 def test_each_job_has_reasons_of_its_own_beside_those_of_others(plan):
     ppo = "nemo={overrides: {actor: {trainer.ppo.initial_policy_kl_penalty: 0.2}}}"
+    penalty = DEMO["nemo"]["overrides"]["actor"]["trainer.ppo.initial_policy_kl_penalty"]
     jobs = plan("--config", ppo, "preferences={temperatures: [0.5, 1.0]}")
     assert jobs["candidates 0"]["own"] == ["temperatures: [0.7, 1.0, 1.0, 1.2] -> [0.5, 1.0]"]
-    assert jobs["rl_cai"]["own"] == ["actor.trainer.ppo.initial_policy_kl_penalty: 0.08 -> 0.2"]
+    [own] = jobs["rl_cai"]["own"]
+    assert own == f"actor.trainer.ppo.initial_policy_kl_penalty: {penalty} -> 0.2"
     assert jobs["rl_cai"]["reasons"]["made"]["results/demo/reward_model.nemo"] == "reward_model"
     assert jobs["reward_model"]["own"] == []
     [param] = jobs["rl_cai"]["reasons"]["params"]
     assert param["name"] == "actor"
-    assert "trainer.ppo.initial_policy_kl_penalty=0.08" in param["before"]
+    assert f"trainer.ppo.initial_policy_kl_penalty={penalty}" in param["before"]
     assert "trainer.ppo.initial_policy_kl_penalty=0.2" in param["now"]
 
 
