@@ -21,6 +21,8 @@ from cai.models.sampling import Sampling
 from cai.models.templates import Template
 from cai.steps.conversation import Speaker
 
+pytestmark = pytest.mark.slow  # starts the program, on a terminal too
+
 ROOT = Path(__file__).parents[2]
 TEMPLATE = Template(
     system="S:{content}\n",

@@ -34,6 +34,7 @@ def digest_of(folder: Path, text: str) -> dict[str, str]:
     return code.digests("scripts/x.py", folder)
 
 
+@pytest.mark.slow  # starts each program
 @pytest.mark.parametrize(
     "name", ["judge_candidates", "write_report", "build_sl_dataset", "summarise", "fit_elo"]
 )
