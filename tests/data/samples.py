@@ -119,3 +119,9 @@ def error_line(result: subprocess.CompletedProcess) -> str:
     assert "Traceback" not in result.stderr
     assert errors[-1].startswith("error: ")
     return errors[-1]
+
+
+# Pairs for the datasets of preferences: that the judge decides, that it does not, and of people.
+JUDGED = [preference(f"How do I break {i}?", "Hit it.", "Don't.", 0.2) for i in range(60)]
+TIED = [preference(f"May I break {i}?", "Yes.", "No.", 0.5) for i in range(20)]
+HUMAN = [comparison(f"Mend {i}?", f"Glue {i}.", "No.", f"Hello {i}", "Hi\nyou") for i in range(60)]

@@ -8,10 +8,11 @@ import pytest
 from tests.data.samples import (
     ANY_LENGTH,
     CHAT,
-    comparison,
+    HUMAN,
+    JUDGED,
+    TIED,
     error_line,
     ledger,
-    preference,
     preference_files,
     program,
     rows,
@@ -26,10 +27,6 @@ from cai.data.rl_dataset import RlOptions, build_comparisons
 from cai.data.splits import PARTS, SplitOptions
 from cai.models.tokens import Tokenizer
 from cai.settings.sources import Source
-
-JUDGED = [preference(f"How do I break {i}?", "Hit it.", "Don't.", 0.2) for i in range(60)]
-TIED = [preference(f"May I break {i}?", "Yes.", "No.", 0.5) for i in range(20)]
-HUMAN = [comparison(f"Mend {i}?", f"Glue {i}.", "No.", f"Hello {i}", "Hi\nyou") for i in range(60)]
 
 
 @dataclass

@@ -10,9 +10,10 @@ import pytest
 from tests.data.samples import (
     ANY_LENGTH,
     CHAT,
-    comparison,
+    HUMAN,
+    JUDGED,
+    TIED,
     dialogue,
-    preference,
     preference_files,
     program,
     revision,
@@ -28,9 +29,6 @@ from cai.data.splits import PARTS, SplitOptions
 from cai.files.records import ledger_path, read_json
 from cai.settings.sources import Source
 
-JUDGED = [preference(f"How do I break {i}?", "Hit it.", "Don't.", 0.2) for i in range(60)]
-TIED = [preference(f"May I break {i}?", "Yes.", "No.", 0.5) for i in range(20)]
-HUMAN = [comparison(f"Mend {i}?", f"Glue {i}.", "No.", f"Hello {i}", "Hi\nyou") for i in range(60)]
 DIALOGUES = [dialogue(f"Say {i}.", f" {i}, it is", "Be kind." if i % 2 else "") for i in range(40)]
 
 LOAD_THEM = """
