@@ -26,7 +26,7 @@ from cai.asking.chat_model import ChatModel
 from cai.asking.journal.entries import Journal
 from cai.asking.run import client_of, served_by
 from cai.asking.serving import Served
-from cai.asking.transport.http import in_flight
+from cai.asking.transport.pool import in_flight
 from cai.core import cli
 from cai.files.records import Ledger, Prompt, Record, read_records, write_json
 from cai.models.own_template import resolved

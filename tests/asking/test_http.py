@@ -14,7 +14,6 @@ from cai.asking.transport.http import (
     Transient,
     Unreachable,
     exchange,
-    in_flight,
     persist,
 )
 from cai.asking.transport.session import open_session
@@ -168,30 +167,3 @@ def test_a_stop_ends_the_waiting():
     with pytest.raises(Transient):
         persist(call, 5, stop)
     assert time.monotonic() - started < 60
-
-
-def test_in_flight_keeps_as_many_running_as_told():
-    together = threading.Barrier(3, timeout=10)
-
-    def wait(item: int) -> int:
-        together.wait()  # broken, and so an error, unless three run at the same time
-        return item * item
-
-    results = dict(in_flight(wait, range(9), 3, threading.Event()))
-    assert results == {n: n * n for n in range(9)}
-
-
-def test_in_flight_raises_the_first_exception_and_begins_nothing_new():
-    begun = []
-    stop = threading.Event()
-
-    def work(item: int) -> int:
-        begun.append(item)
-        if item == 2:
-            raise ValueError("two")
-        return item
-
-    with pytest.raises(ValueError, match="two"):
-        list(in_flight(work, range(1000), 1, stop))
-    assert stop.is_set()
-    assert begun == [0, 1, 2]

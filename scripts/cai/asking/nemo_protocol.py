@@ -28,9 +28,9 @@ from cai.asking.transport.http import (
     address_of,
     direct_session,
     exchange,
-    in_flight,
     persist,
 )
+from cai.asking.transport.pool import in_flight
 from cai.asking.transport.proof import HELLO, Proof
 from cai.asking.usage import Usage
 from cai.core.digests import digest

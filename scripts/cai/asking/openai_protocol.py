@@ -23,10 +23,9 @@ from cai.asking.transport.http import (
     address_of,
     direct_session,
     exchange,
-    in_flight_together,
     persist,
 )
-from cai.asking.transport.pool import Pool
+from cai.asking.transport.pool import Pool, in_flight_together
 from cai.asking.transport.proof import HELLO, Proof
 from cai.asking.usage import Usage
 from cai.core.digests import digest

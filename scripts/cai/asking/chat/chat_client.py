@@ -33,9 +33,9 @@ from cai.asking.transport.http import (
     Transient,
     address_of,
     exchange,
-    in_flight,
     persist,
 )
+from cai.asking.transport.pool import in_flight
 from cai.asking.transport.proof import HELLO, Proof
 from cai.asking.transport.received import Unfit
 from cai.asking.transport.session import open_session

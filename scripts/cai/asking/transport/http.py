@@ -1,7 +1,6 @@
-"""What all protocols share: one retry policy, and as many calls in flight as a server can take."""
+"""What all protocols share: one retry policy, and as many requests at a time as a server bears."""
 
 import http.client
-import queue
 import re
 import socket
 import ssl
@@ -9,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -42,9 +40,7 @@ LATE_TRIES = 3  # that answers late in a row get: each costs a whole time-out
 SLOW_PROOF = 3.0  # seconds after which a first answer that is under way holds up nobody
 PATIENCE = 10.0  # seconds in which a service that has not answered yet must be reached
 LONG_PATIENCE = 60.0  # seconds for one that has answered before
-DRAIN = 20.0  # seconds that answers under way get when the service ends the job
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -428,92 +424,3 @@ def _wait(state: RetryCallState) -> float:
     failure = state.outcome.exception() if state.outcome else None
     told = failure.retry_after if isinstance(failure, Transient) else None
     return _backoff(state) if told is None else told
-
-
-def in_flight(
-    function: Callable[[Item], Result], items: Sequence[Item], calls: int, stop: threading.Event
-) -> Iterator[tuple[Item, Result]]:
-    """Yield ``(item, function(item))`` as they finish, with ``calls`` of them running at a time.
-
-    See :func:`in_flight_together`.
-    """
-    for finished in in_flight_together(function, items, calls, stop):
-        yield from finished
-
-
-@dataclass(frozen=True)
-class _Failure:
-    error: BaseException
-
-
-def _work(
-    function: Callable[[Item], Result],
-    todo: "queue.SimpleQueue[Item]",
-    done: "queue.SimpleQueue[tuple[Item, Result] | _Failure | None]",
-    stop: threading.Event,
-) -> None:
-    """Work off what is to do; None at the end, which says that this thread has ended."""
-    while not stop.is_set():
-        try:
-            item = todo.get_nowait()
-        except queue.Empty:
-            break
-        try:
-            done.put((item, function(item)))
-        except BaseException as error:  # raised again in the caller's thread
-            done.put(_Failure(error))  # before others fail because of the stop
-            stop.set()
-    done.put(None)
-
-
-def _finished(
-    done: "queue.SimpleQueue[tuple[Item, Result] | _Failure | None]", deadline: float | None
-) -> list[tuple[Item, Result] | _Failure | None]:
-    """All that have finished since the last look, at least one; none if the deadline is over."""
-    left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-    try:
-        finished = [done.get(timeout=left)]
-    except queue.Empty:
-        return []
-    while not done.empty():
-        finished.append(done.get())
-    return finished
-
-
-def in_flight_together(
-    function: Callable[[Item], Result], items: Sequence[Item], calls: int, stop: threading.Event
-) -> Iterator[list[tuple[Item, Result]]]:
-    """As :func:`in_flight`, but yield all that have finished since the last look, at least one.
-
-    Who writes them to a disk writes them together, while the next ones are under way.
-
-    The first exception ends the iteration and is raised. Where it says that the service will
-    answer nothing more, the answers that are on their way come first: they may have been paid for.
-    The threads are daemons: an interrupted program waits for none. ``stop`` is set at the end.
-    """
-    todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[Item, Result] | _Failure | None] = queue.SimpleQueue()
-    for item in items:
-        todo.put(item)
-    threads = min(calls, len(items))
-    for _ in range(threads):
-        threading.Thread(target=_work, args=(function, todo, done, stop), daemon=True).start()
-    deadline: float | None = None
-    failure: BaseException | None = None
-    try:
-        while threads and (finished := _finished(done, deadline)):
-            threads -= finished.count(None)
-            outcomes = [each for each in finished if each is not None]
-            good = [each for each in outcomes if not isinstance(each, _Failure)]
-            if good:
-                yield good
-            failed = (each.error for each in outcomes if isinstance(each, _Failure))
-            failure = failure or next(failed, None)
-            if failure is not None and not isinstance(failure, OutOfService):
-                break
-            if failure is not None and deadline is None:
-                deadline = time.monotonic() + DRAIN
-        if failure is not None:
-            raise failure
-    finally:
-        stop.set()

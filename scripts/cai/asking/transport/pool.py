@@ -1,13 +1,14 @@
-"""Calls in flight with an open end: what is found out by an answer is asked while others run."""
+"""Calls in flight: of a list of items, or with an open end, where an answer leads to new items."""
 
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from cai.asking.transport.http import DRAIN, LOOK, OutOfService
+from cai.asking.transport.http import LOOK, OutOfService
 
+DRAIN = 20.0  # seconds that answers under way get when the service ends the job
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -15,9 +16,9 @@ Result = TypeVar("Result")
 class Pool(Generic[Item, Result]):
     """Calls a function for each item that is put in, ``calls`` of them at a time.
 
-    As :func:`cai.asking.transport.http.in_flight_together`: the first exception ends all and is
-    raised by :meth:`get`; where it says that the service will answer nothing more, the answers that
-    are on their way come first. The threads are daemons.
+    The first exception ends all and is raised by :meth:`get`. Where it says that the service will
+    answer nothing more, the answers that are on their way come first: they may have been paid for.
+    The threads are daemons: an interrupted program waits for none.
 
     Attributes:
         under_way: items whose results :meth:`get` has not given yet.
@@ -98,3 +99,32 @@ class Pool(Generic[Item, Result]):
             except BaseException as error:  # raised again in the caller's thread
                 self._done.put(error)  # before others fail because of the stop
                 self._stop.set()
+
+
+def in_flight(
+    function: Callable[[Item], Result], items: Sequence[Item], calls: int, stop: threading.Event
+) -> Iterator[tuple[Item, Result]]:
+    """Yield ``(item, function(item))`` as they finish, with ``calls`` of them running at a time.
+
+    See :func:`in_flight_together`.
+    """
+    for finished in in_flight_together(function, items, calls, stop):
+        yield from finished
+
+
+def in_flight_together(
+    function: Callable[[Item], Result], items: Sequence[Item], calls: int, stop: threading.Event
+) -> Iterator[list[tuple[Item, Result]]]:
+    """As :func:`in_flight`, but yield all that have finished since the last look, at least one.
+
+    Who writes them to a disk writes them together, while the next ones are under way. A failure
+    ends the iteration, see :class:`Pool`. ``stop`` is set at the end.
+    """
+    pool = Pool(function, calls, stop)
+    for item in items:
+        pool.put(item)
+    try:
+        while pool.under_way:
+            yield pool.get()
+    finally:
+        pool.close()
