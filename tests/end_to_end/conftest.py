@@ -1,11 +1,13 @@
 """A copy of the project in which the whole workflow has run once, at a small size."""
 
 import glob
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.end_to_end.killing import Bench
 from tests.project import SMALL, TARGETS, Project
 
 # What folders are called must change nothing, and reach no shell as code. (Braces, < and > are
@@ -72,3 +74,11 @@ def project_again(project: Project, tmp_path_factory: pytest.TempPathFactory) ->
     again.snakemake("--", *again.targets)
     assert not list(folder.parent.rglob("X")), "a name has reached a shell as code"
     return again
+
+
+@pytest.fixture
+def bench(project: Project, tmp_path: Path) -> Iterator[Bench]:
+    """A copy of the finished project, to be spoilt."""
+    bench = Bench(project.copy(tmp_path / "project"))
+    yield bench
+    bench.kill()

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.test_resume import Bench
+from tests.end_to_end.killing import Bench
 from tests.project import Project, weights
 
 TARGET = "results/demo/dpo_cai.nemo"

@@ -4,67 +4,10 @@ import json
 import os
 import re
 import shutil
-import signal
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 from tests.project import weights
-
-
-@pytest.fixture
-def bench(project, tmp_path: Path) -> Iterator["Bench"]:
-    """A copy of the finished project, to be spoilt."""
-    bench = Bench(project.copy(tmp_path / "project"))
-    yield bench
-    bench.kill()
-
-
-class Bench:
-    """A project whose runs are killed."""
-
-    def __init__(self, project) -> None:
-        self.project, self.results = project, project.results
-        self.run: Popen | None = None
-
-    def kill_when(self, condition: Callable[[], object], *arguments: str) -> None:
-        """Run until the condition holds, then kill all processes as a power cut would."""
-        self.run = self.project.start(*arguments)
-        while not condition():
-            assert self.run.poll() is None, "it ended before it came to that"
-            time.sleep(0.02)
-        self.kill()
-        self.project.snakemake("--unlock")
-
-    def kill(self) -> None:
-        """Kill what was started: Snakemake and all processes that work in the project."""
-        while found := processes(self.project.folder):
-            for pid in found:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            time.sleep(0.1)
-        if self.run is not None:
-            self.run.wait()
-
-    def training(self, name: str, pattern: str) -> list[Path]:
-        """What is in the work folders of a training."""
-        return list((self.results / "work" / name).glob(f"*/{pattern}"))
-
-
-def processes(folder: Path) -> list[int]:
-    """The processes that work in a folder."""
-    found = []
-    for entry in os.scandir("/proc"):
-        try:
-            if entry.name.isdecimal() and os.readlink(f"{entry.path}/cwd").startswith(str(folder)):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
 
 
 def test_training_goes_on_from_its_last_checkpoint(bench):
