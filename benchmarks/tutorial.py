@@ -199,7 +199,7 @@ class Bench:
         model = ChatModel(client, self.template)
         seed = self.how.seed
         answered = list(respond(model, prompts, self.sampling, seed, Ledger("respond")))
-        return len(revise(model, answered, self.how, Ledger("revise")))
+        return len(list(revise(model, answered, self.how, Ledger("revise"))))
 
     def tutorial(self, prompts: list[Prompt]) -> int:
         """Batches of 32: each is answered, criticised and revised before the next is begun."""

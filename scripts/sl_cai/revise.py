@@ -43,7 +43,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
     ledger = Ledger("revise")
     records = run.records(options, ToRevise)
     with run.model(options) as model:
-        rows = revise(model, records, how, ledger)
+        rows = list(revise(model, records, how, ledger))
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)
 

@@ -229,9 +229,10 @@ def test_what_an_older_journal_holds_unread_is_told_without_a_request(loopback, 
     turns = [[{"role": "user", "content": str(number)}] for number in range(20)]
     with Journal(path) as journal:
         ChatClient(server.url, "m", None, journal).answers(turns, "judge")
-    asked = [ChatRequest(each, read=lambda answer: vote(answer.text)) for each in turns]
+    form = ChatRequest([], read=lambda answer: vote(answer.text), expected="(A) or (B)")
+    asked = [form._replace(messages=each) for each in turns]
     told = r"none of the first 20 answers .* --unreadable "
     with pytest.raises(UserError, match=told), Journal(path) as journal:
-        ChatClient(server.url, "m", None, journal).ask(asked, "judge", "(A) or (B)")
+        ChatClient(server.url, "m", None, journal).ask(asked, "judge")
     assert len(server.calls) == 20
     assert of_no_use([path], "unreadable") == forget([path], ["unreadable"]) == 20

@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.steps.step_programs import candidates
 
+from cai.asking.record_chains import Passes
 from cai.asking.verdicts.final_words import Unreadable
 from cai.files.records import Ledger
 from cai.judging.label_report import judge_report
@@ -69,7 +71,7 @@ def test_principles_without_an_opinion_do_not_weaken_the_one_that_has_one(withou
     principles = {"sure": "?", **{f"other {number}": "?" for number in range(without_opinion)}}
 
     class OneIsSure(Scripted):
-        def choose(self, conversations, sample):
+        async def choose(self, conversations, sample):
             return [0.95, *[0.5] * without_opinion]
 
     asker, ledger = OneIsSure([True]), Ledger("judge")
@@ -106,14 +108,18 @@ class Scripted:
     """Answers well or not, in turn."""
 
     def __init__(self, answers: Sequence[bool]) -> None:
+        self.answering = self
         self._answers = itertools.cycle(answers)
         self.failed = 0
 
-    def reason(self, conversations, settings, sample):
+    async def reason(self, conversations, settings, sample):
         return [self._next("because", "no reasoning") for _ in conversations]
 
-    def choose(self, conversations, sample):
+    async def choose(self, conversations, sample):
         return [self._next(0.9, "no letter") for _ in conversations]
+
+    def stream(self):
+        return nullcontext(Passes(list))  # nothing is asked of it
 
     def _next(self, good: float | str, reason: str) -> float | str | Unreadable:
         if next(self._answers):
@@ -142,8 +148,8 @@ def test_counts_add_up_to_the_comparisons(good, pairs, principles, samples, both
     asker, ledger = Scripted(good), Ledger("judge")
     orders = (False, True) if both else (False,)
     records = candidates(5)
-    rows = judge_pairs("logprob", settings, orders, records, PRINCIPLES, 1, asker, ledger)
-    list(ledger.kept(rows))
+    judged = judge_pairs("logprob", settings, orders, records, PRINCIPLES, 1, asker, ledger)
+    rows = list(ledger.kept(judged))
     report = judge_report(rows, ledger, records)
     assert report["comparisons"] == 5 * pairs
     assert report["comparisons"] == report["judged"] + sum(report["failed"].values())

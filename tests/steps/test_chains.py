@@ -94,7 +94,7 @@ def test_no_chain_waits_for_the_slowest(loopback):
 
     ledger = Ledger("revise")
     model = flowing(loopback(answer), in_flight=8)
-    rows = revise(model, RECORDS, HOW._replace(rounds=1), ledger)
+    rows = list(revise(model, RECORDS, HOW._replace(rounds=1), ledger))
     assert [row["id"] for row in rows] == [record["id"] for record in RECORDS]
 
 
@@ -111,7 +111,8 @@ def test_chains_begin_as_the_server_bears_them(loopback):
         most.append(len(begun - ended))
         return choice()
 
-    revise(flowing(loopback(answer), in_flight=4), RECORDS, HOW._replace(rounds=1), Ledger("x"))
+    model = flowing(loopback(answer), in_flight=4)
+    list(revise(model, RECORDS, HOW._replace(rounds=1), Ledger("x")))
     assert len(begun) == len(RECORDS) and max(most) <= 9
 
 
@@ -119,10 +120,10 @@ def test_equal_questions_are_asked_once_and_known_ones_never(loopback):
     server, journal = loopback(lambda call: choice()), Journal(None)
     twice = [*RECORDS[:5], *RECORDS[:5]]
     how = HOW._replace(rounds=1)
-    first = revise(flowing(server, journal, in_flight=4), twice, how, Ledger("x"))
+    first = list(revise(flowing(server, journal, in_flight=4), twice, how, Ledger("x")))
     assert len(server.calls) == 10
     again = flowing(server, journal, in_flight=4)
-    assert revise(again, twice, how, Ledger("x")) == first and len(server.calls) == 10
+    assert list(revise(again, twice, how, Ledger("x"))) == first and len(server.calls) == 10
     usage = again.client.usage.as_dict()
     assert (usage["questions"], usage["reused"], usage["requests"]) == (10, 10, 0)
 
@@ -138,9 +139,9 @@ def test_what_was_answered_is_kept_when_the_server_breaks(loopback):
             openai_client(broken, journal, retries=1, prompts="text", extensions=False),
             INSTRUCT, TOKENIZER,
         )  # fmt: skip
-        revise(model, RECORDS, HOW, Ledger("x"))
-    assert (known := len(journal)) >= 39
+        list(revise(model, RECORDS, HOW, Ledger("x")))
+    assert (known := len(journal)) >= 30  # those that were on their way may be lost
     mended = loopback(lambda call: choice())
-    rows = revise(flowing(mended, journal), RECORDS, HOW, Ledger("x"))
+    rows = list(revise(flowing(mended, journal), RECORDS, HOW, Ledger("x")))
     assert len(rows) == len(RECORDS)
     assert len(mended.calls) == 6 * len(RECORDS) - known

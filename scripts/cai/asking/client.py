@@ -7,7 +7,8 @@ reading of answers are the same for all.
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -119,25 +120,36 @@ class Client:
         return isinstance(self._protocol, Flowing)
 
     @contextmanager
-    def stream(self) -> Iterator[Stream]:
-        """Continue prompts as they come, by a server whose questions flow.
+    def stream(self, question: Callable[[Any], Question | Failed]) -> Iterator[Stream[Question]]:
+        """Ask as it comes, a server whose questions flow.
+
+        Args:
+            question: what asks for something, or why it is not asked.
 
         Raises:
             ServerFailed, UserError: as :meth:`complete`; what was answered is in the journal.
         """
         protocol = self._protocol
         assert isinstance(protocol, Flowing)
+        choices = _Choices(understood=False)
 
-        def read(question: Question, reply: Reply | Failed) -> Any:
-            return _outcome(question, reply, self._read_completion)
+        def known(question: Question) -> Any:
+            self.usage.answered(question.key, None, reused=True)
+            choices.understood |= question.chooses
+            return self._answer(question)
 
-        def kept(key: str) -> Completion | Failed:
-            answer = self._kept(key)
-            return answer if isinstance(answer, Failed) else Completion(**answer)
+        def read(question: Question, reply: Reply) -> Any:
+            return (choices.read if question.chooses else self._read_completion)(question, reply)
 
-        stop = threading.Event()
-        source = partial(protocol.pool, self.usage, stop)
-        with Stream(source, self._journal, self.usage, read, kept, self._origin) as stream:
+        def taken(finished: Sequence[tuple[Question, Reply | Failed]]) -> list[Any]:
+            outcomes = self._kept_outcomes(finished, read)
+            return [
+                outcome if isinstance(outcome, Failed) else self._answer(question)
+                for (question, _), outcome in zip(finished, outcomes, strict=True)
+            ]
+
+        source = partial(protocol.pool, self.usage, threading.Event())
+        with Stream(question, source, self._journal, known, taken) as stream:
             yield stream
 
     def probability_of_a(
@@ -155,25 +167,9 @@ class Client:
             what: names the work in the progress line.
             add_bos: whether the model expects a BOS token before the text.
         """
-        questions = [self._choice(prompt, add_bos) for prompt in prompts]
-        understood = any(question.key in self._journal for question in questions)
-        unread: list[str] = []
-
-        def read(question: Question, reply: Reply) -> float | Failed:
-            nonlocal understood
-            outcome = self._read_choice(question, reply)
-            if isinstance(outcome, Failed) and outcome.reason == NEITHER:
-                unread.append(reply.text or "")
-            understood = understood or not isinstance(outcome, Failed)
-            if not understood and len(unread) >= UNREADABLE_TRIES:
-                raise UserError(
-                    f"none of the first {len(unread)} answers of the judge is (A) or (B), found "
-                    f"for example {one_line(unread[0])!r}; the question and answer_prefix "
-                    "(preferences.judges.logprob) must lead this model to one of them"
-                )
-            return outcome
-
-        return self._answers(questions, read, what)
+        questions = [self.choice(prompt, add_bos=add_bos) for prompt in prompts]
+        choices = _Choices(any(question.key in self._journal for question in questions))
+        return self._answers(questions, choices.read, what)
 
     def log_probabilities(
         self, texts: Sequence[str], counts: Sequence[int], what: str, *, add_bos: bool
@@ -230,7 +226,8 @@ class Client:
         kind = "completion" if known else f"completion until {self._settings.eos}"
         return self._question(kind, request.prompt, request.seed, parameters)
 
-    def _choice(self, prompt: str, add_bos: bool) -> Question:
+    def choice(self, prompt: str, *, add_bos: bool) -> Question:
+        """What asks for the probability of (A), see :meth:`probability_of_a`."""
         parameters = {
             "tokens_to_generate": ANSWER_TOKENS,
             "greedy": True,
@@ -238,7 +235,8 @@ class Client:
             "add_BOS": add_bos,
             "end_strings": self._end_strings(ANSWERS),
         }
-        return self._question("probability of (A)", prompt, 0, parameters)
+        question = self._question("probability of (A)", prompt, 0, parameters)
+        return question._replace(chooses=True)
 
     def _end_strings(self, stop: Sequence[str]) -> list[str]:
         """The stop texts for NeMo: as its own EOS name, or it compares texts, which is slow."""
@@ -260,10 +258,7 @@ class Client:
         with Progress(len(different), what) as progress:
             progress.advance(len(different) - sum(map(len, batches)), reused=True)
             for outcomes in self._ask_all(batches, read):
-                kept = {k: v.kept if isinstance(v, Failed) else v for k, v in outcomes.items()}
-                good = {key: value for key, value in kept.items() if value is not None}
-                asked = different[next(iter(outcomes))]  # all of a batch have the same parameters
-                self._journal.put_all(good, *self._origin(asked))
+                self._keep(outcomes, different[next(iter(outcomes))].parameters)
                 failed |= {k: v for k, v in outcomes.items() if isinstance(v, Failed)}
                 progress.advance(len(outcomes))
         return [failed.get(question.key) or self._kept(question.key) for question in questions]
@@ -272,9 +267,28 @@ class Client:
         value = self._journal.get(key)
         return Failed.kept_as(value) or value
 
-    def _origin(self, question: Question) -> tuple[str, str]:
-        """What the journal names an answer's model and sampling by."""
-        return self._model_id[:12], digest(question.parameters)[:8]
+    def _answer(self, question: Question) -> Any:
+        """What the journal holds of a question, as it is given to who has asked it."""
+        value = self._kept(question.key)
+        return value if question.chooses or isinstance(value, Failed) else Completion(**value)
+
+    def _keep(self, outcomes: Mapping[str, Any], parameters: str) -> None:
+        """Put the outcomes of questions that have equal parameters into the journal."""
+        kept = {k: v.kept if isinstance(v, Failed) else v for k, v in outcomes.items()}
+        good = {key: value for key, value in kept.items() if value is not None}
+        self._journal.put_all(good, self._model_id[:12], digest(parameters)[:8])
+
+    def _kept_outcomes(
+        self, finished: Sequence[tuple[Question, Reply | Failed]], read: _Reader
+    ) -> list[Any]:
+        """Count, read and keep what was answered; returns what was read."""
+        alike: dict[str, dict[str, Any]] = defaultdict(dict)
+        for question, reply in finished:
+            self.usage.answered(question.key, None if isinstance(reply, Failed) else reply.used)
+            alike[question.parameters][question.key] = _outcome(question, reply, read)
+        for parameters, outcomes in alike.items():
+            self._keep(outcomes, parameters)
+        return [alike[question.parameters][question.key] for question, _ in finished]
 
     def _ask_all(self, batches: Sequence[Batch], read: _Reader) -> Iterator[dict[str, Any]]:
         """Yield the outcomes of each batch by key as they come."""
@@ -296,19 +310,50 @@ class Client:
             text = text.removesuffix(end)
         return asdict(Completion(answer_text(text), "stop" if ended else "length"))
 
-    def _read_choice(self, question: Question, reply: Reply) -> float | Failed:
-        if reply.text is None:
-            return Failed(NO_PROMPT)
-        ended = reply.ended or reply.text.rstrip().endswith(ANSWERS)
-        named = conclusion(reply.text, "stop" if ended else "length")
-        if isinstance(named, Unreadable) or named.letter == TIE:
-            return Failed(NEITHER)
-        # after the answer come only EOS tokens, so the last token with its letter is the answer's
-        letters = [token for token in reply.tokens if token.text.strip(AROUND) == named.letter]
-        if not letters:
-            return Failed("the letter of the answer is not a token")
-        probability = received.probability_of(letters[-1].logprob)
-        return probability if named.letter == "A" else 1.0 - probability
+
+class _Choices:
+    """Reads the probability of (A); ends the job where none of the first answers is a choice.
+
+    Attributes:
+        understood: whether the model is known to choose.
+    """
+
+    def __init__(self, understood: bool) -> None:
+        self.understood = understood
+        self._unread: list[str] = []
+
+    def read(self, question: Question, reply: Reply) -> float | Failed:
+        """See :meth:`Client.probability_of_a`.
+
+        Raises:
+            UserError: none of the first answers can be read.
+        """
+        outcome = _read_choice(reply)
+        if isinstance(outcome, Failed) and outcome.reason == NEITHER:
+            self._unread.append(reply.text or "")
+        self.understood = self.understood or not isinstance(outcome, Failed)
+        if not self.understood and len(self._unread) >= UNREADABLE_TRIES:
+            raise UserError(
+                f"none of the first {len(self._unread)} answers of the judge is (A) or (B), found "
+                f"for example {one_line(self._unread[0])!r}; the question and answer_prefix "
+                "(preferences.judges.logprob) must lead this model to one of them"
+            )
+        return outcome
+
+
+def _read_choice(reply: Reply) -> float | Failed:
+    if reply.text is None:
+        return Failed(NO_PROMPT)
+    ended = reply.ended or reply.text.rstrip().endswith(ANSWERS)
+    named = conclusion(reply.text, "stop" if ended else "length")
+    if isinstance(named, Unreadable) or named.letter == TIE:
+        return Failed(NEITHER)
+    # after the answer come only EOS tokens, so the last token with its letter is the answer's
+    letters = [token for token in reply.tokens if token.text.strip(AROUND) == named.letter]
+    if not letters:
+        return Failed("the letter of the answer is not a token")
+    probability = received.probability_of(letters[-1].logprob)
+    return probability if named.letter == "A" else 1.0 - probability
 
 
 def _outcome(question: Question, reply: Reply | Failed, read: _Reader) -> Any:

@@ -55,12 +55,14 @@ class Question(NamedTuple):
         parameters: canonical JSON, in the names of NeMo's server; with END_OF_TEXT for the EOS.
         draw: what seeds and the order of questions follow from: a digest of what is asked, without
             the model. So a model that is made again, or asked elsewhere, is asked the same way.
+        chooses: whether the probability of the answer (A) is asked for, not a text.
     """
 
     key: str
     prompt: str
     parameters: str
     draw: str
+    chooses: bool = False
 
 
 class Token(NamedTuple):

@@ -1,45 +1,54 @@
 """Questions to a server that come one by one, with the journal before it."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from cai.asking.journal.entries import Journal
-from cai.asking.protocol import Failed, Question, Reply
+from cai.asking.protocol import Failed
 from cai.asking.transport.pool import Pool
-from cai.asking.usage import Usage
 
 FULL = 2  # questions under way for each call that runs: what is asked next lies ready
 
 
-class Stream:
+class Keyed(Protocol):
+    """A question that the journal knows by a key."""
+
+    @property
+    def key(self) -> str:
+        """A digest of what determines the answer."""
+
+
+Asked = TypeVar("Asked", bound=Keyed)
+
+
+class Stream(Generic[Asked]):
     """Asks questions as they come; what the journal holds is answered at once.
 
     Use as a context manager.
 
     Args:
+        question: what asks for something, or why it is not asked.
         source: gives what asks a server; called for the first question that has no answer.
         journal: where finished answers are kept.
-        usage: counts them.
-        read: makes a value of a reply.
-        kept: the value of a key in the journal.
-        origin: what the journal names the model and the sampling of a question by.
+        known: the answer that the journal holds.
+        taken: keeps what came and reads it: the answers to questions, in their order.
     """
+
+    in_passes = False
 
     def __init__(
         self,
-        source: Callable[[], Pool[Question, Reply | Failed]],
+        question: Callable[[Any], Asked | Failed],
+        source: Callable[[], Pool[Asked, Any]],
         journal: Journal,
-        usage: Usage,
-        read: Callable[[Question, Reply | Failed], Any],
-        kept: Callable[[str], Any],
-        origin: Callable[[Question], tuple[str, str]],
+        known: Callable[[Asked], Any],
+        taken: Callable[[Sequence[tuple[Asked, Any]]], Sequence[Any]],
     ) -> None:
-        self._source, self._journal, self._usage = source, journal, usage
-        self._pool: Pool[Question, Reply | Failed] | None = None
-        self._read, self._kept, self._origin = read, kept, origin
+        self._question, self._source, self._journal = question, source, journal
+        self._known, self._taken = known, taken
+        self._pool: Pool[Asked, Any] | None = None
         self._waiting: dict[str, list[Any]] = {}
-        self._failed: dict[str, Failed] = {}  # not asked again in this run
+        self._failed: dict[str, Any] = {}  # not asked again in this run
 
     def __enter__(self) -> Self:
         return self
@@ -58,20 +67,23 @@ class Stream:
         """Whether the server would soon have nothing to do."""
         return self._pool is None or self._pool.under_way < FULL * self._pool.calls
 
-    def put(self, tag: Any, question: Question) -> Any:
-        """Ask a question, or return its answer if that is known.
+    def put(self, tag: Any, ask: Any) -> Any:
+        """Ask for something, or return its answer if that is known.
 
         The tag comes back with the answer; equal questions are asked once.
         """
-        if question.key in self._waiting:
-            self._waiting[question.key].append(tag)
+        question = self._question(ask)
+        if isinstance(question, Failed):
+            return question
+        key = question.key
+        if key in self._waiting:
+            self._waiting[key].append(tag)
             return None
-        if question.key in self._failed:
-            return self._failed[question.key]
-        if question.key in self._journal:
-            self._usage.answered(question.key, None, reused=True)
-            return self._kept(question.key)
-        self._waiting[question.key] = [tag]
+        if key in self._failed:
+            return self._failed[key]
+        if key in self._journal:
+            return self._known(question)
+        self._waiting[key] = [tag]
         self._pool = self._pool or self._source()
         self._pool.put(question)
         return None
@@ -80,22 +92,10 @@ class Stream:
         """The tags with the answers that have come since the last look; they are in the journal."""
         assert self._pool is not None, "nothing is asked"
         finished = self._pool.get()
-        alike: dict[str, dict[str, Any]] = defaultdict(dict)
-        first: dict[str, Question] = {}
-        for question, reply in finished:
-            used = None if isinstance(reply, Failed) else reply.used
-            self._usage.answered(question.key, used)
-            value = self._read(question, reply)
-            if isinstance(value, Failed):
-                self._failed[question.key] = value
-                value = value.kept
-            if value is not None:
-                alike[question.parameters][question.key] = value
-                first[question.parameters] = question
-        for parameters, values in alike.items():
-            self._journal.put_all(values, *self._origin(first[parameters]))
-        return [pair for question, _ in finished for pair in self._answered(question.key)]
-
-    def _answered(self, key: str) -> Sequence[tuple[Any, Any]]:
-        answer = self._failed.get(key) or self._kept(key)
-        return [(tag, answer) for tag in self._waiting.pop(key)]
+        answers = self._taken(finished)
+        pairs = []
+        for (question, _), answer in zip(finished, answers, strict=True):
+            if question.key not in self._journal:
+                self._failed[question.key] = answer
+            pairs += [(tag, answer) for tag in self._waiting.pop(question.key)]
+        return pairs

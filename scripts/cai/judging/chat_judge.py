@@ -4,18 +4,19 @@ It is shown the whole constitution, and the candidates in an order drawn by hash
 never guessed: a comparison whose answer cannot be read is dropped, and the answer is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import fmean
 from typing import NamedTuple
 
 from cai.asking.chat.chat_client import ChatAnswer, ChatClient, ChatRequest
+from cai.asking.record_chains import replies, run
 from cai.asking.verdicts.choices import best_and_worst
 from cai.asking.verdicts.final_words import Unreadable
 from cai.core.errors import fail_if
 from cai.files.records import Ledger
 from cai.judging.pairs import Comparison, Preference, Said, candidate_texts, shuffled
-from cai.judging.pairwise import count_answers, numbered
+from cai.judging.pairwise import AnswerCounts, numbered
 from cai.models.templates import Message
 from cai.settings.judges import ChatJudge
 from cai.steps.candidates import Candidates
@@ -54,35 +55,36 @@ def judge_by_chat(
     seed: int,
     client: ChatClient,
     ledger: Ledger,
-) -> list[Preference]:
+) -> Iterator[Preference]:
     """Hard labels: the best against the worst of each prompt's candidates.
 
     ``principles`` maps ids to preference texts. With two orders, ``p_a`` is the mean of what each
     order says; orders that contradict each other make a tie.
     """
-    ledger.count_in(len(records))
     system = INSTRUCTIONS.replace("{constitution}", numbered(principles.values()))
-    orders = [_orders(record, settings.orders, seed) for record in records]
-    conversations = [
-        _conversation(system, record["prompt"], order)
-        for record, shown in zip(records, orders, strict=True)
-        for order in shown
-    ]
-    reads = [partial(read_choice, order=order) for shown in orders for order in shown]
-    requests = [
-        ChatRequest(asked, read=read) for asked, read in zip(conversations, reads, strict=True)
-    ]
-    answers = iter(client.ask(requests, "judge", EXPECTED))
-    read = [[next(answers) for _ in shown] for shown in orders]
-    ledger.notes["answers"] = count_answers(choice for choices in read for choice in choices)
-    rows = []
-    for record, shown, choices in zip(records, orders, read, strict=True):
-        unreadable = next((choice for choice in choices if isinstance(choice, Unreadable)), None)
-        if unreadable is None:
-            rows.append(_label(record, shown[0], choices))
+    counts = AnswerCounts(ledger)
+
+    async def judged(record: Candidates) -> tuple[Candidates, list[str], list[Choice | Unreadable]]:
+        orders = _orders(record, settings.orders, seed)
+        requests = [
+            ChatRequest(
+                _conversation(system, record["prompt"], order),
+                read=partial(read_choice, order=order),
+                expected=EXPECTED,
+            )
+            for order in orders
+        ]
+        return record, orders[0], await replies(requests)
+
+    for record, shown, answers in run(client, judged, records, "judge"):
+        ledger.count_in()
+        counts.add(answers)
+        choices = [answer for answer in answers if isinstance(answer, Choice)]
+        unreadable = [answer for answer in answers if isinstance(answer, Unreadable)]
+        if unreadable:
+            ledger.drop(unreadable[0].reason, record={**record, "answer": unreadable[0].answer})
         else:
-            ledger.drop(unreadable.reason, record={**record, "answer": unreadable.answer})
-    return rows
+            yield _label(record, shown, choices)
 
 
 def _orders(record: Candidates, count: int, seed: int) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cai.asking.chat.chat_client import ChatClient
 from cai.asking.program import read_principles
@@ -51,15 +51,17 @@ def judge(
         with run.model(options) as model:
             asker = ServedAsker(settings, model, options.seed)
             orders = (False, True) if settings.both_orders else (False,)
-            rows = judge_pairs(
-                "logprob", settings, orders, records, principles, options.seed, asker, ledger
+            rows = list(
+                judge_pairs(
+                    "logprob", settings, orders, records, principles, options.seed, asker, ledger
+                )
             )
             ledger.notes["usage"] = model.client.usage.as_dict()
             return rows
     if isinstance(settings, ChatJudge):
         _require(options, "journal")
         with run.service(settings, options) as client:
-            rows = _by_chat(settings, records, principles, options.seed, client, ledger)
+            rows = list(_by_chat(settings, records, principles, options.seed, client, ledger))
             ledger.notes["usage"] = client.usage.as_dict()
             if client.sent_as:
                 ledger.notes["sent_as"] = client.sent_as
@@ -77,7 +79,7 @@ def _by_chat(
     seed: int,
     client: ChatClient,
     ledger: Ledger,
-) -> list[Preference]:
+) -> Iterator[Preference]:
     if settings.pairwise is None:
         return judge_by_chat(settings, records, principles, seed, client, ledger)
     asker = ChatAsker(settings.pairwise, client)

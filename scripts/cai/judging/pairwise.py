@@ -12,15 +12,16 @@ both orders, voting, and the product of odds are additions.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from statistics import fmean
 from typing import NamedTuple, Protocol
 
+from cai.asking.record_chains import Answering, run
 from cai.asking.verdicts.final_words import Unreadable
-from cai.files.records import Ledger, Record
-from cai.judging.pairs import Comparison, Preference, Said, all_pairs
+from cai.files.records import Ledger
+from cai.judging.pairs import Comparison, Preference, Said, draw_pairs
 from cai.models.templates import Message, single_turn
 from cai.settings.constitution import draw_principles
 from cai.settings.judges import Pairwise, Reasoning
@@ -32,12 +33,16 @@ Conversation = list[Message]
 class Asker(Protocol):
     """A model that can be asked for reasoning and for a choice between (A) and (B)."""
 
-    def reason(
+    @property
+    def answering(self) -> Answering:
+        """Who answers what is asked."""
+
+    async def reason(
         self, conversations: Sequence[Conversation], settings: Reasoning, sample: int
     ) -> list[str | Unreadable]:
         """The model's reasoning in each conversation; another ``sample`` is another draw."""
 
-    def choose(
+    async def choose(
         self, conversations: Sequence[Conversation], sample: int
     ) -> list[float | Unreadable]:
         """P(A) in each conversation; a vote is 0 or 1."""
@@ -72,7 +77,7 @@ def judge_pairs(
     seed: int,
     asker: Asker,
     ledger: Ledger,
-) -> list[Preference]:
+) -> Iterator[Preference]:
     """Soft labels: ``p_a`` is the mean, over orders and samples, of P(a is better).
 
     ``settings.combine`` says how the probabilities under several principles become one.
@@ -87,26 +92,27 @@ def judge_pairs(
         asker: who is asked.
         ledger: counts pairs; its note ``answers`` counts what the judge answered.
     """
-    pairs = all_pairs(records, settings.pairs, seed, ledger)
-    questions = {
-        pair: [
+    counts = AnswerCounts(ledger)
+
+    async def judged(record: Candidates) -> list[tuple[Comparison, Answers]]:
+        pairs = draw_pairs(record, settings.pairs, seed)
+        asked = [
             Question(pair, name, swapped)
+            for pair in pairs
             for swapped, name in product(orders, _drawn(pair, list(principles), settings, seed))
         ]
-        for pair in pairs
-    }
-    asked = [question for pair in pairs for question in questions[pair]]
-    answers = _ask(settings, asked, principles, asker)
-    ledger.notes["answers"] = count_answers(a for samples in answers.values() for a in samples)
-    rows = []
-    for pair in pairs:
-        mine = {question: answers[question] for question in questions[pair]}
-        wrong = unanswered(mine)
-        if wrong is None:
-            rows.append(soft_label(kind, pair, mine, COMBINE[settings.combine]))
-        else:
-            ledger.drop(wrong.reason, record={**pair._asdict(), **wrong.kept()})
-    return rows
+        answers = await _ask(settings, asked, principles, asker)
+        return [(pair, {q: answers[q] for q in asked if q.pair == pair}) for pair in pairs]
+
+    for found in run(asker.answering, judged, records, "judge"):
+        ledger.count_in(len(found))
+        for pair, answers in found:
+            counts.add(sample for samples in answers.values() for sample in samples)
+            wrong = unanswered(answers)
+            if wrong is None:
+                yield soft_label(kind, pair, answers, COMBINE[settings.combine])
+            else:
+                ledger.drop(wrong.reason, record={**pair._asdict(), **wrong.kept()})
 
 
 def _drawn(pair: Comparison, ids: list[str], settings: Pairwise, seed: int) -> Sequence[str | None]:
@@ -116,16 +122,16 @@ def _drawn(pair: Comparison, ids: list[str], settings: Pairwise, seed: int) -> S
     return draw_principles(seed, pair.id, both, ids, settings.principles_per_comparison)
 
 
-def _ask(
+async def _ask(
     settings: Pairwise, questions: Sequence[Question], principles: dict[str, str], asker: Asker
 ) -> Answers:
     """Ask every question as many times as there are samples."""
     form = settings.reasoning.question if settings.reasoning else settings.question
     conversations = [single_turn(_filled(form, question, principles)) for question in questions]
     samples = [
-        _reasoned(settings.reasoning, conversations, sample, asker)
+        await _reasoned(settings.reasoning, conversations, sample, asker)
         if settings.reasoning
-        else [_answer(p) for p in asker.choose(conversations, sample)]
+        else [_answer(p) for p in await asker.choose(conversations, sample)]
         for sample in range(settings.samples)
     ]
     return dict(zip(questions, zip(*samples, strict=True), strict=True))
@@ -150,17 +156,17 @@ def numbered(texts: Iterable[str]) -> str:
     return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))
 
 
-def _reasoned(
+async def _reasoned(
     settings: Reasoning, conversations: Sequence[Conversation], sample: int, asker: Asker
 ) -> list[Answer | Unreadable]:
     """Ask for reasoning, then, with it, for the answer."""
-    thoughts = asker.reason(conversations, settings, sample)
+    thoughts = await asker.reason(conversations, settings, sample)
     follow_ups: list[Conversation] = [
         [*asked, {"role": "assistant", "content": thought}, *single_turn(settings.request)]
         for asked, thought in zip(conversations, thoughts, strict=True)
         if not isinstance(thought, Unreadable)
     ]
-    choices = iter(asker.choose(follow_ups, sample))
+    choices = iter(await asker.choose(follow_ups, sample))
     return [
         thought
         if isinstance(thought, Unreadable)
@@ -182,11 +188,22 @@ def clamped(probability: float, least: float) -> float:
     return min(max(probability, least), 1.0 - least)
 
 
-def count_answers(answers: Iterable[object]) -> Record:
-    """How many answers were asked for, and why some of them do not count."""
-    listed = list(answers)
-    failed = Counter(answer.reason for answer in listed if isinstance(answer, Unreadable))
-    return {"asked": len(listed), "failed": dict(sorted(failed.items()))}
+class AnswerCounts:
+    """How many answers were asked for, and why some do not count: a ledger's note ``answers``."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._asked, self._failed = 0, Counter[str]()
+        self.add(())
+
+    def add(self, answers: Iterable[object]) -> None:
+        """Count answers."""
+        for answer in answers:
+            self._asked += 1
+            if isinstance(answer, Unreadable):
+                self._failed[answer.reason] += 1
+        failed = dict(sorted(self._failed.items()))
+        self._ledger.notes["answers"] = {"asked": self._asked, "failed": failed}
 
 
 def unanswered(answers: Answers) -> Unreadable | None:

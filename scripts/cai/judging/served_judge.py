@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from cai.asking.chat.chat_client import CHOICE, ChatAnswer, ChatClient, ChatRequest
-from cai.asking.chat_model import ChatModel, derived_seed
+from cai.asking.chat_model import ChatModel, Choice, Turn, derived_seed
 from cai.asking.client import Completion, Failed
+from cai.asking.record_chains import replies
 from cai.asking.verdicts.choices import vote
 from cai.asking.verdicts.final_words import ONLY_REASONING, UNENDED, Unreadable, answer_start
 from cai.asking.verdicts.letters import probability
@@ -22,9 +23,10 @@ class ServedAsker:
     """A served model: its choices are read as probabilities."""
 
     def __init__(self, settings: LogprobJudge, model: ChatModel, seed: int) -> None:
-        self._settings, self._model, self._seed = settings, model, seed
+        self.answering = model
+        self._settings, self._seed = settings, seed
 
-    def reason(
+    async def reason(
         self, conversations: Sequence[Conversation], settings: Reasoning, sample: int
     ) -> list[str | Unreadable]:
         """See :class:`cai.judging.pairwise.Asker`."""
@@ -36,16 +38,17 @@ class ServedAsker:
         )
         seed = derived_seed(self._seed, "reasoning", sample)
         what = _what("reasoning", sample, self._settings.samples)
-        return [_reasoning(x) for x in self._model.replies(conversations, sampling, seed, what)]
+        turns = [Turn(conversation, sampling, seed, what) for conversation in conversations]
+        return [_reasoning(answer) for answer in await replies(turns)]
 
-    def choose(
+    async def choose(
         self, conversations: Sequence[Conversation], sample: int
     ) -> list[float | Unreadable]:
         """See :class:`cai.judging.pairwise.Asker`; the same conversation has the same answer."""
         prefix = self._settings.answer_prefix
-        prompts = [self._model.template.prompt(asked) + prefix for asked in conversations]
+        prompt = self.answering.template.prompt
         what = _what("judge", sample, self._settings.samples)
-        answers = self._model.probabilities_of_a(prompts, what)
+        answers = await replies([Choice(prompt(asked) + prefix, what) for asked in conversations])
         return [Unreadable(a.reason, None) if isinstance(a, Failed) else a for a in answers]
 
 
@@ -53,27 +56,29 @@ class ChatAsker:
     """A chat service: its choices are read as probabilities if it gives them, else as votes."""
 
     def __init__(self, settings: PairwiseChat, client: ChatClient) -> None:
-        self._settings, self._client = settings, client
+        self.answering, self._settings = client, settings
 
-    def reason(
+    async def reason(
         self, conversations: Sequence[Conversation], settings: Reasoning, sample: int
     ) -> list[str | Unreadable]:
         """See :class:`cai.judging.pairwise.Asker`."""
         sampling = settings.model_dump(include={"max_tokens", "temperature", "top_p"})
-        requests = [ChatRequest(x, sample, sampling, read=_reasoning) for x in conversations]
-        what = _what("reasoning", sample, self._settings.samples)
-        return self._client.ask(requests, what, EXPECTED_REASONING)
+        return await replies(
+            [
+                ChatRequest(x, sample, sampling, read=_reasoning, expected=EXPECTED_REASONING)
+                for x in conversations
+            ]
+        )
 
-    def choose(
+    async def choose(
         self, conversations: Sequence[Conversation], sample: int
     ) -> list[float | Unreadable]:
         """See :class:`cai.judging.pairwise.Asker`."""
-        what = _what("judge", sample, self._settings.samples)
         if self._settings.logprobs:
-            requests = [ChatRequest(x, choice=True, read=_probability) for x in conversations]
+            form = ChatRequest([], choice=True, read=_probability, expected=EXPECTED)
         else:
-            requests = [ChatRequest(x, sample, read=_vote) for x in conversations]
-        return self._client.ask(requests, what, EXPECTED)
+            form = ChatRequest([], sample, read=_vote, expected=EXPECTED)
+        return await replies([form._replace(messages=asked) for asked in conversations])
 
 
 def _probability(answer: ChatAnswer) -> float | Unreadable:

@@ -11,6 +11,7 @@ import importlib.util
 import itertools
 import json
 import shlex
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -19,14 +20,17 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from cai.asking.chat.chat_client import ChatClient
+from cai.asking.chat.gate import Gate
 from cai.asking.chat_model import ChatModel
 from cai.asking.client import Client
 from cai.asking.journal.entries import Journal, stage_of
 from cai.asking.program import parse
 from cai.asking.protocol import Question
+from cai.asking.record_chains import Answers
 from cai.asking.rewards import RewardModel
 from cai.asking.run import Run, settings_for
 from cai.asking.serving import Served
+from cai.asking.transport.pool import Pool
 from cai.core import cli
 from cai.core.numbered import unfolded
 from cai.files.records import Ledger, Record, Row, of_kind, read_jsonl, record_id, shard_of
@@ -114,16 +118,40 @@ class _SilentService(ChatClient):
 
     remedy = ""  # placeholders are no verdicts, and that needs no remedy
 
-    def ask(self, requests: Any, what: str | None, expected: str = "") -> list[Any]:
-        return super().ask(requests, None)
+    @contextmanager
+    def stream(self) -> Iterator[Answers]:
+        """The placeholders; no progress is shown."""
+        with super().stream() as stream:
+            stream.in_passes = True
+            yield stream
 
-    def _ask_all(
-        self, keys: list[str], bodies: dict[str, dict[str, Any]], gate: object
-    ) -> Iterator[tuple[str, Any]]:
-        for key in keys:
-            body = bodies[key]
-            self._tally.add(json.dumps(body["messages"]), body.get("max_tokens", 0))
-            yield key, {"text": PLACEHOLDER.format(key), "finish": "stop", "p_a": 0.5}
+    def _source(self) -> Pool[Any, Any]:
+        return _Placeholders(self._tally)
+
+    def _gate(self, expected: str) -> Gate:
+        return Gate("")  # placeholders cannot be read
+
+
+class _Placeholders(Pool[Any, Any]):
+    """Answers the questions to a chat service with placeholders."""
+
+    def __init__(self, tally: _Tally) -> None:
+        super().__init__(self._answer, 1, threading.Event())
+        self._tally = tally
+        self._asked: list[Any] = []
+
+    def put(self, item: Any) -> None:
+        self.under_way += 1
+        self._asked.append(item)
+
+    def get(self) -> list[tuple[Any, Any]]:
+        asked, self._asked, self.under_way = self._asked, [], 0
+        return [(question, self._answer(question)) for question in asked]
+
+    def _answer(self, question: Any) -> dict[str, Any]:
+        body = question.body
+        self._tally.add(json.dumps(body["messages"]), body.get("max_tokens", 0))
+        return {"text": PLACEHOLDER.format(question.key), "finish": "stop", "p_a": 0.5}
 
 
 class _SilentRewards(RewardModel):

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NotRequired, TypedDict
 
-from cai.asking.chat_model import ChatModel, derived_seed
+from cai.asking.chat_model import ChatModel, Turn, derived_seed
 from cai.asking.client import Completion, Failed
-from cai.asking.record_chains import Ask, replies, run
+from cai.asking.record_chains import replies, run
 from cai.core.errors import fail_if
 from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
@@ -70,7 +70,7 @@ async def _answers(
     """The answers to one prompt, one for each temperature."""
     return await replies(
         [
-            Ask(
+            Turn(
                 single_turn(record["prompt"]),
                 sampling.model_copy(update={"temperature": temperature}),
                 derived_seed(seed, "candidate", index),

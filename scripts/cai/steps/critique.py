@@ -5,12 +5,12 @@ dialogues, the prompt, the current response, a critique request, the critique, a
 The next round starts again from the prompt, with the revision as the response.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
-from cai.asking.chat_model import ChatModel, derived_seed
+from cai.asking.chat_model import ChatModel, Turn, derived_seed
 from cai.asking.client import Completion, Failed
-from cai.asking.record_chains import Ask, Dropped, kept, reply, run
+from cai.asking.record_chains import Dropped, kept, reply, run
 from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import Message
@@ -70,7 +70,7 @@ class Revising(NamedTuple):
 
 def revise(
     model: ChatModel, records: Sequence[ToRevise], how: Revising, ledger: Ledger
-) -> list[Revision]:
+) -> Iterator[Revision]:
     """Revise responses, round by round.
 
     A record is dropped in the round in which a critique or a revision fails, is empty, or (for a
@@ -80,7 +80,7 @@ def revise(
     ledger.count_in(len(records))
     ledger.notes["unfinished critiques"] = 0
     outcomes = run(model, lambda record: _revised(record, how, ledger), records, "revisions")
-    return kept(outcomes, ledger)
+    yield from kept(outcomes, ledger)
 
 
 async def _revised(record: ToRevise, how: Revising, ledger: Ledger) -> Revision | Dropped:
@@ -110,9 +110,9 @@ async def _revised(record: ToRevise, how: Revising, ledger: Ledger) -> Revision 
     return {**row, "revision": revision}
 
 
-def _ask(row: Chain, what: str, how: Revising) -> Ask:
+def _ask(row: Chain, what: str, how: Revising) -> Turn:
     number = row["rounds"][-1]["round"]
-    return Ask(
+    return Turn(
         conversation(row, what, how),
         how.critique if what == "critique" else how.revision,
         derived_seed(how.seed, what, number),

@@ -8,7 +8,9 @@ import json
 import os
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -24,7 +26,9 @@ from cai.asking.chat.gate import Gate
 from cai.asking.journal.entries import UNREADABLE, Journal
 from cai.asking.journal.forget import forgetting
 from cai.asking.protocol import Failed
+from cai.asking.record_chains import Answers, reply, run
 from cai.asking.serving import ServerFailed
+from cai.asking.stream import Stream
 from cai.asking.transport.http import (
     Flow,
     Garbled,
@@ -35,7 +39,7 @@ from cai.asking.transport.http import (
     exchange,
     persist,
 )
-from cai.asking.transport.pool import in_flight
+from cai.asking.transport.pool import Pool
 from cai.asking.transport.proof import HELLO, Proof
 from cai.asking.transport.received import Unfit
 from cai.asking.transport.session import open_session
@@ -43,12 +47,12 @@ from cai.asking.usage import Usage
 from cai.asking.verdicts.final_words import Unreadable
 from cai.core.digests import canonical_json, digest
 from cai.core.errors import UserError, fail_if
-from cai.core.progress import Progress
 from cai.core.shown import one_line
 from cai.models.templates import Message
 from cai.settings.chat_service import ChatSettings
 
 GIVE_UP_AFTER = 24  # failures in a row: the service is at fault, not the conversations
+CORRECTED_AT_ONCE = 1000  # entries
 GARBLED_TRIES = 3  # a service that sends nonsense so often sends it again
 ASKS_FOR_A_KEY = (
     "requests without a key (it asks for one: set key_variable, preferences.judges.chat."
@@ -70,6 +74,7 @@ class ChatRequest(NamedTuple):
         choice: whether the probabilities of (A) and (B) are wanted; they have a sampling of their
             own.
         read: makes a verdict of the answer.
+        expected: how answers should look like that can be read; empty: no matter.
     """
 
     messages: Sequence[Message]
@@ -77,6 +82,7 @@ class ChatRequest(NamedTuple):
     sampling: Mapping[str, Any] = MappingProxyType({})
     choice: bool = False
     read: Callable[["ChatAnswer"], Any] | None = None
+    expected: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,17 @@ class ChatAnswer:
     text: str
     finish: str = "stop"
     p_a: float | None = None
+
+
+class _Question(NamedTuple):
+    """A request, the body that is sent, and what the journal knows its answer by."""
+
+    key: str
+    body: dict[str, Any]
+    request: ChatRequest
+
+
+_Reply = dict[str, Any] | Failed
 
 
 class ChatClient:
@@ -115,7 +132,9 @@ class ChatClient:
         self.usage = Usage()
         self._flow = Flow(settings.in_flight, proven=False)
         self._form, self._learning = first_form(settings), threading.Lock()
-        self._understood: set[str] = set()  # what was expected and was answered so
+        self._gates: dict[str, Gate] = {}  # by what is expected
+        self._corrections: dict[str, Any] = {}
+        self._failures = 0  # in a row
         self._unread: dict[str, str] = {}  # what was expected of the answers that cannot be read
         self._stop = threading.Event()
         self._local = threading.local()
@@ -148,15 +167,12 @@ class ChatClient:
         expected = ", or ".join(dict.fromkeys(self._unread.values()))
         return f"answers are expected in the form {expected}; {forgetting(self._journal.paths)}"
 
-    def ask(
-        self, requests: Sequence[ChatRequest], what: str | None, expected: str = ""
-    ) -> list[Any]:
+    def ask(self, requests: Sequence[ChatRequest], what: str) -> list[Any]:
         """As :meth:`answers`, for requests that differ in more than their messages.
 
         Args:
             requests: what is asked.
             what: names the work in the progress line.
-            expected: how answers should look like that the requests read; empty: no matter.
 
         Returns:
             For each request what it reads of its answer, :class:`Unreadable` too where there is no
@@ -166,44 +182,45 @@ class ChatClient:
             UserError: also if probabilities are wanted and the service gives none, or if something
                 is expected and none of the first answers can be read.
         """
-        keys = [self._key(request) for request in requests]
-        asked = dict(zip(keys, requests, strict=True))
-        bodies = {key: self._body(request) for key, request in asked.items()}
-        left = [key for key in bodies if key not in self._journal]
-        outcomes: dict[str, Any] = {}
-        with Progress(len(bodies), what) as progress:
-            progress.advance(len(bodies) - len(left), reused=True)
-            missing = set(left)
-            corrections: dict[str, Any] = {}
-            for key in (key for key in bodies if key not in missing):
-                outcomes[key] = self._kept(key, asked[key], corrections)
-            self._journal.correct(corrections)
-            gate = Gate(expected, outcomes.values(), expected in self._understood)
-            for key, answer in self._ask_all(left, bodies, gate):
-                outcomes[key] = self._taken(key, answer, asked[key], bodies[key])
-                self._heard(gate, outcomes[key])
-                progress.advance()
-        self._heard(gate)
-        self._unread |= {key: expected for key in outcomes if _mark(outcomes[key])}
-        return [outcomes[key] for key in keys]
+        return list(run(self, reply, requests, what))
 
-    def _taken(
-        self, key: str, answer: dict[str, Any] | Failed, request: ChatRequest, body: dict[str, Any]
-    ) -> Any:
-        """Keep a new answer, and read it."""
-        value = answer.kept if isinstance(answer, Failed) else answer
-        self.usage.answered(key, None if isinstance(answer, Failed) else answer.get("tokens"))
-        outcome = _outcome(answer if isinstance(answer, Failed) else _answer(answer), request)
-        if value is not None:
-            mark = _mark(outcome)
-            self._journal.put(key, {**value, **mark}, self._model, _sampling(body))
-        return outcome
+    @contextmanager
+    def stream(self) -> Iterator[Answers]:
+        """What answers a :class:`ChatRequest` as :meth:`ask`, for chains of them."""
+        self._gates = {expected: gate for expected, gate in self._gates.items() if gate.is_open}
+        self._failures = 0
+        try:
+            with Stream(
+                self._question, self._source, self._journal, self._known, self._taken
+            ) as stream:
+                yield stream
+        finally:
+            self._correct()
+        for gate in self._gates.values():
+            self._check(gate, at_end=True)
 
-    def _kept(self, key: str, request: ChatRequest, corrections: dict[str, Any]) -> Any:
+    def _question(self, request: ChatRequest) -> _Question:
+        body = self._body(request)
+        known = ["chat", self._url, body]
+        key = digest([*known, request.sample] if request.sample else known)
+        return _Question(key, body, request)
+
+    def _source(self) -> Pool[_Question, _Reply]:
+        """What asks the service."""
+        secret, self._stop = self._secret(), threading.Event()
+
+        def ask(question: _Question) -> _Reply:
+            self._gate(question.request.expected).enter(self._stop)
+            return self._ask(question.body, secret)
+
+        return Pool(ask, self._settings.in_flight, self._stop)
+
+    def _known(self, question: _Question) -> Any:
         """What is read of the answer that the journal holds, a text alone if an older one wrote it.
 
-        Where the journal does not say whether it can be read, a correction is added.
+        Where the journal does not say whether it can be read, that is corrected.
         """
+        key, request = question.key, question.request
         value = self._journal.get(key)
         if isinstance(value, str):
             value = {"text": value}
@@ -212,16 +229,66 @@ class ChatClient:
         mark = _mark(outcome)
         if request.read and mark.get(UNREADABLE) != value.get(UNREADABLE):
             plain = {name: item for name, item in value.items() if name != UNREADABLE}
-            corrections[key] = plain | mark
+            self._corrections[key] = plain | mark
+            if len(self._corrections) == CORRECTED_AT_ONCE:
+                self._correct()
+        if key not in self._unread:
+            self._hear(question, outcome, known=True)
         return outcome
 
-    def _heard(self, gate: "Gate", *outcomes: Any) -> None:
-        """Open the gate, or end the job where the first answers cannot be read."""
-        for outcome in outcomes:
-            gate.hear(outcome)
-        if gate.is_open:
-            self._understood.add(gate.expected)
-        if not gate.is_shut(at_end=not outcomes):
+    def _correct(self) -> None:
+        self._journal.correct(self._corrections)
+        self._corrections = {}
+
+    def _taken(self, finished: Sequence[tuple[_Question, _Reply]]) -> list[Any]:
+        """Keep new answers, and read them.
+
+        Raises:
+            ServerFailed: no request succeeds any more.
+            UserError: none of the first answers can be read.
+        """
+        outcomes = []
+        kept: dict[str, dict[str, Any]] = defaultdict(dict)
+        for question, came in finished:
+            answer = came if isinstance(came, Failed) else _answer(came)
+            value = came.kept if isinstance(came, Failed) else came
+            used = None if isinstance(came, Failed) else came.get("tokens")
+            self.usage.answered(question.key, used)
+            outcome = _outcome(answer, question.request)
+            if value is not None:
+                sampling = _sampling(question.body)
+                kept[sampling][question.key] = {**value, **_mark(outcome)}
+            outcomes.append(outcome)
+        for sampling, values in kept.items():
+            self._journal.put_all(values, self._model, sampling)
+        for (question, came), outcome in zip(finished, outcomes, strict=True):
+            self._count_failure(came)
+            self._check(self._hear(question, outcome))
+        return outcomes
+
+    def _count_failure(self, reply: _Reply) -> None:
+        failed = isinstance(reply, Failed) and reply.kept is None
+        self._failures = self._failures + 1 if failed else 0
+        if isinstance(reply, Failed) and self._failures == GIVE_UP_AFTER:
+            raise ServerFailed(
+                f"{self._url}: {self._failures} requests in a row failed; the last: {reply.reason}"
+            )
+
+    def _gate(self, expected: str) -> Gate:
+        """The gate before answers of a form; made by whoever comes first."""
+        return self._gates.setdefault(expected, Gate(expected))
+
+    def _hear(self, question: _Question, outcome: Any, *, known: bool = False) -> Gate:
+        expected = question.request.expected
+        gate = self._gate(expected)
+        gate.hear(outcome, known=known)
+        if _mark(outcome):
+            self._unread[question.key] = expected
+        return gate
+
+    def _check(self, gate: Gate, *, at_end: bool = False) -> None:
+        """End the job where the first answers cannot be read."""
+        if not gate.is_shut(at_end=at_end):
             return
         counts = ", ".join(f"{reason}: {count}" for reason, count in gate.unread.most_common())
         said = f", found for example {one_line(gate.example)!r}" if gate.example else ""
@@ -230,29 +297,6 @@ class ChatClient:
             f"({counts}); expected is {gate.expected}{said}; what was answered is kept; "
             + forgetting(self._journal.paths)
         )
-
-    def _ask_all(
-        self, keys: list[str], bodies: dict[str, dict[str, Any]], gate: "Gate"
-    ) -> Iterator[tuple[str, dict[str, Any] | Failed]]:
-        """Yield ``(key, answer)`` as they come; give up when no request succeeds any more."""
-        if not keys:
-            return
-        secret = self._secret()
-        self._stop = threading.Event()
-        failures = 0
-
-        def ask(key: str) -> dict[str, Any] | Failed:
-            gate.enter(self._stop)
-            return self._ask(bodies[key], secret)
-
-        for key, answer in in_flight(ask, keys, self._settings.in_flight, self._stop):
-            failed = isinstance(answer, Failed) and answer.kept is None
-            failures = failures + 1 if failed else 0
-            if isinstance(answer, Failed) and failures == GIVE_UP_AFTER:
-                raise ServerFailed(
-                    f"{self._url}: {failures} requests in a row failed; the last: {answer.reason}"
-                )
-            yield key, answer
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         settings = self._settings
@@ -266,10 +310,6 @@ class ChatClient:
             **settings.extra,
         }
         return {name: value for name, value in body.items() if name not in settings.leave_out}
-
-    def _key(self, request: ChatRequest) -> str:
-        known = ["chat", self._url, self._body(request)]
-        return digest([*known, request.sample] if request.sample else known)
 
     def _secret(self) -> str | None:
         """The key, checked: an unsuitable one would be quoted by the HTTP library's own error."""

@@ -2,12 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
-from cai.asking.transport.http import (
-    LOOK,
-)
+from cai.asking.transport.http import LOOK
 from cai.asking.verdicts.final_words import UNREADABLE_TRIES, Unreadable
 
 
@@ -16,22 +13,16 @@ class Gate:
 
     Args:
         expected: how answers should look like; empty: everything is let through.
-        known: what was read of the journal's answers.
         is_open: whether an answer of this kind was read before.
     """
 
-    def __init__(self, expected: str, known: Iterable[Any], is_open: bool) -> None:
+    def __init__(self, expected: str, *, is_open: bool = False) -> None:
         self.expected = expected
         self.is_open = is_open or not expected
         self.unread: Counter[str] = Counter()
         self.example = ""
         self._entered = self._new = 0
-        self._most = UNREADABLE_TRIES
         self._changed = threading.Condition()
-        for outcome in known:
-            self.hear(outcome)
-        self._most = max(UNREADABLE_TRIES - self.unread.total(), 1)
-        self._entered = self._new = 0
 
     def enter(self, stop: threading.Event) -> None:
         """Wait until a request may be sent."""
@@ -40,15 +31,15 @@ class Gate:
                 self._changed.wait(LOOK)
             self._entered += 1
 
-    def hear(self, outcome: Any) -> None:
-        """Learn from what was read."""
+    def hear(self, outcome: Any, *, known: bool = False) -> None:
+        """Learn from what was read, of the service or, if it was known, of the journal."""
         with self._changed:
             if not isinstance(outcome, Unreadable):
                 self.is_open = True
             elif outcome.answer is None:  # there was no answer
-                self._entered -= 1
+                self._entered -= not known
             else:
-                self._new += 1
+                self._new += not known
                 self.unread[outcome.reason] += 1
                 self.example = self.example or outcome.answer
             self._changed.notify_all()
@@ -58,3 +49,8 @@ class Gate:
         if self.is_open:
             return False
         return self.unread.total() >= UNREADABLE_TRIES and (at_end or self._new >= self._most)
+
+    @property
+    def _most(self) -> int:
+        """Requests that are let through, beside those that the journal has answers to."""
+        return max(UNREADABLE_TRIES - self.unread.total() + self._new, 1)
