@@ -30,8 +30,14 @@ def digest_of(folder: Path, text: str) -> dict[str, str]:
     path = folder / "scripts/x.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    code._module.cache_clear()
+    forget()
     return code.digests("scripts/x.py", folder)
+
+
+def forget() -> None:
+    """Begin as a new process does."""
+    for function in (code._module, code._ours, code._parsed):
+        function.cache_clear()
 
 
 @pytest.mark.slow  # starts each program
@@ -111,6 +117,18 @@ def test_all_ways_to_import_are_seen(tmp_path, line):
 def test_what_is_no_python_is_named_with_its_line(tmp_path):
     with pytest.raises(code.UserError, match=r"^scripts/x.py: line 2: not Python: "):
         digest_of(tmp_path, "a = 1\nb = (\n")
+
+
+def test_a_text_is_parsed_once_where_snakemake_runs(tmp_path, monkeypatch):
+    (tmp_path / ".snakemake").mkdir()
+    found = digest_of(tmp_path, "import os\nA = 1\n")
+    code._parsed(tmp_path).keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "_parse", None)  # who parses now, fails
+        assert digest_of(tmp_path, "import os\nA = 1\n") == found
+    assert digest_of(tmp_path, "import os\nA = 2\n") != found
+    (tmp_path / code.PARSED).write_text("half of i")
+    assert digest_of(tmp_path, "import os\nA = 1\n") == found
 
 
 def test_edited_modules_are_read_from_what_snakemake_records():

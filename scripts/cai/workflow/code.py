@@ -6,14 +6,19 @@ an edit of our code: see :data:`KEPT`.
 """
 
 import ast
+import hashlib
+import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cai.core.digests import digest
 from cai.core.errors import UserError
+from cai.files.records import write_json
 
 # Programs of the jobs whose results an edit of our code must never cost: hours of GPUs, or of a
 # network. What determines their results are their inputs and NeMo's overrides.
@@ -22,6 +27,7 @@ FOLDER = "scripts"
 PROGRAM = re.compile(rf"\s*python ({FOLDER}/[\w/]+\.py)\b")
 MARK = "code: "
 LENGTH = 12  # hexadecimal digits of a digest that are shown
+PARSED = ".snakemake/cai-code.json"  # what was found in modules, so that a text is parsed once
 
 
 def watch(workflow: Any) -> None:
@@ -29,11 +35,12 @@ def watch(workflow: Any) -> None:
 
     Snakemake then runs a job again when one of them has changed, and names the module.
     """
+    root = Path(workflow.basedir)
     for rule in workflow.rules:
         program = program_of(rule.shellcmd)
         if program is not None and program not in KEPT:
-            marks = params(program, Path(workflow.basedir))
-            rule.set_params(**marks)
+            rule.set_params(**params(program, root))
+    _parsed(root).keep()
 
 
 def program_of(command: str | None) -> str | None:
@@ -81,14 +88,50 @@ def digests(program: str, root: Path) -> dict[str, str]:
 @cache
 def _module(root: Path, path: str) -> tuple[str, tuple[str, ...]]:
     """The digest of a module's code, and the paths of the modules of ours that it imports."""
+    short, names = _parsed(root).module(path)
+    paths = {found for name in names for found in _files(root, name)}
+    return short, tuple(sorted(paths))
+
+
+@cache
+def _parsed(root: Path) -> "_Parsed":
+    return _Parsed(root)
+
+
+class _Parsed:
+    """What was found in modules, by their texts; kept in a file, as parsing them takes seconds."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._before: dict[str, tuple[str, list[str]]] = {}
+        self._found: dict[str, tuple[str, list[str]]] = {}
+        with suppress(OSError, ValueError):
+            self._before = json.loads((root / PARSED).read_text("utf-8"))
+
+    def module(self, path: str) -> tuple[str, list[str]]:
+        """The digest of a module's code, and the dotted names that it may import."""
+        text = (self._root / path).read_bytes()
+        version = f"{path} {sys.version_info[:2]} "  # a syntax tree is that of one Python
+        key = hashlib.sha256(version.encode() + text).hexdigest()
+        if key not in self._found:
+            self._found[key] = self._before.get(key) or _parse(text, path)
+        return self._found[key]
+
+    def keep(self) -> None:
+        """Write what was found, if it is news, where Snakemake has its own files."""
+        if not self._found.keys() <= self._before.keys() and (self._root / PARSED).parent.is_dir():
+            with suppress(OSError):
+                write_json(self._root / PARSED, self._found)
+
+
+def _parse(text: bytes, path: str) -> tuple[str, list[str]]:
     try:
-        tree = ast.parse(Path(root, path).read_bytes(), path)
+        tree = ast.parse(text, path)
     except SyntaxError as error:
         raise UserError(f"{path}: line {error.lineno}: not Python: {error.msg}") from None
     names = set(_imports(tree, Path(path).relative_to(FOLDER)))
-    paths = {found for name in names for found in _files(root, name)}
     _strip(tree)
-    return digest(ast.dump(tree)), tuple(sorted(paths))
+    return digest(ast.dump(tree)), sorted(names)
 
 
 def _imports(tree: ast.Module, place: Path) -> Iterator[str]:
@@ -108,9 +151,12 @@ def _files(root: Path, name: str) -> Iterator[str]:
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
         stem = "/".join([FOLDER, *parts[:end]])
-        yield from (
-            path for path in (f"{stem}.py", f"{stem}/__init__.py") if Path(root, path).is_file()
-        )
+        yield from {f"{stem}.py", f"{stem}/__init__.py"} & _ours(root)
+
+
+@cache
+def _ours(root: Path) -> frozenset[str]:
+    return frozenset(str(path.relative_to(root)) for path in (root / FOLDER).rglob("*.py"))
 
 
 def _strip(tree: ast.Module) -> None:
