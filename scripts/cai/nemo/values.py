@@ -21,6 +21,7 @@ from cai.running.launcher import Launcher
 from cai.settings.configuration import Settings
 from cai.settings.overrides import typed
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # thousands of values are read in a dry run
 KEYS = ROOT / "envs/nemo-cpu/keys.json"
 REFERENCE = re.compile(r"\$\{(?P<up>\.*)(?P<key>[\w.]+)\}")
 Program = Literal[
@@ -130,6 +131,6 @@ def _defaults() -> dict[str, dict[str, Any]]:
 def _read(text: str) -> Any:
     """A value of a command line; Hydra's grammar is near enough to YAML's for numbers and lists."""
     try:
-        return typed(yaml.safe_load(text))
-    except yaml.YAMLError:
+        return typed(yaml.load(text, Loader=LOADER))
+    except (yaml.YAMLError, UnicodeError):
         return text
