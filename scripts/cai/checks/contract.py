@@ -98,8 +98,12 @@ def _uses(settings: Settings) -> list[_Use]:
 
 def refused(program: programs.Program, overrides: Sequence[str]) -> list[Problem]:
     """The overrides that upstream's configuration of a program would not take, and why."""
-    name = CONFIGURATIONS[program]
-    return check(nested(upstream()[name]), filled(overrides), f"{name}.yaml")
+    return list(_refused(CONFIGURATIONS[program], tuple(overrides)))
+
+
+@functools.lru_cache(maxsize=64)
+def _refused(name: str, overrides: tuple[str, ...]) -> tuple[Problem, ...]:
+    return tuple(check(nested(upstream()[name]), filled(overrides), f"{name}.yaml"))
 
 
 def problems(settings: Settings) -> list[str]:

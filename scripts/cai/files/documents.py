@@ -5,10 +5,12 @@ one, and a principle, a text or a limit is lost. JSON is JSON by the standard (R
 NaN and Infinity.
 """
 
+import copy
 import json
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +185,7 @@ def read_yaml(path: Path | str) -> Any:
         return read_json(path)
     text = _text_of(path)
     try:
-        return yaml.load(text, _Loader)
+        return copy.deepcopy(_yaml(text))
     except yaml.reader.ReaderError as error:
         number = _line(text, error.position)
         raise UserError(
@@ -195,6 +197,12 @@ def read_yaml(path: Path | str) -> Any:
         raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from None
     except RecursionError:
         raise UserError(f"{path}: not YAML (nested deeper than {DEEPEST} levels)") from None
+
+
+@lru_cache(maxsize=16)
+def _yaml(text: str) -> Any:
+    """A run reads its configuration in several places, and plans of it again and again."""
+    return yaml.load(text, _Loader)
 
 
 class _Loader(yaml.SafeLoader):
