@@ -37,6 +37,16 @@ def plan(*arguments, cwd=ROOT):
     )
 
 
+def by_name(told):
+    """The stages of a plan in JSON."""
+    return {stage["stage"]: stage for stage in told["stages"]}
+
+
+def planned(*arguments):
+    """The stages of a plan, by name."""
+    return by_name(json.loads(plan("--json", *arguments).stdout))
+
+
 @pytest.fixture(scope="module")
 def mistral(tmp_path_factory):
     """The plan of Mistral-7B on a cluster, for few records, with empty results."""
@@ -49,7 +59,7 @@ def mistral(tmp_path_factory):
 
 def test_a_run_that_was_never_made_is_estimated_and_marked_so(mistral):
     told, _, _ = mistral
-    stages = {stage["stage"]: stage for stage in told["stages"]}
+    stages = by_name(told)
     assert stages["responses"]["jobs"] == 8
     assert stages["responses"]["new"] == 152  # of 160, without those held out
     assert stages["candidates"]["new"] == 4 * 152
@@ -64,19 +74,17 @@ def test_a_run_that_was_never_made_is_estimated_and_marked_so(mistral):
     assert stages["rl_cai"]["disk"] == pytest.approx(checkpoints, rel=0.01)
 
 
-def test_dpo_costs_a_tenth_of_reward_model_and_ppo_and_needs_neither(tmp_path):
-    place = ["--profile", "slurm", "--config", f"results={tmp_path}/run", "--"]
-    ppo, dpo = (
-        {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
-        for target in ("rl_cai", "dpo_cai")
-        for done in [plan("--json", *place, f"{tmp_path}/run/{target}.nemo")]
-    )
+def test_dpo_costs_a_tenth_of_reward_model_and_ppo_and_needs_neither(mistral, tmp_path):
+    told, arguments, results = mistral
+    ppo, dpo = by_name(told), planned(*arguments, "--", f"{results}/dpo_cai.nemo")
     assert not dpo.keys() & {"reward_model", "rl_cai", "rewards", "answers"}
     assert dpo.keys() - ppo.keys() == {"dpo_dataset", "dpo_cai"}
-    assert 20 < dpo["dpo_cai"]["gpu_hours"] < 60
-    both = ppo["reward_model"]["gpu_hours"] + ppo["rl_cai"]["gpu_hours"]
+    targets = [f"{tmp_path}/run/{policy}.nemo" for policy in ("rl_cai", "dpo_cai")]
+    whole = planned("--profile", "slurm", "--config", f"results={tmp_path}/run", "--", *targets)
+    assert 20 < whole["dpo_cai"]["gpu_hours"] < 60
+    both = whole["reward_model"]["gpu_hours"] + whole["rl_cai"]["gpu_hours"]
     assert both == pytest.approx(561, abs=15)
-    (why,) = ppo["rl_cai"]["how"]
+    (why,) = whole["rl_cai"]["how"]
     assert says(why, "304 steps x 372 s; 328 s … rollouts, 8 batches of 8 a GPU …")
     assert says(why, "76% … helpful …: preferences.helpful_prompt_ratio")
 
@@ -106,7 +114,7 @@ def test_a_demo_that_was_never_made_takes_minutes_by_its_stated_estimates(tmp_pa
 
 def test_what_is_not_known_is_no_nothing(mistral):
     told, arguments, results = mistral
-    stages = {stage["stage"]: stage for stage in told["stages"]}
+    stages = by_name(told)
     assert stages["fetch_model"]["unknown_jobs"] == 2 and stages["rl_cai"]["unknown_jobs"] == 0
     assert told["lower_bound"] == {"seconds": True, "gpu_hours": False}
     text = plan(*arguments, "--", f"{results}/sl_cai.nemo").stdout

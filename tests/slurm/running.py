@@ -44,6 +44,11 @@ class ClusterProject(Project):
         super().__init__(folder)
         self.lay_over(yaml.safe_load((HERE / "profile.yaml").read_text()))
 
+    def command(self, *arguments: str) -> list[str]:
+        """As Snakemake's own, but that it soon notices that a job has ended."""
+        python, _, _, *others = super().command(*arguments)
+        return [python, "-u", str(HERE / "prompt_snakemake.py"), *others]
+
     def lay_over(self, values: dict[str, Any]) -> None:
         """Change values of the profile, key by key."""
         path = self.folder / self.profile / "config.yaml"
