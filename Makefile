@@ -62,8 +62,8 @@ check: controller $(SITE)/.ready ## linters, types and the fast tests: a minute 
 
 test: controller nemo-cpu serve-cpu smollm2 $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN) scripts/lint.sh
-	@$(RUN) $(BESIDE) -m "not alone" --cov --cov-report=
-	@$(RUN) python -m pytest -m alone --numprocesses=2 --cov --cov-append
+	@$(RUN) $(BESIDE) -m "not alone" --cov
+	@$(RUN) python -m pytest -m alone --numprocesses=2
 
 lint: controller $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and the site strictly
 	@$(RUN) scripts/lint.sh

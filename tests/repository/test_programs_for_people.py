@@ -42,7 +42,7 @@ PROGRAMS = [
 ]
 HELP = """
 import os, runpy, sys
-import cai.settings.configuration  # takes long to import: once for all programs
+import cai.settings.configuration, matplotlib.figure  # take long to import: once for all programs
 
 for program in sys.argv[1:]:
     if os.fork() == 0:
