@@ -29,7 +29,7 @@ def main() -> None:
 def step(options: argparse.Namespace, run: Run) -> None:
     """Score all candidates, write the best ones."""
     ledger = Ledger("choose_answers_to_train_on")
-    records = run.records(options, Candidates)
+    records = list(run.records(options, Candidates))
     with run.reward_model(options) as (model, limit):
         what = f"rewards of {options.input.stem}"
         rows = list(choose_best(records, model, options.template, limit, ledger, what))

@@ -26,10 +26,11 @@ def step(options: argparse.Namespace, run: Run) -> None:
     sampling, seed = options.sampling, options.seed
     with run.model(options) as model:
         if options.temperatures is None:
-            rows = list(evaluated(model, records, sampling, seed, ledger))
+            answers = evaluated(model, records, sampling, seed, ledger)
         else:
             temperatures = options.temperatures
-            rows = list(evaluated_at(temperatures, model, records, sampling, seed, ledger))
+            answers = evaluated_at(temperatures, model, records, sampling, seed, ledger)
+        rows = run.spooled(answers, options)
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)
 

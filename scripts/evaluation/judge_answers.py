@@ -26,9 +26,9 @@ def step(options: argparse.Namespace, run: Run) -> None:
     """Judge the pairs, write them and the win rates."""
     ledger = Ledger("judge_answers")
     pairs = paired(
-        run.records(options, Answered), list(run.read(options.against, Answered)), ledger
+        list(run.records(options, Answered)), list(run.read(options.against, Answered)), ledger
     )
-    judged = judge(to_judge(pairs), options, ledger, run)
+    judged = list(judge(to_judge(pairs), options, ledger, run))
     rows = scored(pairs, judged, ledger)
     report = {"sets": win_rates(rows), "judge": judge_report(judged, ledger)}
     run.conclude(rows, ledger, options, report)

@@ -27,7 +27,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
     ledger = Ledger("judge_comparisons")
     rows = {row["id"]: row for row in run.records(options, KnownComparison)}
     judged = judge(candidates(rows.values()), options, ledger, run)
-    known = (_known(rows[verdict["id"]], verdict) for verdict in judged)
+    known = [_known(rows[verdict["id"]], verdict) for verdict in judged]
     run.conclude(known, ledger, options)
 
 

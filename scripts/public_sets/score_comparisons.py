@@ -42,7 +42,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
                 ledger.drop("too long for the reward model", record={"id": row["id"]})
         rewards = iter(model.rewards(texts, f"rewards of {options.input.stem}"))
         ledger.notes["usage"] = model.usage.as_dict()
-    scored = ({**row, "chosen": next(rewards), "rejected": next(rewards)} for row in rows)
+    scored = [{**row, "chosen": next(rewards), "rejected": next(rewards)} for row in rows]
     run.conclude(scored, ledger, options)
 
 

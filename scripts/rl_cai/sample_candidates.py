@@ -23,10 +23,11 @@ def step(options: argparse.Namespace, run: Run) -> None:
     ledger = Ledger("sample_candidates")
     records = run.records(options, Prompt)
     with run.model(options) as model:
-        rows = list(
+        rows = run.spooled(
             sample_candidates(
                 model, records, options.temperatures, options.sampling, options.seed, ledger
-            )
+            ),
+            options,
         )
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)

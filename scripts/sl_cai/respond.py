@@ -30,7 +30,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
     ledger = Ledger("respond")
     records = run.records(options, Prompt)
     with run.model(options) as model:
-        rows = list(
+        rows = run.spooled(
             respond(
                 model,
                 records,
@@ -39,7 +39,8 @@ def step(options: argparse.Namespace, run: Run) -> None:
                 ledger,
                 options.keep_unfinished,
                 read_few_shot(options.few_shot),
-            )
+            ),
+            options,
         )
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)

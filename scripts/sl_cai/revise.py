@@ -43,7 +43,7 @@ def step(options: argparse.Namespace, run: Run) -> None:
     ledger = Ledger("revise")
     records = run.records(options, ToRevise)
     with run.model(options) as model:
-        rows = list(revise(model, records, how, ledger))
+        rows = run.spooled(revise(model, records, how, ledger), options)
         ledger.notes["usage"] = model.client.usage.as_dict()
     run.conclude(rows, ledger, options)
 

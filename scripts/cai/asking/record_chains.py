@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from cai.core.progress import Progress
+from cai.files.lazily import Rows
 from cai.files.records import Ledger
 
 AHEAD = 10_000  # outcomes that wait for an earlier one at most; no chain begins meanwhile
@@ -122,7 +123,7 @@ async def reply(ask: Any) -> Any:
 
 
 def run(
-    model: Answering, chain: Callable[[Item], Chain[Result]], records: Sequence[Item], what: str
+    model: Answering, chain: Callable[[Item], Chain[Result]], records: Rows[Item], what: str
 ) -> Iterator[Result]:
     """Yield what a chain gives for each record, in their order.
 

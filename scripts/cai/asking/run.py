@@ -19,11 +19,11 @@ from cai.asking.protocol import Protocol
 from cai.asking.rewards import RewardModel
 from cai.asking.serving import MODELS, Served
 from cai.core.errors import UserError, fail_if
+from cai.files.lazily import Rows, Shard, Spooled
 from cai.files.records import (
     Ledger,
     Record,
     Row,
-    in_shard,
     ledger_path,
     read_records,
     write_json,
@@ -63,10 +63,13 @@ class Run:
         """The records of a file, which are of one kind."""
         return read_records(path, kind)
 
-    def records(self, options: argparse.Namespace, kind: type[Row]) -> list[Row]:
-        """The input's records that belong to this shard."""
-        rows = self.read(options.input, kind)
-        return [row for row in rows if in_shard(row["id"], *options.shard)]
+    def records(self, options: argparse.Namespace, kind: type[Row]) -> Rows[Row]:
+        """The input's records that belong to this shard, read when they are needed."""
+        return Shard(options.input, kind, options.shard)
+
+    def spooled(self, rows: Iterable[Row], options: argparse.Namespace) -> Rows[Row]:
+        """Rows as they come, out of memory until they are written to the output."""
+        return Spooled(rows, options.output.parent)
 
     def tokenizer(self, path: Path) -> Tokenizer:
         """The tokenizer of a model."""
@@ -175,7 +178,7 @@ class Run:
 
     def conclude(
         self,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Rows[Mapping[str, Any]],
         ledger: Ledger,
         options: argparse.Namespace,
         report: Record | None = None,
@@ -185,7 +188,7 @@ class Run:
         Raises:
             UserError: if more than the accepted share failed; the ledger is written all the same.
         """
-        rows = list(ledger.kept(rows))
+        ledger.out += len(rows)
         if _too_many_failed(ledger, options):
             ledger.write(options.output)
             raise UserError(_failures(ledger, options))

@@ -13,8 +13,9 @@ class Usage:
     """Counts questions, each once however often it is asked, and the requests of this run."""
 
     def __init__(self) -> None:
-        self._tokens: dict[str, Tokens | None] = {}
-        self._reused = self._requests = 0
+        self._seen: set[str] = set()
+        self._tokens: Counter[str] = Counter()
+        self._reused = self._requests = self._uncounted = 0
         self._lock = threading.Lock()
 
     def sent(self) -> None:
@@ -30,9 +31,12 @@ class Usage:
             tokens: by kind.
             reused: whether its answer was in the journal.
         """
-        if key not in self._tokens:
-            self._tokens[key] = tokens
-            self._reused += reused
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self._reused += reused
+        self._uncounted += tokens is None
+        self._tokens.update(tokens or {})
 
     def as_dict(self) -> Record:
         """The counts.
@@ -41,14 +45,10 @@ class Usage:
             questions; reused: those answered before; requests: sent in this run, with those that
             failed; tokens: by kind, of all questions but ``uncounted``, of which none are known.
         """
-        known = [tokens for tokens in self._tokens.values() if tokens is not None]
-        total: Counter[str] = Counter()
-        for tokens in known:
-            total.update(tokens)
         return {
-            "questions": len(self._tokens),
+            "questions": len(self._seen),
             "reused": self._reused,
             "requests": self._requests,
-            "tokens": dict(sorted(total.items())),
-            "uncounted": len(self._tokens) - len(known),
+            "tokens": dict(sorted(self._tokens.items())),
+            "uncounted": self._uncounted,
         }

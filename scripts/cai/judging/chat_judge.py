@@ -14,6 +14,7 @@ from cai.asking.record_chains import replies, run
 from cai.asking.verdicts.choices import best_and_worst
 from cai.asking.verdicts.final_words import Unreadable
 from cai.core.errors import fail_if
+from cai.files.lazily import Rows
 from cai.files.records import Ledger
 from cai.judging.pairs import Comparison, Preference, Said, candidate_texts, shuffled
 from cai.judging.pairwise import AnswerCounts, numbered
@@ -50,7 +51,7 @@ class Choice(NamedTuple):
 
 def judge_by_chat(
     settings: ChatJudge,
-    records: Sequence[Candidates],
+    records: Rows[Candidates],
     principles: dict[str, str],
     seed: int,
     client: ChatClient,

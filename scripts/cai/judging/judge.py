@@ -2,12 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from cai.asking.chat.chat_client import ChatClient
 from cai.asking.program import read_principles
 from cai.asking.run import Run
 from cai.core.errors import fail_if
+from cai.files.lazily import Rows
 from cai.files.records import Ledger
 from cai.judging.chat_judge import judge_by_chat
 from cai.judging.pairs import Preference, judge_randomly
@@ -36,8 +37,8 @@ def add_judge_options(parser: argparse.ArgumentParser) -> None:
 
 
 def judge(
-    records: Sequence[Candidates], options: argparse.Namespace, ledger: Ledger, run: Run
-) -> list[Preference]:
+    records: Rows[Candidates], options: argparse.Namespace, ledger: Ledger, run: Run
+) -> Rows[Preference]:
     """Judge records of at least two candidates; returns the judged comparisons.
 
     A served model is needed by the ``logprob`` judge alone; the ``chat`` judge needs a journal.
@@ -51,30 +52,32 @@ def judge(
         with run.model(options) as model:
             asker = ServedAsker(settings, model, options.seed)
             orders = (False, True) if settings.both_orders else (False,)
-            rows = list(
+            rows = run.spooled(
                 judge_pairs(
                     "logprob", settings, orders, records, principles, options.seed, asker, ledger
-                )
+                ),
+                options,
             )
             ledger.notes["usage"] = model.client.usage.as_dict()
             return rows
     if isinstance(settings, ChatJudge):
         _require(options, "journal")
         with run.service(settings, options) as client:
-            rows = list(_by_chat(settings, records, principles, options.seed, client, ledger))
+            judged = _by_chat(settings, records, principles, options.seed, client, ledger)
+            rows = run.spooled(judged, options)
             ledger.notes["usage"] = client.usage.as_dict()
             if client.sent_as:
                 ledger.notes["sent_as"] = client.sent_as
             ledger.remedy = client.remedy
-            if rows and client.remedy:
+            if len(rows) and client.remedy:
                 print(f"judge: some answers cannot be read: {client.remedy}", file=sys.stderr)
             return rows
-    return judge_randomly(settings, records, options.seed, ledger)
+    return run.spooled(judge_randomly(settings, records, options.seed, ledger), options)
 
 
 def _by_chat(
     settings: ChatJudge,
-    records: Sequence[Candidates],
+    records: Rows[Candidates],
     principles: dict[str, str],
     seed: int,
     client: ChatClient,

@@ -1,18 +1,20 @@
 """What can be said of a judge without knowing the truth; with it, see ``calibration``."""
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from math import sqrt
 from statistics import fmean, stdev
 
+from cai.files.lazily import Rows
 from cai.files.records import Ledger, Record
 from cai.judging.pairs import Preference, preferred
 from cai.steps.candidates import Candidates
 
 
 def judge_report(
-    rows: Sequence[Preference], ledger: Ledger, candidates: Sequence[Candidates] = ()
+    rows: Rows[Preference], ledger: Ledger, candidates: Iterable[Candidates] = ()
 ) -> Record:
     """Count and measure judged comparisons.
 
@@ -37,30 +39,24 @@ def judge_report(
         requests, where not in the usual one; ``temperature``, see :func:`by_temperature`.
     """
     failed = dict(sorted(ledger.dropped.items()))
-    in_two = [
-        row["judge"]["by_order"] for row in rows if len(row["judge"].get("by_order", [])) == 2
-    ]
-    by_principle = [row["judge"]["by_principle"] for row in rows if "by_principle" in row["judge"]]
-    ties = sum(row["judge"]["tie"] for row in rows)
+    found = _Found()
+    for row in rows:
+        found.add(row)
     asked = len(rows) + sum(failed.values())
     return {
-        "kind": rows[0]["judge"]["kind"] if rows else None,
+        "kind": found.kind,
         "comparisons": ledger.seen,
         "judged": len(rows),
         "failed": failed,
         "failure_rate": sum(failed.values()) / asked if asked else None,
         "equal": ledger.seen - asked,
-        "ties": ties,
-        "tie_rate": ties / len(rows) if rows else None,
-        "confidence": _confidence(row["p_a"] for row in rows),
-        "order_agreement": _mean(preferred(x) == preferred(y) for x, y in in_two),
-        "first_preferred": _mean((1 + x - y) / 2 for x, y in in_two),
-        "principle_agreement": _mean(
-            fmean(preferred(x) == preferred(y) for x, y in combinations(of.values(), 2))
-            for of in by_principle
-            if len(of) > 1
-        ),
-        "principles": _principles(by_principle),
+        "ties": found.ties,
+        "tie_rate": found.ties / len(rows) if len(rows) else None,
+        "confidence": _mean(found.confidence),
+        "order_agreement": _mean(found.orders_agree),
+        "first_preferred": _mean(found.first_preferred),
+        "principle_agreement": _mean(found.principles_agree),
+        "principles": {name: of.as_dict() for name, of in sorted(found.principles.items())},
         "answers": ledger.notes.get("answers"),
         "usage": ledger.notes.get("usage"),
         "sent_as": ledger.notes.get("sent_as"),
@@ -68,44 +64,68 @@ def judge_report(
     }
 
 
-def _principles(by_principle: Sequence[Mapping[str, float]]) -> Record:
-    """By principle: comparisons, confidence, and how often others prefer what it prefers."""
-    probabilities: dict[str, list[float]] = defaultdict(list)
-    agree: dict[str, list[bool]] = defaultdict(list)
-    for of in by_principle:
-        for name, p_a in of.items():
-            probabilities[name].append(p_a)
-            agree[name] += [
-                preferred(p_a) == preferred(other) for rest, other in of.items() if rest != name
-            ]
-    return {
-        name: {
-            "comparisons": len(found),
-            "confidence": _confidence(found),
-            "agreement": _mean(agree[name]),
+class _Principle:
+    """How sure one principle is, and how often others prefer what it prefers."""
+
+    def __init__(self) -> None:
+        self._confidence = _numbers()
+        self._agree = self._others = 0
+
+    def add(self, p_a: float, others: Iterable[float]) -> None:
+        """Count a comparison, with what the others say of it."""
+        self._confidence.append(abs(p_a - 0.5))
+        for other in others:
+            self._others += 1
+            self._agree += preferred(p_a) == preferred(other)
+
+    def as_dict(self) -> Record:
+        return {
+            "comparisons": len(self._confidence),
+            "confidence": _mean(self._confidence),
+            "agreement": self._agree / self._others if self._others else None,
         }
-        for name, found in sorted(probabilities.items())
-    }
 
 
-def by_temperature(rows: Sequence[Preference], candidates: Sequence[Candidates]) -> Record:
+class _Found:
+    """What is found in rows that are gone through once: a few numbers each, not their texts."""
+
+    def __init__(self) -> None:
+        self.kind: str | None = None
+        self.ties = 0
+        self.confidence, self.orders_agree = _numbers(), _numbers()
+        self.first_preferred, self.principles_agree = _numbers(), _numbers()
+        self.principles: dict[str, _Principle] = defaultdict(_Principle)
+
+    def add(self, row: Preference) -> None:
+        """Count a comparison."""
+        judge = row["judge"]
+        self.kind = self.kind or judge["kind"]
+        self.ties += judge["tie"]
+        self.confidence.append(abs(row["p_a"] - 0.5))
+        if len(by_order := judge.get("by_order", [])) == 2:
+            x, y = by_order
+            self.orders_agree.append(preferred(x) == preferred(y))
+            self.first_preferred.append((1 + x - y) / 2)
+        of = judge.get("by_principle", {})
+        if len(of) > 1:
+            agree = (preferred(x) == preferred(y) for x, y in combinations(of.values(), 2))
+            self.principles_agree.append(fmean(agree))
+        for name, p_a in of.items():
+            self.principles[name].add(p_a, (other for rest, other in of.items() if rest != name))
+
+
+def by_temperature(rows: Iterable[Preference], candidates: Iterable[Candidates]) -> Record:
     """How the preference depends on the temperature that an answer was sampled at.
 
     Of comparisons between different temperatures only: their number, the mean probability that the
     answer of the higher temperature is preferred, its standard error, and by temperature the mean
     probability of being preferred. An answer that was sampled more than once has the temperature
-    that it came at first.
+    that it came at first. Rows are in the order of their candidates.
     """
-    known = {
-        (record["id"], candidate["text"]): candidate["temperature"]
-        for record in candidates
-        for candidate in record["candidates"]
-        if "temperature" in candidate
-    }
-    hotter: list[float] = []
-    wins: dict[float, list[float]] = defaultdict(list)
-    for row in rows:
-        of_a, of_b = (known.get((row["id"], row[side])) for side in ("a", "b"))
+    hotter = _numbers()
+    wins: dict[float, array[float]] = defaultdict(_numbers)
+    for row, known in _with_temperatures(rows, candidates):
+        of_a, of_b = known.get(row["a"]), known.get(row["b"])
         if of_a is None or of_b is None or of_a == of_b:
             continue
         wins[of_a].append(row["p_a"])
@@ -122,10 +142,29 @@ def by_temperature(rows: Sequence[Preference], candidates: Sequence[Candidates])
     }
 
 
-def _confidence(probabilities: Iterable[float]) -> float | None:
-    return _mean(abs(p_a - 0.5) for p_a in probabilities)
+def _with_temperatures(
+    rows: Iterable[Preference], candidates: Iterable[Candidates]
+) -> Iterator[tuple[Preference, dict[str, float]]]:
+    """Each comparison with the temperatures of its record's texts, as far as they are known."""
+    records = iter(candidates)
+    record: Candidates | None = None
+    for row in rows:
+        while record is None or record["id"] != row["id"]:
+            if (record := next(records, None)) is None:
+                return
+        yield (
+            row,
+            {
+                candidate["text"]: candidate["temperature"]
+                for candidate in record["candidates"]
+                if "temperature" in candidate
+            },
+        )
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    listed = list(values)
-    return fmean(listed) if listed else None
+def _numbers() -> "array[float]":
+    return array("d")
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if len(values) else None

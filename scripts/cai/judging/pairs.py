@@ -5,7 +5,7 @@ is in its record, so that a judge's bias towards a position cannot favour a temp
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
 from cai.files.records import Ledger, Prompt, uniform
@@ -97,12 +97,13 @@ def draw_pairs(record: Candidates, count: int, seed: int) -> list[Comparison]:
 
 
 def all_pairs(
-    records: Sequence[Candidates], count: int, seed: int, ledger: Ledger
-) -> list[Comparison]:
+    records: Iterable[Candidates], count: int, seed: int, ledger: Ledger
+) -> Iterator[Comparison]:
     """The pairs drawn for each record, counted in the ledger as what came in."""
-    pairs = [pair for record in records for pair in draw_pairs(record, count, seed)]
-    ledger.count_in(len(pairs))
-    return pairs
+    for record in records:
+        for pair in draw_pairs(record, count, seed):
+            ledger.count_in()
+            yield pair
 
 
 def shuffled(record: Candidates, texts: Sequence[str], seed: int) -> list[str]:
@@ -117,11 +118,9 @@ def candidate_texts(record: Candidates) -> list[str]:
 
 
 def judge_randomly(
-    settings: RandomJudge, records: Sequence[Candidates], seed: int, ledger: Ledger
-) -> list[Preference]:
+    settings: RandomJudge, records: Iterable[Candidates], seed: int, ledger: Ledger
+) -> Iterator[Preference]:
     """The control: a coin for each order of a drawn pair, averaged as the other judges' answers."""
-    rows = []
     for pair in all_pairs(records, settings.pairs, seed, ledger):
         coins = [uniform("coin", seed, order, *pair) < 0.5 for order in ("ab", "ba")]
-        rows.append(pair.row(None, sum(coins) / len(coins), {"kind": "random"}))
-    return rows
+        yield pair.row(None, sum(coins) / len(coins), {"kind": "random"})

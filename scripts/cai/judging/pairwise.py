@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 from cai.asking.record_chains import Answering, run
 from cai.asking.verdicts.final_words import Unreadable
+from cai.files.lazily import Rows
 from cai.files.records import Ledger
 from cai.judging.pairs import Comparison, Preference, Said, draw_pairs
 from cai.models.templates import Message, single_turn
@@ -72,7 +73,7 @@ def judge_pairs(
     kind: str,
     settings: Pairwise,
     orders: Sequence[bool],
-    records: Sequence[Candidates],
+    records: Rows[Candidates],
     principles: dict[str, str],
     seed: int,
     asker: Asker,

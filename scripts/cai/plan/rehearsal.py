@@ -33,6 +33,7 @@ from cai.asking.serving import Served
 from cai.asking.transport.pool import Pool
 from cai.core import cli
 from cai.core.numbered import unfolded
+from cai.files.lazily import Rows
 from cai.files.records import Ledger, Record, Row, of_kind, read_jsonl, record_id, shard_of
 from cai.models.templates import Template
 from cai.models.tokens import LengthLimit, Tokenizer
@@ -271,6 +272,10 @@ class Rehearsal(Run):
         mine = self._shards[place][index] if count > 1 else rows
         return [of_kind(row, kind, str(options.input)) for row in mine]
 
+    def spooled(self, rows: Iterable[Row], options: argparse.Namespace) -> list[Row]:
+        """The rows, which stay in memory: a plan leaves no trace."""
+        return list(rows)
+
     @contextmanager
     def journal(self, options: argparse.Namespace) -> Iterator[Journal]:
         """What all journals of the stage hold."""
@@ -338,7 +343,7 @@ class Rehearsal(Run):
 
     def conclude(
         self,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Rows[Mapping[str, Any]],
         ledger: Ledger,
         options: argparse.Namespace,
         report: Record | None = None,

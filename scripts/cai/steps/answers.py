@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NotRequired, TypeVar
 
-from cai.asking.chat_model import ChatModel, derived_seed
+from cai.asking.chat_model import ChatModel, Turn, derived_seed
 from cai.asking.client import Completion, Failed
+from cai.asking.record_chains import reply, run
+from cai.files.lazily import Rows
 from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import Message, single_turn
@@ -42,7 +44,7 @@ class Answer(Answered):
 
 def answer(
     model: ChatModel,
-    records: Sequence[Asked],
+    records: Rows[Asked],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
@@ -54,38 +56,42 @@ def answer(
     Yields each record with its completion; ``finish`` says whether it ended by itself. The turns
     ``before`` precede each prompt.
     """
-    ledger.count_in(len(records))
-    conversations = [[*before, *single_turn(record["prompt"])] for record in records]
-    replies = model.replies(conversations, sampling, derived_seed(seed, what), what)
-    for record, reply in zip(records, replies, strict=True):
-        if isinstance(reply, Failed):
-            ledger.drop(reply.reason, record=record)
+    own_seed = derived_seed(seed, what)
+
+    async def answered(record: Asked) -> tuple[Asked, Completion | Failed]:
+        asked = [*before, *single_turn(record["prompt"])]
+        return record, await reply(Turn(asked, sampling, own_seed, what))
+
+    for record, found in run(model, answered, records, what):
+        ledger.count_in()
+        if isinstance(found, Failed):
+            ledger.drop(found.reason, record=record)
         else:
-            yield record, reply
+            yield record, found
 
 
 def evaluated(
     model: ChatModel,
-    records: Sequence[EvaluationPrompt],
+    records: Rows[EvaluationPrompt],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
 ) -> Iterator[Answer]:
     """One answer to each prompt of an evaluation, as :func:`answer` asks for it."""
-    for record, reply in answer(model, records, sampling, seed, ledger):
+    for record, found in answer(model, records, sampling, seed, ledger):
         yield {
             "id": record["id"],
             "prompt": record["prompt"],
             "set": record["set"],
-            "answer": reply.text,
-            "finish": reply.finish,
+            "answer": found.text,
+            "finish": found.finish,
         }
 
 
 def evaluated_at(
     temperatures: Sequence[float],
     model: ChatModel,
-    records: Sequence[EvaluationPrompt],
+    records: Rows[EvaluationPrompt],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
@@ -98,21 +104,21 @@ def evaluated_at(
     for number, temperature in enumerate(temperatures):
         greedy = {"greedy": True} if temperature == 0 else {"temperature": temperature}
         how = sampling.model_copy(update={"greedy": False, **greedy})
-        for record, reply in answer(model, records, how, seed, ledger, f"sample {number + 1}"):
+        for record, found in answer(model, records, how, seed, ledger, f"sample {number + 1}"):
             yield {
                 "id": f"{record['id']}.{number}",
                 "prompt": record["prompt"],
                 "set": record["set"],
                 "prompt_id": record["id"],
                 "temperature": temperature,
-                "answer": reply.text,
-                "finish": reply.finish,
+                "answer": found.text,
+                "finish": found.finish,
             }
 
 
 def respond(
     model: ChatModel,
-    records: Sequence[Prompt],
+    records: Rows[Prompt],
     sampling: Sampling,
     seed: int,
     ledger: Ledger,
@@ -126,16 +132,16 @@ def respond(
     """
     ledger.notes[UNFINISHED] = 0
     before = [turn for dialogue in few_shot for turn in dialogue]
-    for record, reply in answer(model, records, sampling, seed, ledger, "response", before):
+    for record, found in answer(model, records, sampling, seed, ledger, "response", before):
         row: Response = {
             "id": record["id"],
             "prompt": record["prompt"],
-            "response": reply.text,
-            "finish": reply.finish,
+            "response": found.text,
+            "finish": found.finish,
         }
-        unfinished = reply.finish == "length"
+        unfinished = found.finish == "length"
         ledger.notes[UNFINISHED] += unfinished
-        if not reply.text:
+        if not found.text:
             ledger.drop("empty response", record=row)
         elif unfinished and not keep_unfinished:
             ledger.drop("unfinished response", record=row)

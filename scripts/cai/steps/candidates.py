@@ -8,6 +8,7 @@ from cai.asking.chat_model import ChatModel, Turn, derived_seed
 from cai.asking.client import Completion, Failed
 from cai.asking.record_chains import replies, run
 from cai.core.errors import fail_if
+from cai.files.lazily import Rows
 from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import single_turn
@@ -31,7 +32,7 @@ class Candidates(Prompt):
 
 def sample_candidates(
     model: ChatModel,
-    records: Sequence[Prompt],
+    records: Rows[Prompt],
     temperatures: Sequence[float],
     sampling: Sampling,
     seed: int,
@@ -48,12 +49,13 @@ def sample_candidates(
         len(temperatures) < 2,
         f"candidates: expected two or more temperatures, found {temperatures}",
     )
-    ledger.count_in(len(records))
     ledger.notes.update(answers=0, left_out={})
-    found = run(
-        model, lambda record: _answers(record, temperatures, sampling, seed), records, "candidates"
-    )
-    for record, answers in zip(records, found, strict=True):
+
+    async def sampled(record: Prompt) -> tuple[Prompt, list[Completion | Failed]]:
+        return record, await _answers(record, temperatures, sampling, seed)
+
+    for record, answers in run(model, sampled, records, "candidates"):
+        ledger.count_in()
         candidates = _different(temperatures, answers, ledger)
         row: Candidates = {"id": record["id"], "prompt": record["prompt"], "candidates": candidates}
         if len(candidates) >= 2:

@@ -11,6 +11,7 @@ from typing import NamedTuple, NotRequired, TypedDict
 from cai.asking.chat_model import ChatModel, Turn, derived_seed
 from cai.asking.client import Completion, Failed
 from cai.asking.record_chains import Dropped, kept, reply, run
+from cai.files.lazily import Rows
 from cai.files.records import Ledger, Prompt
 from cai.models.sampling import Sampling
 from cai.models.templates import Message
@@ -69,7 +70,7 @@ class Revising(NamedTuple):
 
 
 def revise(
-    model: ChatModel, records: Sequence[ToRevise], how: Revising, ledger: Ledger
+    model: ChatModel, records: Rows[ToRevise], how: Revising, ledger: Ledger
 ) -> Iterator[Revision]:
     """Revise responses, round by round.
 
@@ -77,7 +78,6 @@ def revise(
     revision) is unfinished: half a revision is a bad target for training. An unfinished critique
     still says what is wrong; it is used, and counted in the ledger's notes.
     """
-    ledger.count_in(len(records))
     ledger.notes["unfinished critiques"] = 0
     outcomes = run(model, lambda record: _revised(record, how, ledger), records, "revisions")
     yield from kept(outcomes, ledger)
@@ -85,6 +85,7 @@ def revise(
 
 async def _revised(record: ToRevise, how: Revising, ledger: Ledger) -> Revision | Dropped:
     """The rounds of one response."""
+    ledger.count_in()
     row: Chain = {
         "id": record["id"],
         "prompt": record["prompt"],

@@ -1,10 +1,10 @@
 """How probable a model finds the answers of another one: what KL divergences are estimated from."""
 
-from collections.abc import Sequence
 from typing import TypedDict
 
 from cai.asking.chat_model import ChatModel
 from cai.asking.client import Failed
+from cai.files.lazily import Rows
 from cai.files.records import Ledger
 from cai.models.templates import Template, single_turn
 from cai.steps.answers import Answer
@@ -22,7 +22,7 @@ class Likelihood(TypedDict):
 
 
 def likelihoods(
-    model: ChatModel, answers: Sequence[Answer], ledger: Ledger, what: str
+    model: ChatModel, answers: Rows[Answer], ledger: Ledger, what: str
 ) -> list[Likelihood]:
     """The log-probability of each answer, in order; what could not be scored is counted.
 

@@ -148,8 +148,8 @@ class Journal:
         self._indexed: list[Path] = []  # of the readers after the first
         self._to_stamp: set[str] = set()  # used, but not in this file under this day
         self.added = 0
-        self._added: set[str] = set()
-        self._read_keys: set[str] = set()
+        self._begun: int | None = None  # where this run's lines begin in its file
+        self._reused: set[str] = set()
         self.by = ""
         self._others_gave: dict[str, set[str]] = defaultdict(set)
         if self.path is None:
@@ -198,8 +198,10 @@ class Journal:
         if key not in self._places:
             return None
         line = self._line(key)
-        self._read_keys.add(key)
-        if line.day != self._today or self._places[key] % FILES != OWN:
+        offset, number = divmod(self._places[key], FILES)
+        if key != FINISHED and (number != OWN or offset < (self._begun or 0)):
+            self._reused.add(key)
+        if line.day != self._today or number != OWN:
             self._to_stamp.add(key)
         if line.by and self.by and line.by != self.by:
             self._others_gave[line.by].add(key)
@@ -213,7 +215,7 @@ class Journal:
     @property
     def reused(self) -> int:
         """How many answers were read that this run has not put into it."""
-        return len(self._read_keys - self._added - {FINISHED})
+        return len(self._reused)
 
     def put(self, key: str, value: Any, model: str = "", sampling: str = "") -> None:
         """Append one value, see :meth:`put_all`."""
@@ -224,7 +226,6 @@ class Journal:
         origin = (self._today, model, sampling, self.by)
         self._append([Line(key, value, *origin) for key, value in values.items()])
         self.added += len(values)
-        self._added.update(values)
 
     def correct(self, values: Mapping[str, Any]) -> None:
         """Put other values in place of those of some keys; they are no new answers."""
@@ -253,6 +254,7 @@ class Journal:
         if locked and superseded > reader.tell() / 2:
             self._rewrite(path)
             return
+        self._begun = reader.tell() if self._begun is None else self._begun
         read_only = [*siblings(path), *chain.from_iterable(map(family, self._others))]
         for sibling in read_only:
             fresh(partial(self._index_sibling, sibling))
