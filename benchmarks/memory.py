@@ -1,6 +1,6 @@
 """Memory of a step that asks a model, by the number of records in one shard.
 
-    python benchmarks/memory.py --records 200000 --steps revise
+    .envs/controller/bin/python benchmarks/memory.py --model results/demo/models/instruct.nemo
 
 The programs run as a job runs them, against an HTTP server of this machine that answers at once,
 in a process of its own. The peak is the program's resident memory, with Python and its libraries.
@@ -71,6 +71,10 @@ STEPS = {
     "judge": [
         *("scripts/rl_cai/judge_candidates.py", "--principles", json.dumps(PRINCIPLE)),
         *("--judge", json.dumps({"kind": "logprob"})),
+    ],
+    "judge at random": [
+        *("scripts/rl_cai/judge_candidates.py", "--principles", json.dumps(PRINCIPLE)),
+        *("--judge", json.dumps({"kind": "random"})),
     ],
 }
 
