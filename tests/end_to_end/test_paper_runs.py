@@ -20,9 +20,9 @@ def targets(names):
 @pytest.fixture(scope="module")
 def paper(project, tmp_path_factory):
     """A copy of the finished project in which the figures have been made."""
-    made = project.copy(tmp_path_factory.mktemp("paper") / "project")
-    made.snakemake("--", *targets([*FIGURES, *TABLES]))
-    return made
+    with project.copied(tmp_path_factory.mktemp("paper") / "project") as made:
+        made.snakemake("--", *targets([*FIGURES, *TABLES]))
+        yield made
 
 
 def facts(paper, name):

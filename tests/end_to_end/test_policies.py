@@ -1,6 +1,7 @@
 """Two last stages in one run: evaluated, reported, and side by side on one page."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ CONFIG = ("--config", "policies=[rl_cai, dpo_cai]")
 
 
 @pytest.fixture(scope="module")
-def both(dpo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def both(dpo: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A copy of the project, run again with a word more in its configuration."""
-    both = dpo.copy(tmp_path_factory.mktemp("both") / "project")
-    both.snakemake(*CONFIG, "--", "all", "compare_policies")
-    return both
+    with dpo.copied(tmp_path_factory.mktemp("both") / "project") as both:
+        both.snakemake(*CONFIG, "--", "all", "compare_policies")
+        yield both
 
 
 def read(path: Path) -> list[dict]:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,10 @@ print(json.dumps((scores + model.config.score_bias).tolist()))
 
 
 @pytest.fixture(scope="module")
-def exported(project: Project, serve_cpu: str, tmp_path_factory) -> tuple[Project, str]:
+def exported(project: Project, serve_cpu: str, tmp_path_factory) -> Iterator[tuple[Project, str]]:
     """A copy of the project in which the models were exported, and what Snakemake said."""
-    copy = project.copy(tmp_path_factory.mktemp("exported") / "project")
-    return copy, copy.snakemake("--", "share_models")
+    with project.copied(tmp_path_factory.mktemp("exported") / "project") as copy:
+        yield copy, copy.snakemake("--", "share_models")
 
 
 @pytest.fixture(params=MODELS)
