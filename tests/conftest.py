@@ -32,8 +32,10 @@ NEEDS = {
     "browser": {"browser"},
     "slow": {"planned", "finished"},  # a dry run of all rules; all programs of an evaluation
 }
-# Folders whose tests start many processes, by which of two runs them.
-ALONE = {"end_to_end": "workflow", "nemo_cpu": "programs", "slurm": "programs"}
+# Folders whose tests start many processes. Two of pytest's run them, a folder at a time each: the
+# tests of a folder share a finished run, or a server.
+ALONE = {"end_to_end", "nemo_cpu", "slurm"}
+APART = {"test_other_servers.py", "test_smollm2.py"}  # files in them that have a run of their own
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # What a shell runs in the background is deaf to Ctrl-C, and so is all that tests start with it.
@@ -44,8 +46,9 @@ class Together(LoadFileScheduling):  # type: ignore[misc]  # its base has no typ
     """The tests of a file run in one process, and those of folders that share what they make."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = str(super()._split_scope(nodeid))
-        return ALONE.get(Path(file).parent.name, file)
+        file = Path(super()._split_scope(nodeid))
+        folder = file.parent.name
+        return folder if folder in ALONE and file.name not in APART else str(file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
