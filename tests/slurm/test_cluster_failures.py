@@ -73,10 +73,10 @@ def test_a_training_survives_scancel_preemption_a_lost_node_and_its_time_limit(
     )
     assert spoilt.steps("sl_cai", "train/loss") == list(range(STEPS))
     manifest = json.loads((spoilt.results / "sl_cai.manifest.json").read_text())
-    *killed, last = [attempt["end"] for attempt in manifest["attempts"]]
-    assert last == "ended"
-    # Slurm looks at time limits twice a minute: the fourth may have trained to its end by then.
-    assert killed in ([None] * 4, [None] * 3)
+    ends = [attempt["end"] for attempt in manifest["attempts"]]
+    # Slurm looks at time limits twice a minute: the fourth may have trained to its end by then, or
+    # be killed after its last step; what follows then only writes the model, and is no attempt.
+    assert ends in ([None] * 4 + ["ended"], [None] * 3 + ["ended"], [None] * 4)
 
 
 def state(run: Run, job: str) -> str:
