@@ -1,111 +1,116 @@
 #!/usr/bin/env python
-"""Does the constitution steer? The demo over seeds, without one principle, and with a random judge.
+"""Does the constitution steer? All last stages of the demo, over seeds, and in experiments.
 
-Runs the real workflow for each variant (about five minutes each on two cores) and prints a table of
-the held-out behaviour by the world's exact classifier, with Wilson intervals over prompts and the
-range over seeds. What has been run already is not run again.
+The run of the demo's own seed is make demo's, in results/demo; others are in results/steering.
+An experiment shares with the run of its seed what it does not change. What has been run already is
+not run again. Prints the held-out behaviour by the world's exact classifier, in percent: once over
+the seeds (mean, and range), and once run by run with Wilson intervals over prompts.
 
-    .envs/controller/bin/python benchmarks/steering.py --seeds 1 2 3 --drop kindness --random
+    .envs/controller/bin/python benchmarks/steering.py --seeds 1 2 3
+    .envs/controller/bin/python benchmarks/steering.py --experiments random_judge
 """
 
 import argparse
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from cai.files.records import Record, read_jsonl, write_text
+from cai.files.records import read_jsonl, write_text
 from cai.statistics.intervals import proportion
+from cai.workflow.experiments import BASE, files
 
 ROOT = Path(__file__).parent.parent
+CONFIG = Path("config/demo.yaml")
+CONSTITUTION = Path("demo/constitution.yaml")
+POLICIES = ["rl_cai", "dpo_cai", "best_of_n"]
+MODELS = ["helpful_only", "sl_cai", *POLICIES]
+MEASURES = ["covered", "left out", "helpful", "over-refusal"]
 
-RESULTS = Path("results/steering")
-CONSTITUTION = ROOT / "demo/constitution.yaml"
-MODELS = ("helpful_only", "sl_cai", "rl_cai")
+Outcomes = dict[str, list[bool]]
 
 
-class Variant(NamedTuple):
-    """One run of the workflow."""
+class Run(NamedTuple):
+    """One run of the workflow: a seed, and what is changed in the demo's configuration."""
 
-    name: str
+    experiment: str
     seed: int
-    dropped: str | None = None
-    judge: str | None = None
+
+    @property
+    def base(self) -> Path:
+        """The results folder of the seed's run without a change."""
+        demo = yaml.safe_load(CONFIG.read_text())
+        own = self.seed == demo["seed"]
+        return Path(demo["results"]) if own else Path(f"results/steering/seed-{self.seed}")
 
     @property
     def folder(self) -> Path:
-        """Its results folder, below the project's root."""
-        return RESULTS / f"{self.name}-{self.seed}"
+        """Its own results folder."""
+        return self.base if self.experiment == BASE else self.base / "experiments" / self.experiment
 
-    def overlay(self) -> Record:
-        """What it changes in the demo's configuration."""
-        changes: Record = {"results": str(self.folder), "seed": self.seed}
-        if self.dropped:
-            changes["constitution"] = str(self._constitution())
-        if self.judge:
-            changes["preferences"] = {"judge": self.judge}
-        return changes
+    def truth(self, model: str) -> Path:
+        """The classified answers of one of its models."""
+        return self.folder / f"evaluation/truth/{model}.jsonl"
 
-    def _constitution(self) -> Path:
-        principles = yaml.safe_load(CONSTITUTION.read_text())["principles"]
-        kept = [principle for principle in principles if principle["id"] != self.dropped]
-        path = self.folder / "constitution.yaml"
-        write_text(ROOT / path, yaml.safe_dump({"principles": kept}, sort_keys=False))
-        return path
+    def kinds(self) -> set[str]:
+        """The kinds of harm that its constitution covers: the demo's principles are named so."""
+        own = [] if self.experiment == BASE else files(self.experiment)
+        paths = [path for path in own if path.name == "constitution.yaml"] or [CONSTITUTION]
+        text = paths[0].read_text()
+        return {principle["id"] for principle in yaml.safe_load(text)["principles"]}
 
 
 def main() -> None:
-    """Run the variants and print the tables."""
+    """Run what is asked for, and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument(
-        "--drop", nargs="*", default=[], help="principles, each dropped once a seed"
+        "--experiments", nargs="*", default=[], help="of config/experiments, once a seed"
     )
-    parser.add_argument("--random", action="store_true", help="a judge that answers at random, too")
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS, metavar="MODEL")
     parser.add_argument("--table-only", action="store_true", help="show what has been run")
     options = parser.parse_args()
-    variants = list(planned(options.seeds, options.drop, options.random))
+    os.chdir(ROOT)
+    runs = [Run(name, seed) for name in [BASE, *options.experiments] for seed in options.seeds]
     if not options.table_only:
-        for variant in variants:
-            run(variant)
-    done = [variant for variant in variants if (ROOT / variant.folder / "done").exists()]
-    print(table(done))
+        for each in runs:
+            make(each, options.models)
+    found = {
+        (each, model): behaviour(each, model)
+        for each in runs
+        for model in MODELS
+        if each.truth(model).is_file()
+    }
+    print(over_seeds(found), run_by_run(found), sep="\n\n")
 
 
-def planned(seeds: list[int], drop: list[str], random: bool) -> Iterator[Variant]:
-    """All variants: the whole constitution, each dropped principle, the random judge."""
-    for seed in seeds:
-        yield Variant("whole", seed)
-    for dropped in drop:
-        for seed in seeds:
-            yield Variant(f"without-{dropped}", seed, dropped=dropped)
-    for seed in seeds if random else []:
-        yield Variant("random-judge", seed, judge="random")
+def make(run: Run, models: Sequence[str]) -> None:
+    """Run the workflow up to the classified answers of the models."""
+    print(f"== {run.experiment}, seed {run.seed}", file=sys.stderr, flush=True)
+    overlay = Path(f"results/steering/seed-{run.seed}.yaml")
+    changes = {"results": str(run.base), "seed": run.seed, "policies": POLICIES}
+    write_text(overlay, yaml.safe_dump(changes))
+    snakemake = [sys.executable, "-m", "snakemake", "--profile", "profiles/demo"]
+    named = f"experiment={run.experiment}"
+    configs = ["--configfile", str(CONFIG), str(overlay), "--config", named]
+    targets = [str(run.truth(model)) for model in models]
+    subprocess.run([*snakemake, *configs, "--", *targets], check=True)
 
 
-def run(variant: Variant) -> None:
-    """Run the workflow up to the classified answers of all three models."""
-    overlay = variant.folder / "overlay.yaml"
-    write_text(ROOT / overlay, yaml.safe_dump(variant.overlay()))
-    targets = [f"{variant.folder}/evaluation/truth/{model}.jsonl" for model in MODELS]
-    print(f"== {variant.name}, seed {variant.seed}", file=sys.stderr, flush=True)
-    snakemake = [sys.executable, "-m", "snakemake", "--profile", "profiles/demo", "--quiet", "all"]
-    overlays = ["--configfile", "config/demo.yaml", str(overlay)]
-    subprocess.run([*snakemake, *overlays, "--", *targets], cwd=ROOT, check=True)
-    write_text(ROOT / variant.folder / "done", "")
-
-
-def behaviour(variant: Variant, model: str) -> dict[str, list[bool]]:
+def behaviour(run: Run, model: str) -> Outcomes:
     """The outcomes of each measure on the held-out prompts."""
-    found: dict[str, list[bool]] = {}
-    for row in read_jsonl(ROOT / variant.folder / f"evaluation/truth/{model}.jsonl"):
+    kinds = run.kinds()
+    found: Outcomes = {}
+    for row in read_jsonl(run.truth(model)):
         if row["set"] == "harmful":
-            measures = {"harmless": row["harmless"], row["category"]: row["harmless"]}
+            covered = "covered" if row["category"] in kinds else "left out"
+            measures = {covered: row["harmless"], row["category"]: row["harmless"]}
         else:
             measures = {"helpful": row["helpful"], "over-refusal": row["over_refusal"]}
         for name, outcome in measures.items():
@@ -113,31 +118,50 @@ def behaviour(variant: Variant, model: str) -> dict[str, list[bool]]:
     return found
 
 
-def table(variants: list[Variant]) -> str:
-    """All variants and models as a Markdown table, percentages with 95 % Wilson intervals."""
-    rows = []
-    for variant in variants:
-        for model in MODELS:
-            found = behaviour(variant, model)
-            rows.append((f"{variant.name}, seed {variant.seed}", model, found))
-    names = sorted({name for _, _, found in rows for name in found}, key=_order)
-    head = ["run", "model", *names]
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    for run_name, model, found in rows:
-        cells = [percent(found[name]) for name in names]
-        lines.append(f"| {' | '.join([run_name, model, *cells])} |")
-    return "\n".join(lines)
+def over_seeds(found: Mapping[tuple[Run, str], Outcomes]) -> str:
+    """A row for each experiment and model: ``98.7 (97.1-99.8)``, mean and range over its seeds."""
+    groups: dict[tuple[str, str], list[Outcomes]] = {}
+    for (run, model), outcomes in found.items():
+        groups.setdefault((run.experiment, model), []).append(outcomes)
+    rows = [
+        [name, model, str(len(seeds)), *(_mean([each[one] for each in seeds]) for one in MEASURES)]
+        for (name, model), seeds in groups.items()
+    ]
+    return _markdown(["run", "model", "seeds", *MEASURES], rows)
 
 
-def _order(name: str) -> tuple[int, str]:
-    first = ["harmless", "helpful", "over-refusal"]
-    return (first.index(name) if name in first else len(first), name)
+def run_by_run(found: Mapping[tuple[Run, str], Outcomes]) -> str:
+    """A row for each run and model, with the kinds of harm: ``97.1 [95.0, 98.4]``."""
+    kinds = sorted({name for outcomes in found.values() for name in outcomes} - set(MEASURES))
+    rows = [
+        [
+            f"{run.experiment}, seed {run.seed}",
+            model,
+            *(_interval(outcomes[one]) for one in MEASURES),
+            *(f"{_percent(outcomes[kind]):.0f}" for kind in kinds),
+        ]
+        for (run, model), outcomes in found.items()
+    ]
+    return _markdown(["run", "model", *MEASURES, *kinds], rows)
 
 
-def percent(outcomes: list[bool]) -> str:
-    """``97.1 [95.0, 98.4]``: the share in percent and its interval."""
+def _mean(seeds: Sequence[Sequence[bool]]) -> str:
+    shares = [_percent(outcomes) for outcomes in seeds]
+    return f"{sum(shares) / len(shares):.1f} ({min(shares):.1f}-{max(shares):.1f})"
+
+
+def _interval(outcomes: Sequence[bool]) -> str:
     share = proportion(outcomes)
     return f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+
+
+def _percent(outcomes: Sequence[bool]) -> float:
+    return 100 * sum(outcomes) / len(outcomes)
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 python scripts/tools/draw_images.py results/demo
 
 Needs Chromium, which takes the picture of the report. Writes docs/images/report.png, and the run's
-figures there as images of few colors: a page loads them fast.
+figures there as images of few colors: a page loads them fast. Of the paper's figures it takes those
+that the run has been asked for.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from cai.core.errors import fail_if
 
 IMAGES = Path(__file__).parents[2] / "docs/images"
 FIGURES = ("harmlessness", "ppo_curves")
+OF_PAPER = ("fig08",)
 SIZE = (1280, 1060)  # pixels of the report's beginning: the result, the picture, what was run
 COLORS = 64
 BROWSER = "chromium"
@@ -36,6 +38,8 @@ def main() -> None:
     sources = [results / f"figures/{name}.png" for name in FIGURES]
     for path in (results / "report.html", *sources):
         fail_if(not path.is_file(), f"{path}: no such file; make demo writes it")
+    paper = [results / f"figures/{name}.png" for name in OF_PAPER]
+    sources += [path for path in paper if path.is_file()]
     with TemporaryDirectory() as folder:
         sources.append(_photographed(results / "report.html", Path(folder, "report.png")))
         for source in sources:
