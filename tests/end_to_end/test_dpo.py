@@ -50,7 +50,7 @@ def test_an_edit_reruns_what_follows_from_it(dpo):
     assert changed == {"rl_dataset", "dpo_dataset", "dpo_cai"}
 
 
-@pytest.mark.parametrize("loss", ["ipo", "rpo_bwd_kl"])
+@pytest.mark.parametrize("loss", ["dpo", "ipo"])
 def test_the_other_losses_are_a_line_of_the_configuration(bench, loss):
     before = weights(bench.results / "dpo_cai.nemo")
     bench.project.snakemake("--config", f"dpo={{preference_loss: {loss}}}", "--", TARGET)
