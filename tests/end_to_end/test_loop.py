@@ -7,7 +7,6 @@ import pytest
 from tests.examples import EXAMPLES
 from tests.project import TARGETS
 
-RUN = ["demo_with_health", "demo_with_less_privacy"]  # SL-CAI reads the first one alone
 TOOK = re.compile(r"; (\d+ min|\d+ s)[^;]*, ([\d,]+) answers, ([\d,]+) reused\.$")
 
 
@@ -33,21 +32,12 @@ def test_an_edit_in_place_keeps_the_run_before_and_the_new_report_shows_both(pro
     assert copy.planned() == set()
 
 
-def asking_for(name):
-    """The words of a command line that compare an example with the base run."""
-    return ["--config", f"experiment={name}", "--", "compare"]
-
-
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_each_example_is_planned(project, name):
-    plan = project.plan(*asking_for(name))
+def test_each_example_is_planned_run_and_answered_in_one_sentence(project, name):
+    example, words = EXAMPLES[name], ["--config", f"experiment={name}", "--", "compare"]
+    plan = project.plan(*words)
     assert re.search(r"results/demo/experiments/\w+: \d+ jobs .* [1-9][\d,]* reused", plan)
-
-
-@pytest.mark.parametrize("name", RUN)
-def test_an_example_is_run_and_answered_in_one_sentence(project, name):
-    example = EXAMPLES[name]
-    project.snakemake(*asking_for(name))
+    project.snakemake(*words)
     page = project.results / f"comparisons/base--{name}.html"
     told = json.loads(page.with_suffix(".json").read_text())
     changed = [(row["id"], row["change"]) for row in told["principles"]]
