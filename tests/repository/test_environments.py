@@ -55,6 +55,15 @@ def test_two_builders_at_once_make_one_environment_and_a_new_list_another(checko
     assert running.returncode == 0
 
 
+def test_a_list_that_is_taken_in_belongs_to_the_content(checkout):
+    (checkout / "list.txt").write_text("-r other.txt\n")
+    (checkout / "other.txt").write_text("# nothing\n")
+    said_by(start(checkout))
+    first = (checkout / ".envs/tiny").resolve()
+    (checkout / "other.txt").write_text("# nothing, too\n")
+    assert f"rm -r .envs/{first.name}" in said_by(start(checkout))
+
+
 def test_an_interrupted_installation_is_made_again(checkout):
     builder = start(checkout)
     deadline = time.monotonic() + 60
