@@ -26,7 +26,8 @@ def checkout(tmp_path):
     (tmp_path / "envs").mkdir()
     for name in PROGRAMS:
         shutil.copy(ROOT / "envs" / name, tmp_path / "envs" / name)
-    (tmp_path / "list.txt").write_text("# nothing\n")
+    (tmp_path / "list.txt").write_text("-r other.txt\n")
+    (tmp_path / "other.txt").write_text("# nothing\n")
     return tmp_path
 
 
@@ -48,20 +49,11 @@ def test_two_builders_at_once_make_one_environment_and_a_new_list_another(checko
     assert link.is_symlink()
     assert (link / ".ready").exists()
     running = subprocess.Popen([first / "bin/python", "-c", "input(); import json"], stdin=-1)
-    (checkout / "list.txt").write_text("# nothing, too\n")
+    (checkout / "other.txt").write_text("# nothing, too\n")
     assert f"rm -r .envs/{first.name}" in said_by(start(checkout))
     assert link.resolve() != first
     running.communicate(b"\n", timeout=60)
     assert running.returncode == 0
-
-
-def test_a_list_that_is_taken_in_belongs_to_the_content(checkout):
-    (checkout / "list.txt").write_text("-r other.txt\n")
-    (checkout / "other.txt").write_text("# nothing\n")
-    said_by(start(checkout))
-    first = (checkout / ".envs/tiny").resolve()
-    (checkout / "other.txt").write_text("# nothing, too\n")
-    assert f"rm -r .envs/{first.name}" in said_by(start(checkout))
 
 
 def test_an_interrupted_installation_is_made_again(checkout):
