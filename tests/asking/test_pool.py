@@ -35,16 +35,20 @@ def test_in_flight_raises_the_first_exception_and_begins_nothing_new():
     assert begun == [0, 1, 2]
 
 
-def test_answers_that_are_under_way_come_before_the_failure_of_the_service():
+@pytest.mark.parametrize(
+    "error",
+    [OutOfService("http://here", Fault("service", "quota", "no money")), ValueError("no money")],
+)
+def test_answers_that_are_under_way_come_before_a_failure(error):
     together, results = threading.Barrier(2, timeout=10), []
 
     def work(item: str) -> str:
         together.wait()
         if item == "refused":
-            raise OutOfService("http://here", Fault("service", "quota", "no money"))
+            raise error
         time.sleep(0.1)  # it ends after the failure, and may have been paid for
         return item.upper()
 
-    with pytest.raises(OutOfService, match="no money"):
+    with pytest.raises(type(error), match="no money"):
         results.extend(in_flight(work, ["refused", "paid"], 2, threading.Event()))
     assert results == [("paid", "PAID")]

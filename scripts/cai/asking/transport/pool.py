@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from cai.asking.transport.http import LOOK, OutOfService
+from cai.asking.transport.http import LOOK
 
-DRAIN = 20.0  # seconds that answers under way get when the service ends the job
+DRAIN = 20.0  # seconds that answers under way get when a call has failed
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -16,9 +16,9 @@ Result = TypeVar("Result")
 class Pool(Generic[Item, Result]):
     """Calls a function for each item that is put in, ``calls`` of them at a time.
 
-    The first exception ends all and is raised by :meth:`get`. Where it says that the service will
-    answer nothing more, the answers that are on their way come first: they may have been paid for.
-    The threads are daemons: an interrupted program waits for none.
+    The first exception ends all and is raised by :meth:`get`. Before it come the answers that are
+    on their way: they may have been paid for. The threads are daemons: an interrupted program
+    waits for none.
 
     Attributes:
         under_way: items whose results :meth:`get` has not given yet.
@@ -55,8 +55,6 @@ class Pool(Generic[Item, Result]):
             BaseException: the first that a call has raised.
         """
         while True:
-            if self._failure is not None and not isinstance(self._failure, OutOfService):
-                raise self._failure
             good = []
             for each in self._finished():
                 if isinstance(each, BaseException):
