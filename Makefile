@@ -56,10 +56,11 @@ compare: controller $(if $(filter profiles/demo,$(PROFILE)),nemo-cpu) ## run EXP
 # Tests that run beside each other, a file at a time in one of up to four processes; those that start
 # many processes themselves (alone) come after them, in two.
 BESIDE := python -m pytest --numprocesses=logical --maxprocesses=4
+# The fast ones often wait, for a server of theirs, so that two cores have work for four processes.
 FAST := not (alone or browser or nemo or slow or slurm)
 check: dev $(SITE)/.ready ## linters, types and the fast tests: a minute or two, before each commit
 	@$(RUN_DEV) scripts/lint.sh & lint=$$!; \
-	$(RUN_DEV) $(BESIDE) -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
+	$(RUN_DEV) python -m pytest --numprocesses=4 -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
 	wait $$lint && exit $$tests
 
 test: dev nemo-cpu serve-cpu smollm2 $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
