@@ -7,7 +7,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / "scripts/tools"  # they draw and write the documentation: `make docs`
+DEVELOPERS = {"draw_images.py", "site_pages.py"}  # README's pictures and the documentation's pages
 
 
 def names(listed: str) -> set[str]:
@@ -35,7 +35,7 @@ def test_no_tool_of_tests_and_linters_is_in_the_controller() -> None:
 
 
 def test_what_the_programs_import_is_in_the_controller() -> None:
-    programs = [path for path in (ROOT / "scripts").rglob("*.py") if TOOLS not in path.parents]
+    programs = [path for path in (ROOT / "scripts").rglob("*.py") if path.name not in DEVELOPERS]
     known = packages_distributions()
     strangers = set().union(*map(imported, programs)) - sys.stdlib_module_names
     needed = {plain(known[name][0]) for name in strangers if name in known}

@@ -19,7 +19,7 @@ from cai.asking.protocol import Protocol
 from cai.asking.rewards import RewardModel
 from cai.asking.serving import MODELS, Served
 from cai.core.errors import UserError, fail_if
-from cai.files.lazily import Rows, Shard, Spooled
+from cai.files.lazily import Rows, ShardRecords, Spooled
 from cai.files.records import (
     Ledger,
     Record,
@@ -65,7 +65,7 @@ class Run:
 
     def records(self, options: argparse.Namespace, kind: type[Row]) -> Rows[Row]:
         """The input's records that belong to this shard, read when they are needed."""
-        return Shard(options.input, kind, options.shard)
+        return ShardRecords(options.input, kind, options.shard)
 
     def spooled(self, rows: Iterable[Row], options: argparse.Namespace) -> Rows[Row]:
         """Rows as they come, out of memory until they are written to the output."""

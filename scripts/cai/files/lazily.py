@@ -22,7 +22,7 @@ class Rows(Protocol[Some]):
         """Yield them in their order."""
 
 
-class Shard(Generic[Row]):
+class ShardRecords(Generic[Row]):
     """The records of a file that belong to a shard, of which one at a time is in memory.
 
     All are read, and so checked, when it is made.

@@ -13,12 +13,14 @@ class Gate:
 
     Args:
         expected: how answers should look like; empty: everything is let through.
-        is_open: whether an answer of this kind was read before.
+
+    Attributes:
+        is_open: whether an answer of this kind was read, or nothing is expected.
     """
 
-    def __init__(self, expected: str, *, is_open: bool = False) -> None:
+    def __init__(self, expected: str) -> None:
         self.expected = expected
-        self.is_open = is_open or not expected
+        self.is_open = not expected
         self.unread: Counter[str] = Counter()
         self.example = ""
         self._entered = self._new = 0
