@@ -78,7 +78,7 @@ class NemoProtocol:
             self._flow,
             self._probe,
             lambda error: UserError(f"the model server refuses the request: {error}"),
-            lambda error: served.failure(f"the model server is broken: {error}"),
+            served.broken,
         )
         self._url = ""  # until the server runs
         self._usage = Usage()

@@ -63,7 +63,7 @@ class OpenAiProtocol:
             self._flow,
             self._probe,
             lambda error: UserError(f"the model server refuses the request: {error}"),
-            lambda error: served.failure(f"the model server is broken: {error}"),
+            served.broken,
         )
 
     def plan(self, questions: Sequence[Question], journal: Journal) -> list[list[Question]]:

@@ -25,6 +25,7 @@ from cai.settings.model_servers import FREE_PORT, names
 
 POLL = 0.25  # seconds between two looks at a server that starts
 TAIL = 20  # lines of the log that an error shows
+ENDING = 2.0  # seconds after its last word in which a server that died is seen to have ended
 TAKEN = "port {port} was taken by another program; run the command again"
 IN_USE = "ddress already in use"  # errno's words, with which servers report a taken port
 LOOKED = 2.0  # seconds in which a server answers that is up
@@ -113,6 +114,17 @@ class Served:
         code = self._program.poll() if self._program is not None else None
         if code is not None:
             raise self.failure(f"the model server ended with exit code {code}")
+
+    def broken(self, error: Exception) -> ServerFailed:
+        """The error of a server that answers nothing of use: because it has died, or alive."""
+        deadline = time.monotonic() + ENDING
+        while self._program is not None and time.monotonic() < deadline:
+            try:
+                self.check()
+            except ServerFailed as died:
+                return died
+            time.sleep(POLL)
+        return self.failure(f"the model server is broken: {error}")
 
     def failure(self, reason: str) -> ServerFailed:
         """An error for ``reason`` that shows where to look: the log and its tail."""
