@@ -53,20 +53,18 @@ compare: controller $(if $(filter profiles/demo,$(PROFILE)),nemo-cpu) ## run EXP
 	@echo
 	@$(RUN) python scripts/tools/experiment.py $(EXPERIMENT) --profile $(PROFILE) --show --against $(AGAINST)
 
-# Tests that run beside each other, a file at a time in one of up to four processes; those that start
-# many processes themselves (alone) come after them, in two.
-BESIDE := python -m pytest --numprocesses=logical --maxprocesses=4
-# The fast ones often wait, for a server of theirs, so that two cores have work for four processes.
-FAST := not (alone or browser or nemo or slow or slurm)
+# Four processes, each with a file's tests at a time: tests often wait, for a server, for Slurm, for a
+# time limit, so that two cores have work for more than two. The longest are begun first.
+TESTS := python -m pytest --numprocesses=4
+FAST := not (browser or heavy or nemo or slow or slurm)
 check: dev $(SITE)/.ready ## linters, types and the fast tests: a minute or two, before each commit
 	@$(RUN_DEV) scripts/lint.sh & lint=$$!; \
-	$(RUN_DEV) python -m pytest --numprocesses=4 -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
+	$(RUN_DEV) $(TESTS) -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
 	wait $$lint && exit $$tests
 
 test: dev nemo-cpu serve-cpu smollm2 $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN_DEV) scripts/lint.sh
-	@$(RUN_DEV) $(BESIDE) -m "not alone" --cov
-	@$(RUN_DEV) python -m pytest -m alone --numprocesses=2
+	@$(RUN_DEV) $(TESTS) --cov
 
 lint: dev $(SITE)/.ready ## ruff, mypy, snakefmt, snakemake --lint, and the site strictly
 	@$(RUN_DEV) scripts/lint.sh

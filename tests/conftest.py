@@ -32,10 +32,21 @@ NEEDS = {
     "browser": {"browser"},
     "slow": {"planned", "finished"},  # a dry run of all rules; all programs of an evaluation
 }
-# Folders whose tests start many processes. Two of pytest's run them, a folder at a time each: the
-# tests of a folder share a finished run, or a server.
-ALONE = {"end_to_end", "nemo_cpu", "slurm"}
-APART = {"test_other_servers.py", "test_smollm2.py"}  # files in them that have a run of their own
+# Folders whose tests start many processes.
+HEAVY = {"end_to_end", "nemo_cpu", "slurm"}
+TOGETHER = {"nemo_cpu", "slurm"}  # those whose files share a server, or a cluster
+# What takes longest is begun first, so that the quick tests fill what is left of the time.
+LONGEST = [
+    "slurm",
+    "test_same_twice.py",
+    "test_smollm2.py",
+    "test_loop.py",
+    "test_frozen.py",
+    "test_paper_runs.py",
+    "nemo_cpu",
+    "test_other_servers.py",
+    "end_to_end",
+]
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # What a shell runs in the background is deaf to Ctrl-C, and so is all that tests start with it.
@@ -45,10 +56,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 class Together(LoadFileScheduling):  # type: ignore[misc]  # its base has no types
     """The tests of a file run in one process, and those of folders that share what they make."""
 
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # in the order of the items, see below
+
     def _split_scope(self, nodeid: str) -> str:
         file = Path(super()._split_scope(nodeid))
         folder = file.parent.name
-        return folder if folder in ALONE and file.name not in APART else str(file)
+        return folder if folder in TOGETHER else str(file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
@@ -56,16 +71,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
     return Together(config, log)
 
 
+def _place(item: pytest.Item) -> int:
+    """Where a test stands in the order."""
+    names = {item.path.name, item.path.parent.name}
+    return next((n for n, name in enumerate(LONGEST) if name in names), len(LONGEST))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Set the markers that follow from fixtures and folders, see pyproject.toml."""
+    """Set the markers that follow from fixtures and folders, see pyproject.toml; and the order."""
+    items.sort(key=_place)
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         for marker, any_of in NEEDS.items():
             if fixtures & any_of:
                 item.add_marker(marker)
-        if item.path.parent.name in ALONE:
-            item.add_marker("alone")
+        if item.path.parent.name in HEAVY:
+            item.add_marker("heavy")
 
 
 @pytest.fixture(scope="session")

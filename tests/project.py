@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "demo"]
 SMALL = ROOT / "tests/end_to_end/small.yaml"
 TARGETS = ["results/demo/report.html", "results/demo/rl_cai.nemo"]
+ASKED_FOR = ["results/demo/dpo_cai.nemo", "results/demo/best_of_n.nemo"]  # not by default
 DEMO = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
 
 
@@ -48,6 +49,13 @@ class Project:
             put = shutil.copytree if source.is_dir() else shutil.copy2
             put(source, folder / part)
         (folder / ".envs").symlink_to(ROOT / ".envs")
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """The one that is in a folder already."""
+        own = cls.__new__(cls)
+        own.folder = folder
+        return own
 
     @property
     def results(self) -> Path:

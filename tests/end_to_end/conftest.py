@@ -1,14 +1,16 @@
 """A copy of the project in which the whole workflow has run once, at a small size."""
 
 import glob
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 from tests.end_to_end.killing import Bench
-from tests.project import SMALL, TARGETS, Project
+from tests.project import ASKED_FOR, SMALL, TARGETS, Project
 
 # What folders are called must change nothing, and reach no shell as code. (Braces, < and > are
 # refused in a dry run: tests/files/test_paths.py.)
@@ -34,8 +36,9 @@ class OddProject(Project):
 
     @property
     def targets(self) -> list[str]:
-        """As :data:`TARGETS`."""
-        return [str(self.results.relative_to(self.folder) / Path(name).name) for name in TARGETS]
+        """As :data:`TARGETS` and :data:`ASKED_FOR`."""
+        place = self.results.relative_to(self.folder)
+        return [str(place / Path(name).name) for name in (*TARGETS, *ASKED_FOR)]
 
 
 def _moved(value: Any) -> Any:
@@ -51,18 +54,23 @@ def _moved(value: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def project(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project after one whole run."""
-    project = Project(tmp_path_factory.mktemp("project"))
-    project.snakemake("--", *TARGETS)
-    return project
+def finished_once(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after one whole run, which all of pytest's processes share: not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            Project(folder).snakemake("--", *TARGETS, *ASKED_FOR)
+            (folder / "whole").touch()
+    assert (folder / "whole").exists(), "it has failed in another process, see there"
+    return Project.at(folder)
 
 
 @pytest.fixture(scope="session")
-def dpo(project: Project) -> Project:
-    """The project in which DPO-CAI was asked for, too."""
-    project.snakemake("--", "results/demo/dpo_cai.nemo")
-    return project
+def project(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """This process's copy of the finished project."""
+    return finished_once.copy(tmp_path_factory.mktemp("copy") / "project")
 
 
 @pytest.fixture(scope="session")

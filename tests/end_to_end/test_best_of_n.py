@@ -3,55 +3,47 @@
 import json
 from pathlib import Path
 
-import pytest
-from tests.project import Project, weights
+from tests.project import weights
 
 TARGET = "results/demo/best_of_n.nemo"
-
-
-@pytest.fixture(scope="session")
-def best(project: Project) -> Project:
-    """The project in which best of n was asked for."""
-    project.snakemake("--", TARGET)
-    return project
 
 
 def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_it_trains_on_the_best_candidate_of_each_prompt(best):
-    chosen = {row["id"]: row for row in read(best.results / "best_of_n/answers/0.jsonl")}
-    candidates = read(best.results / "rl_cai/candidates/0.jsonl")
+def test_it_trains_on_the_best_candidate_of_each_prompt(project):
+    chosen = {row["id"]: row for row in read(project.results / "best_of_n/answers/0.jsonl")}
+    candidates = read(project.results / "rl_cai/candidates/0.jsonl")
     assert chosen.keys() == {row["id"] for row in candidates}
     for row in candidates:
         mine = chosen[row["id"]]
         texts = [candidate["text"] for candidate in row["candidates"]]
         assert len(mine["rewards"]) == len(texts)
         assert mine["revision"] == texts[mine["rewards"].index(max(mine["rewards"]))]
-    told = json.loads((best.results / "best_of_n/answers/0.ledger.json").read_text())
+    told = json.loads((project.results / "best_of_n/answers/0.ledger.json").read_text())
     assert len(told["notes"]["chosen"]) > 1, "the first one is not always the best"
     trained = [
         row["conversations"][-1]["value"]
         for part in ("train", "validation")
-        for row in read(best.results / f"best_of_n/{part}.jsonl")
+        for row in read(project.results / f"best_of_n/{part}.jsonl")
         if row["dataset"] == "revisions"
     ]
     assert sorted(trained) == sorted(row["revision"] for row in chosen.values())
 
 
-def test_it_goes_on_from_sl_cai(best):
-    manifest = json.loads((best.results / "best_of_n.manifest.json").read_text())
+def test_it_goes_on_from_sl_cai(project):
+    manifest = json.loads((project.results / "best_of_n.manifest.json").read_text())
     assert [Path(name).name for name in manifest["inputs"]] == [
         *("sl_cai.nemo", "train.jsonl", "validation.jsonl"),
     ]
-    assert best.steps("best_of_n", "train/loss") == list(range(8))
-    assert weights(best.results / "best_of_n.nemo") != weights(best.results / "sl_cai.nemo")
+    assert project.steps("best_of_n", "train/loss") == list(range(8))
+    assert weights(project.results / "best_of_n.nemo") != weights(project.results / "sl_cai.nemo")
 
 
-def test_an_edit_reruns_what_follows_from_it(best):
+def test_an_edit_reruns_what_follows_from_it(project):
     def planned(*config):
-        return best.planned("--config", *config, targets=[TARGET])
+        return project.planned("--config", *config, targets=[TARGET])
 
     assert not planned("nemo={overrides: {actor: {model.optim.lr: 0.001}}}")
     changed = planned("nemo={overrides: {reward_model: {model.optim.lr: 0.001}}}")

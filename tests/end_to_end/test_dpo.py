@@ -6,40 +6,31 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.killing import Bench
-from tests.project import Project, weights
+from tests.project import weights
 
 TARGET = "results/demo/dpo_cai.nemo"
 
 
-@pytest.fixture
-def bench(dpo: Project, tmp_path: Path):
-    """A copy of it, to be spoilt."""
-    bench = Bench(dpo.copy(tmp_path / "project"))
-    yield bench
-    bench.kill()
-
-
-def test_it_learns_from_the_comparisons_of_the_reward_model(dpo):
-    assert dpo.steps("dpo_cai", "train/loss") == list(range(4))
-    assert dpo.steps("dpo_cai", "val/loss") == [2, 4]
-    ledger = json.loads((dpo.results / "dpo_cai/train.ledger.json").read_text())
+def test_it_learns_from_the_comparisons_of_the_reward_model(project):
+    assert project.steps("dpo_cai", "train/loss") == list(range(4))
+    assert project.steps("dpo_cai", "val/loss") == [2, 4]
+    ledger = json.loads((project.results / "dpo_cai/train.ledger.json").read_text())
     lines = [
-        len((dpo.results / f"rl_cai/{part}.comparisons.jsonl").read_text().splitlines())
+        len((project.results / f"rl_cai/{part}.comparisons.jsonl").read_text().splitlines())
         for part in ("train", "test")
     ]
     assert ledger["in"] == sum(lines) // 2 == ledger["out"] + sum(ledger["dropped"].values())
-    manifest = json.loads((dpo.results / "dpo_cai.manifest.json").read_text())
+    manifest = json.loads((project.results / "dpo_cai.manifest.json").read_text())
     assert [Path(name).name for name in manifest["inputs"]] == [
         *("sl_cai.nemo", "train.jsonl", "test.jsonl"),
     ]
     assert manifest["software"]["nemo"]["nemo-aligner"] == "0.7.0" and manifest["seconds"] > 0
-    assert weights(dpo.results / "dpo_cai.nemo") != weights(dpo.results / "sl_cai.nemo")
+    assert weights(project.results / "dpo_cai.nemo") != weights(project.results / "sl_cai.nemo")
 
 
-def test_an_edit_reruns_what_follows_from_it(dpo):
+def test_an_edit_reruns_what_follows_from_it(project):
     def planned(*config):
-        return dpo.planned("--config", *config, targets=[TARGET])
+        return project.planned("--config", *config, targets=[TARGET])
 
     assert planned("dpo={beta: 0.2}") == {"dpo_cai"}
     assert planned("dpo={preference_loss: ipo}") == {"dpo_cai"}

@@ -11,9 +11,9 @@ CONFIG = ("--config", "policies=[rl_cai, dpo_cai]")
 
 
 @pytest.fixture(scope="module")
-def both(dpo: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def both(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A copy of the project, run again with a word more in its configuration."""
-    with dpo.copied(tmp_path_factory.mktemp("both") / "project") as both:
+    with project.copied(tmp_path_factory.mktemp("both") / "project") as both:
         both.snakemake(*CONFIG, "--", "all", "compare_policies")
         yield both
 
@@ -33,9 +33,9 @@ def test_the_report_has_both(both):
     assert any(step["name"].startswith("dpo_cai comparisons") for step in told["ledgers"])
 
 
-def test_nothing_is_trained_again_for_a_policy_beside_the_others(dpo, both):
+def test_nothing_is_trained_again_for_a_policy_beside_the_others(project, both):
     for name in ("sl_cai", "reward_model", "rl_cai", "dpo_cai"):
-        here, there = ((each.results / f"{name}.nemo").stat() for each in (dpo, both))
+        here, there = ((each.results / f"{name}.nemo").stat() for each in (project, both))
         assert here.st_mtime_ns == there.st_mtime_ns
     assert "Nothing to be done" in both.snakemake(*CONFIG)
 

@@ -92,11 +92,11 @@ def test_the_report_is_one_file_that_asks_for_nothing(project):
         assert name.lower() in page.lower()
 
 
-def test_nothing_is_left_of_what_programs_needed_while_they_ran(project):
+def test_nothing_is_left_of_what_programs_needed_while_they_ran(finished_once):
     """Unpacked models, and PyTriton's files, also those that Triton copies to /tmp."""
     left = re.compile(r"unpacked|triton|server-\w+")
-    assert not [path for path in project.results.rglob("*") if left.fullmatch(path.name)]
-    home = home_of(project.results / "work/rl_cai")
+    assert not [path for path in finished_once.results.rglob("*") if left.fullmatch(path.name)]
+    home = home_of(finished_once.results / "work/rl_cai")
     copied = [path.read_text() for path in Path("/tmp").glob("folder*/config.pbtxt")]
     assert not home.exists() and str(home) not in "".join(copied)
 
