@@ -1,38 +1,103 @@
-# Beyond the paper: over-refusal and evasiveness, what each principle does, leakage, warnings.
+# Beyond the paper: over-refusal and evasiveness, graded answers, what each principle does, leakage,
+# warnings.
 #
-# Requires the evaluation's answers, the revisions and judgements, XSTest where it is configured.
-# Makes evaluation/{leakage,warnings}.json and figures/{over_refusal,principles}.*.
+# Requires the evaluation's answers, the revisions and judgements, and sets of safe and unsafe
+# prompts where they are configured. Makes evaluation/{xstest,or_bench_hard,sorry_bench,harmbench}/*,
+# evaluation/{leakage,warnings}.json and figures/{over_refusal,grades,principles}.*.
 
 CHECK_FIGURES = collect(
     "<results>/figures/{figure}.svg",
-    figure=["over_refusal", "principles", "human_preferences"],
+    figure=["over_refusal", "grades", "principles", "human_preferences"],
 )
+PROMPT_SETS = public_runs.used(settings, *public_runs.PROMPT_SETS)
+with one_line_errors():
+    RUBRIC = public_runs.rubric_of(settings)
 
 
-use rule answers as xstest_answers with:
+wildcard_constraints:
+    asked="|".join(public_runs.PROMPT_SETS),
+
+
+use rule answers as set_answers with:
     input:
-        prompts="<results>/evaluation/sets/xstest.jsonl",
+        prompts="<results>/evaluation/sets/{asked}.jsonl",
         model=lookup("{model}", within=ANY_MODEL),
         exported=lookup("{model}", within=EXPORTED),
     output:
-        data="<results>/evaluation/xstest/{model}.jsonl",
-        ledger="<results>/evaluation/xstest/{model}.ledger.json",
+        data="<results>/evaluation/{asked}/{model}.jsonl",
+        ledger="<results>/evaluation/{asked}/{model}.ledger.json",
     log:
-        job="<results>/logs/xstest_answers/{model}.log",
-        nemo="<results>/logs/xstest_answers/{model}.nemo.log",
+        job="<results>/logs/set_answers/{asked}.{model}.log",
+        nemo="<results>/logs/set_answers/{asked}.{model}.nemo.log",
     benchmark:
-        "<results>/benchmarks/xstest_answers/{model}.tsv"
+        "<results>/benchmarks/set_answers/{asked}.{model}.tsv"
     params:
-        **asking(own_journal("xstest_answers-{model}"), role_of_model),
+        **asking(own_journal("{asked}_answers-{model}"), role_of_model),
+
+
+SET_ANSWERS = collect(rules.set_answers.output.data, asked=PROMPT_SETS, model=MODELS)
+
+
+rule graded:
+    input:
+        **JUDGE_MODEL,
+        answers=rules.set_answers.output.data,
+    output:
+        data="<results>/evaluation/{asked}/{model}.grades.jsonl",
+        ledger="<results>/evaluation/{asked}/{model}.grades.ledger.json",
+    log:
+        job="<results>/logs/graded/{asked}.{model}.log",
+        nemo="<results>/logs/graded/{asked}.{model}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/graded/{asked}.{model}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        **asking(own_journal("graded-{asked}-{model}"), "instruct"),
+        judge=literal(settings.judge.model_dump_json()),
+        rubric=literal(RUBRIC.model_dump_json() if RUBRIC else ""),
+    shell:
+        "python scripts/checks/grade_answers.py --input {input.answers:q} --output {output.data:q}"
+        " --judge {params.judge:q} --rubric {params.rubric:q}"
+        f" {ASK}"
+
+
+rule grades_figure:
+    input:
+        graded=collect(
+            rules.graded.output.data,
+            asked=PROMPT_SETS if RUBRIC else [],
+            model=MODELS,
+        ),
+        answers=SET_ANSWERS if RUBRIC else [],
+    output:
+        svg=report(
+            "<results>/figures/grades.svg",
+            category="Checks",
+            labels={"figure": "answers graded by the judge"},
+        ),
+        others=multiext("<results>/figures/grades", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/grades.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        rubric=optional("--rubric", RUBRIC.model_dump_json() if RUBRIC else None),
+        missing=literal(
+            public_runs.missing(settings, *public_runs.PROMPT_SETS, public_runs.RUBRIC)
+        ),
+        facts=literal(public_runs.facts(settings, *public_runs.PROMPT_SETS)),
+    shell:
+        "python scripts/checks/plot_grades.py --graded {input.graded:q} --answers {input.answers:q}"
+        " {params.rubric:q} --missing {params.missing:q} --facts {params.facts:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule over_refusal:
     input:
         answers=collect(rules.answers.output.data, model=MODELS),
-        xstest=collect(
-            rules.xstest_answers.output.data,
-            model=MODELS if settings.evaluations.xstest else [],
-        ),
+        to_sets=SET_ANSWERS,
         truth=collect(
             rules.truth.output.data,
             model=MODELS if settings.evaluation.classifier else [],
@@ -50,17 +115,10 @@ rule over_refusal:
     conda:
         "../envs/controller.yaml"
     params:
-        why=optional(
-            "--why-no-xstest",
-            (
-                None
-                if settings.evaluations.xstest
-                else settings.evaluations.why_not("xstest")
-            ),
-        ),
+        missing=literal(public_runs.missing(settings, *public_runs.PROMPT_SETS)),
     shell:
-        "python scripts/checks/measure_refusals.py --answers {input.answers:q} --xstest {input.xstest:q}"
-        " --truth {input.truth:q} {params.why:q} --output {output.svg:q}"
+        "python scripts/checks/measure_refusals.py --answers {input.answers:q} --to-sets {input.to_sets:q}"
+        " --truth {input.truth:q} --missing {params.missing:q} --output {output.svg:q}"
         " 2>&1 | tee {log:q}"
 
 

@@ -5,12 +5,11 @@ What is missing (--missing) is named in the figure; where nothing can be drawn, 
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from cai.core import cli
-from cai.core.errors import UserError
 from cai.figures import public_figures
+from cai.figures.options import add_fact_options
 from cai.files.records import Record, read_jsonl
 
 KINDS = ("hhh", "calibration", "identification")
@@ -36,12 +35,7 @@ def main() -> None:
         default=[],
         help="of identification, SET.MODEL.jsonl",
     )
-    parser.add_argument(
-        "--missing", type=_object, default={}, metavar="JSON", help="what is not there: why"
-    )
-    parser.add_argument(
-        "--facts", type=_object, default={}, metavar="JSON", help="of the settings, for the JSON"
-    )
+    add_fact_options(parser)
     parser.add_argument("--seed", type=int, default=1234, help="of the bootstrap")
     parser.add_argument(
         "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
@@ -74,17 +68,6 @@ def _named(paths: list[Path]) -> list[tuple[str, str, Path]]:
 def _parts(path: Path) -> tuple[str, str]:
     one, other = path.name.removesuffix(".jsonl").split(".", 1)
     return one, other
-
-
-def _object(text: str) -> Record:
-    """An argparse ``type``: a JSON object."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"expected a JSON object ({error}), found {text!r}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"expected a JSON object, found {text!r}")
-    return value
 
 
 if __name__ == "__main__":

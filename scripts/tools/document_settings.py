@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from cai.core import cli
 from cai.files.records import write_json, write_text
+from cai.judging.rubrics import Rubric
 from cai.settings.configuration import Settings
 from cai.settings.constitution import Principle
 
@@ -20,6 +21,7 @@ SCHEMA = ROOT / "config/schema.json"
 PARTIAL = ROOT / "config/partial.schema.json"  # of files that lie over config.yaml
 CONSTITUTION = ROOT / "config/constitution.schema.json"
 FEW_SHOT = ROOT / "config/few_shot.schema.json"
+RUBRIC = ROOT / "config/rubric.schema.json"
 LICENCES = ROOT / "config/licences.schema.json"
 DOCUMENT = ROOT / "docs/configuration.md"
 HEADER = """\
@@ -59,6 +61,7 @@ def schemas() -> dict[Path, dict[str, Any]]:
         PARTIAL: _partial(whole),
         CONSTITUTION: _list_under("principles", list[Principle]),
         FEW_SHOT: _list_under("samples", list[list[Turn]]),
+        RUBRIC: Rubric.model_json_schema(),
         LICENCES: TypeAdapter(dict[str, str]).json_schema(),
     }
 

@@ -235,6 +235,15 @@ CASES = [
     wrong("datasets.max_bad_share", 2, "1", "found 2"),
     wrong("evaluation.helpful.source", "nowhere.jsonl", "nowhere.jsonl", "no such file"),
     wrong("evaluations.xstest.source", "nowhere.csv", "nowhere.csv", "no such file"),
+    Wrong(
+        "a rubric whose grades are one",
+        ("rubric.yaml", "scales", "grades", "at least 2 items"),
+        {"evaluations": {"rubric": "{here}/rubric.yaml"}},
+        files={
+            "rubric.yaml": "scales: [{id: a, question: '{prompt} {answer} {grades}', grades: "
+            "[{id: b, text: c}]}]"
+        },
+    ),
     wrong("evaluations.samples", 1, "2", "found 1"),
     wrong("evaluations.unsupported", {"xtest": "why"}, "xtest", "accepted"),
     wrong("paper.harmfulness.ratings.source", "nowhere.jsonl", "nowhere.jsonl", "no such file"),

@@ -116,6 +116,49 @@ def test_xstest_with_labels_and_without(tmp_path):
     assert told == {"One?": "safe", "Two?": "unsafe"}
 
 
+PUBLISHED = {
+    "or_bench": ({"prompt": "How do I kill a lamp?", "category": "violence"}, "safe"),
+    "sorry_bench": (
+        {"question_id": 1, "category": "7", "turns": ["Break a lamp."], "prompt_style": "base"},
+        "unsafe",
+    ),
+    "harmbench": (
+        {"Behavior": "Break it.", "SemanticCategory": "illegal", "ContextString": "A lamp."},
+        "unsafe",
+    ),
+}
+
+
+def test_other_sets_of_prompts_in_their_published_forms(tmp_path):
+    found = {
+        kind: rows_of(tmp_path, kind, write_lines(tmp_path / f"{kind}.jsonl", [row]))[0]
+        for kind, (row, _) in PUBLISHED.items()
+    }
+    assert {kind: row["prompt"] for kind, row in found.items()} == {
+        "or_bench": "How do I kill a lamp?",
+        "sorry_bench": "Break a lamp.",
+        "harmbench": "A lamp.\n\n---\n\nBreak it.",
+    }
+    assert [row["kind"] for row in found.values()] == ["violence", "7", "illegal"]
+    assert {kind: row["set"] for kind, row in found.items()} == {
+        kind: part for kind, (_, part) in PUBLISHED.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "told"),
+    [
+        ("or_bench", {"prompt": "Why?"}, "a category"),
+        ("sorry_bench", {"turns": ["a", "b"], "category": "1"}, "one text in turns"),
+        ("harmbench", {"Behavior": " ", "SemanticCategory": "illegal"}, "an empty text"),
+    ],
+)
+def test_a_prompt_in_another_form_is_told_with_its_place(tmp_path, kind, row, told):
+    path = write_lines(tmp_path / "a.jsonl", [row])
+    line = error_line(prepare(tmp_path, kind, path)[0])
+    assert "a.jsonl:1" in line and told in line
+
+
 def test_held_out_comparisons_are_those_that_the_source_says(tmp_path):
     sides = [("Tea?", "train"), ("Bread?", "test")]
     rows = [

@@ -13,7 +13,7 @@ PLANS = {
     "fig09": {"evaluation_set", "judged_comparisons", "calibration_figure"},
     "fig11": {"evaluation_set", "comparison_rewards", "judged_comparisons", "hhh_figure"},
     "fig12": {"evaluation_set", "harm_choices", "identification_figure"},
-    "over_refusal": {"evaluation_set", "xstest_answers", "over_refusal"},
+    "over_refusal": {"evaluation_set", "set_answers", "over_refusal"},
     "human_preferences": {"evaluation_set", "comparison_rewards", "hhh_figure"},
 }
 

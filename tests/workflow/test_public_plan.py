@@ -40,6 +40,22 @@ def test_the_chat_judge_is_asked_as_it_is_and_pairwise_for_its_reasoning():
     assert found["judge"].model == found["reasoning"].model
 
 
+def test_answers_are_graded_by_a_rubric_unless_the_judge_is_a_coin():
+    assert [scale.id for scale in public_runs.rubric_of(settings()).scales] == [
+        "compliance",
+        "harm",
+    ]
+    coin = settings(preferences={"judge": "random"})
+    assert public_runs.rubric_of(coin) is None
+    sets = (*public_runs.PROMPT_SETS, public_runs.RUBRIC)
+    told = json.loads(public_runs.missing(coin, *sets))
+    assert "coin" in told.pop("rubric")
+    assert set(told) == {"or_bench_hard", "sorry_bench", "harmbench"}
+    without = settings(evaluations={"rubric": None})
+    assert public_runs.rubric_of(without) is None
+    assert "rubric" in json.loads(public_runs.missing(without, *sets))
+
+
 def test_one_question_stands_for_the_constitution_unless_it_is_null():
     found = settings()
     (asked,) = public_runs.hhh_principles(found, PREFERENCES)

@@ -185,7 +185,8 @@ class Client:
         fail_if(
             not self._protocol.scores_prompts,
             "a server of kind openai gives no log-probabilities of what it is given; harm "
-            "identification (evaluations.harm_binary, harm_kinds) needs server.kind nemo",
+            "identification (evaluations.harm_binary, harm_kinds) and grades by the logprob judge "
+            "(evaluations.rubric) need server.kind nemo",
         )
         parameters = {
             "tokens_to_generate": 1,  # the server takes no less

@@ -83,7 +83,8 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     "comparison_rewards": _rewards(),
     "judged_comparisons": _judge(),
     "harm_choices": _either(),
-    "xstest_answers": _either(),
+    "set_answers": _either(),
+    "graded": _judge("judged"),
     # the paper's figures
     "rl_snapshots": Kind("ppo", ("critic", "actor"), like="rl_cai"),
     "snapshot": Kind("conversion", like="convert_model"),

@@ -4,7 +4,7 @@
   Bai et al. 2022 (``text_correct``, ``text_incorrect``) and hh-rlhf (``chosen``, ``rejected``);
 - questions with choices: the harm identification of Bai et al. 2022 (``prompt``, ``corrects``,
   ``incorrects``);
-- prompts: XSTest (``prompt``, ``type``, ``label``).
+- prompts, safe and unsafe ones: :mod:`cai.evaluation.prompt_sets`.
 """
 
 import re
@@ -21,15 +21,14 @@ from cai.data.dialogues import (
     parse_transcript,
     require_answer,
 )
+from cai.evaluation import prompt_sets
+from cai.evaluation.prompt_sets import SafetyPrompt, text_of
 from cai.evaluation.prompts import first_of
 from cai.files.records import Ledger, Prompt, Record, record_id, write_jsonl
 from cai.models.templates import Message, single_turn
 from cai.settings.sources import Source, read_source
-from cai.steps.answers import EvaluationPrompt
 from cai.steps.candidates import Candidates
 
-SAFE, UNSAFE = "safe", "unsafe"
-CONTRAST = "contrast_"  # how the types of XSTest's unsafe prompts begin
 LAST_LINE = re.compile(r"\n([^\n]*:)\s*$")  # such as "The answer is:"
 SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
 
@@ -52,12 +51,6 @@ class Question(TypedDict):
     prefix: str
     choices: list[str]
     correct: int
-
-
-class XstestPrompt(EvaluationPrompt):
-    """A prompt of XSTest, with its kind."""
-
-    kind: str
 
 
 def prepare_set(
@@ -148,7 +141,7 @@ def _scored(row: Record) -> tuple[list[Message], str, str]:
     if len(known) != 2 or not numbers or len({*known.values()}) != 2:
         raise Malformed("target_scores: expected two answers, one of which scores more")
     better, worse = sorted(known, key=lambda answer: -known[answer])
-    return single_turn(trimmed(query)), _text(better), _text(worse)
+    return single_turn(trimmed(query)), text_of(better), text_of(worse)
 
 
 def _sides(row: Record, fields: tuple[str, str]) -> tuple[list[Message], str, str]:
@@ -185,7 +178,7 @@ def question(row: Record, where: str) -> Question:
         raise Malformed("empty prompt")
     if not isinstance(right, list) or not isinstance(wrong, list) or len(right) != 1 or not wrong:
         raise Malformed("expected one text in corrects, and some in incorrects")
-    choices = sorted(_text(text) for text in (*right, *wrong))
+    choices = sorted(text_of(text) for text in (*right, *wrong))
     if len(set(choices)) != len(choices):
         raise Malformed("choices that are alike")
     prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")
@@ -197,35 +190,20 @@ def question(row: Record, where: str) -> Question:
         prefix = f"{line[1].strip()} " if line else ""
     return {
         "id": record_id("\n".join([prompt, *choices])),
-        "set": _text(right[0]),
+        "set": text_of(right[0]),
         "messages": messages,
         "prefix": prefix,
         "choices": choices,
-        "correct": choices.index(_text(right[0])),
+        "correct": choices.index(text_of(right[0])),
     }
 
 
-def prompt(row: Record, where: str) -> XstestPrompt:
-    """``{"id", "prompt", "set", "kind"}`` of a prompt of XSTest; ``set`` is safe or unsafe.
-
-    Raises:
-        Malformed: with the reason.
-    """
-    text, kind, label = _text(row.get("prompt")), row.get("type"), row.get("label")
-    if not isinstance(kind, str) or label not in (None, "", SAFE, UNSAFE):
-        raise Malformed("expected a type, and safe or unsafe as the label if there is one")
-    part = label or (UNSAFE if kind.startswith(CONTRAST) else SAFE)
-    return {"id": record_id(text), "prompt": text, "set": part, "kind": kind}
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not trimmed(value):
-        raise Malformed("an empty text")
-    return trimmed(value)
-
-
-Parse = Callable[[Record, str], KnownComparison | Question | XstestPrompt]
-KINDS: dict[str, Parse] = {"comparisons": comparison, "questions": question, "prompts": prompt}
+Parse = Callable[[Record, str], KnownComparison | Question | SafetyPrompt]
+KINDS: dict[str, Parse] = {
+    "comparisons": comparison,
+    "questions": question,
+    **prompt_sets.KINDS,
+}
 
 
 def messages_with(row: KnownComparison, answer: str) -> list[Message]:

@@ -63,6 +63,22 @@ class Evaluations(Section):
     xstest: Source | None = Field(
         None, description="Safe and unsafe prompts (prompt, type): over-refusal."
     )
+    or_bench_hard: Source | None = Field(
+        None, description="OR-Bench-Hard's safe prompts (prompt, category): over-refusal."
+    )
+    sorry_bench: Source | None = Field(
+        None, description="SORRY-Bench's unsafe prompts (turns, category): refusal."
+    )
+    harmbench: Source | None = Field(
+        None,
+        description="HarmBench's unsafe prompts (Behavior, SemanticCategory, ContextString): "
+        "refusal.",
+    )
+    rubric: str | None = Field(
+        None,
+        description="YAML file by which the judge grades each answer to these prompts, such as "
+        "config/rubrics/compliance.yaml; null: only phrases of refusal are counted.",
+    )
     limit: int | None = Field(None, ge=1, description="Most records of each set; null: all.")
     principle: str | None = Field(
         HHH_QUESTION,

@@ -57,6 +57,27 @@ def share_of(successes: float, n: int, level: float = LEVEL) -> Estimate:
     return Estimate(n, successes / n, float(low), float(high))
 
 
+def kappa(one: Sequence[bool], other: Sequence[bool], level: float = LEVEL) -> Estimate | None:
+    """Cohen's kappa of two raters with its large-sample interval.
+
+    Source: Cohen, "A coefficient of agreement for nominal scales", 1960; the interval is that of
+    Fleiss, Cohen and Everitt, 1969.
+
+    Returns:
+        None where a rater says the same of all: then there is nothing that chance could not give.
+    """
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return None
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    table = numpy.zeros((2, 2))
+    for first, second in zip(one, other, strict=True):
+        table[int(first), int(second)] += 1
+    found = cohens_kappa(table)
+    value, reach = float(found.kappa), NormalDist().inv_cdf((1 + level) / 2) * found.std_kappa
+    return Estimate(len(one), value, max(value - reach, -1.0), min(value + reach, 1.0))
+
+
 def mean(
     values: Sequence[float], seed: int, level: float = LEVEL, resamples: int = RESAMPLES
 ) -> Estimate:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 from cai.core.digests import canonical_json
+from cai.evaluation import prompt_sets
+from cai.judging.rubrics import Rubric, load_rubric
 from cai.settings.configuration import Settings
 from cai.settings.judges import AnyJudge, ChatJudge, LogprobJudge, Pairwise, PairwiseChat
 
@@ -13,7 +15,12 @@ SETS = {  # and the kind of their records, see cai.evaluation.public_sets
     "harm_binary": "questions",
     "harm_kinds": "questions",
     "xstest": "prompts",
+    "or_bench_hard": "or_bench",
+    "sorry_bench": "sorry_bench",
+    "harmbench": "harmbench",
 }
+PROMPT_SETS = tuple(prompt_sets.NAMES)
+RUBRIC = "rubric"
 JUDGED_SETS = ("hhh_438", "hhh_221")
 COMPARED = {"fig04": "hhh_438", "fig11": "hhh_221", "human_preferences": "hh_rlhf"}
 TITLES = {
@@ -100,10 +107,26 @@ def used(settings: Settings, *sets: str) -> list[str]:
 
 def missing(settings: Settings, *sets: str) -> str:
     """What is not there (sets; of judged ones, methods of judging) with why, as JSON."""
-    why = {name: settings.evaluations.why_not(name) for name in sets}
+    why = {name: _why_missing(settings, name) for name in sets}
     if any(name in JUDGED_SETS for name in sets):
         why |= {label: why_not(settings, method) for method, label in METHODS.items()}
     return canonical_json({what: text for what, text in why.items() if text})
+
+
+def _why_missing(settings: Settings, name: str) -> str | None:
+    coin = name == RUBRIC and why_not(settings, JUDGE)
+    return settings.evaluations.why_not(name) or coin or None
+
+
+def rubric_of(settings: Settings) -> Rubric | None:
+    """The rubric by which answers are graded; None where they are not.
+
+    Raises:
+        UserError: the file's first mistake.
+    """
+    path = settings.evaluations.rubric
+    rubric = load_rubric(path) if path else None
+    return rubric if isinstance(settings.judge, LogprobJudge | ChatJudge) else None
 
 
 def rewards_of(settings: Settings, name: str) -> list[str]:

@@ -1,0 +1,119 @@
+"""Answers graded one by one: by a chat service, and by the probabilities of NeMo's own server."""
+
+import json
+import re
+
+import pytest
+from tests.judging.service import Service, says
+from tests.steps.step_programs import Step, prompts
+
+from cai.files.records import write_jsonl
+
+RUBRIC = "config/rubrics/compliance.yaml"
+SHOWN = re.compile(r"\(([A-C])\) (.*)")
+GRADES = {"In full": "full", "Not at all": "refusal", "Harmful": "harmful", "Harmless": "harmless"}
+
+
+def answers(count: int) -> list[dict]:
+    """Answers, each second of which refuses."""
+    texts = ("Sure! Like this.", "I cannot help with that.")
+    return [
+        {"id": row["id"], "prompt": row["prompt"], "set": "safe", "answer": texts[number % 2]}
+        for number, row in enumerate(prompts(count))
+    ]
+
+
+def letter(body: dict) -> str:
+    """The letter of the right grade."""
+    text = body["messages"][-1]["content"]
+    refuses = "I cannot help" in text
+    right = ("Not at all", "Harmless") if refuses else ("In full", "Harmful")
+    return next(at for at, said in SHOWN.findall(text) if said.startswith(right))
+
+
+@pytest.fixture
+def grade(tmp_path):
+    """Make the program that grades, with answers written."""
+
+    def make(rows: list[dict], url: str | None = None) -> Step:
+        step = Step(tmp_path, "grade_answers", url)
+        write_jsonl(step.input, rows)
+        return step
+
+    return make
+
+
+def chat(service: Service, **more: object) -> list[str]:
+    judge = {"kind": "chat", "url": service.url, "model": "m", **more}
+    return ["--judge", json.dumps(judge), "--rubric", RUBRIC]
+
+
+@pytest.mark.parametrize(
+    ("orders", "said"), [(1, "({})"), (2, "The answer is ({})."), (2, "{}"), (1, "Answer: {}")]
+)
+def test_a_chat_service_names_the_letters_of_the_grades(grade, orders, said) -> None:
+    with Service(lambda body, number: says(said.format(letter(body)))) as service:
+        rows = grade(answers(6)).rows(*chat(service, orders=orders))
+    assert len(service.bodies) == 6 * 2 * orders
+    expected = [("full", "harmful"), ("refusal", "harmless")] * 3
+    found = [(row["grades"]["compliance"]["grade"], row["grades"]["harm"]["grade"]) for row in rows]
+    assert found == expected
+    assert {row["set"] for row in rows} == {"safe"}
+
+
+def test_a_letter_with_the_name_of_its_grade_is_read(grade) -> None:
+    def reply(body: dict, number: int) -> dict:
+        shown = dict(SHOWN.findall(body["messages"][-1]["content"]))
+        text = shown[letter(body)]
+        return says(f"({letter(body)}) {GRADES[re.split('[:.]', text)[0]]}")
+
+    with Service(reply) as service:
+        rows = grade(answers(2)).rows(*chat(service))
+    assert [row["grades"]["compliance"]["grade"] for row in rows] == ["full", "refusal"]
+
+
+def test_what_cannot_be_read_and_orders_that_disagree_are_counted(grade) -> None:
+    def reply(body: dict, number: int) -> dict:
+        text = body["messages"][-1]["content"]
+        if "neighbour 1?" in text:
+            return says("(A) refusal")  # the first grade's letter, with the name of another
+        return says("(A)" if "neighbour 2?" in text else f"({letter(body)})")
+
+    with Service(reply) as service:
+        step = grade(answers(5))
+        rows = step.rows(*chat(service, orders=2))
+    assert len(rows) == 3
+    assert step.ledger["dropped"] == {
+        "the judge's answer cannot be read": 1,
+        "the judge finds two grades equally probable": 1,
+    }
+
+
+def test_a_coin_cannot_grade(grade) -> None:
+    done = grade(answers(1)).run("--judge", '{"kind": "random"}', "--rubric", RUBRIC)
+    assert done.returncode != 0
+    assert "a coin (random) cannot grade" in done.stderr
+
+
+def test_a_served_judge_is_read_by_the_probabilities_of_all_letters(
+    grade, nemo_server, tiny_model
+) -> None:
+    """The tiny judge never learnt to grade, so which grades it gives means nothing."""
+    scale = {
+        "id": "help",
+        "question": "Request: {prompt} Answer: {answer} Question: which is it? {grades}",
+        "grades": [
+            {"id": name, "text": text}
+            for name, text in (("all", "Sure"), ("some", "Some"), ("none", "Never"))
+        ],
+    }
+    step = grade(answers(4), nemo_server.url)
+    step.model = tiny_model
+    rows = step.rows("--judge", '{"kind": "logprob"}', "--rubric", json.dumps({"scales": [scale]}))
+    assert len(rows) == 4
+    for row in rows:
+        verdict = row["grades"]["help"]
+        assert sum(verdict["probabilities"].values()) == pytest.approx(1)
+        assert verdict["grade"] == max(
+            verdict["probabilities"], key=verdict["probabilities"].__getitem__
+        )
