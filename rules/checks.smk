@@ -7,7 +7,13 @@
 
 CHECK_FIGURES = collect(
     "<results>/figures/{figure}.svg",
-    figure=["over_refusal", "grades", "principles", "human_preferences"],
+    figure=[
+        "over_refusal",
+        "grades",
+        "principles",
+        "human_preferences",
+        "reward_bench",
+    ],
 )
 PROMPT_SETS = public_runs.used(settings, *public_runs.PROMPT_SETS)
 with one_line_errors():

@@ -2,7 +2,8 @@
 # reward model's accuracy on human comparisons.
 #
 # Requires the sets that the configuration names, the models, the reward model and the judge.
-# Makes evaluation/{sets,comparisons,choices}/* and figures/{fig04,fig09,fig11,fig12,human_preferences}.*.
+# Makes evaluation/{sets,comparisons,choices}/* and
+# figures/{fig04,fig09,fig11,fig12,human_preferences,reward_bench}.*.
 from cai.workflow import public_runs
 
 HHH_PRINCIPLES = public_runs.hhh_principles(settings, principles["preference"])
@@ -156,6 +157,32 @@ rule hhh_figure:
         "python scripts/public_sets/plot_public_sets.py hhh --title {params.title:q} --rewards {input.rewards:q}"
         " --judged {input.judged:q} --missing {params.missing:q} --facts {params.facts:q}"
         " --seed {params.seed:q} --output {output.svg:q} 2>&1 | tee {log:q}"
+
+
+rule subset_figure:
+    input:
+        rewards=public_runs.rewards_of(settings, "reward_bench"),
+    output:
+        svg=report(
+            "<results>/figures/reward_bench.svg",
+            category="Checks",
+            labels={"figure": "the reward model on public comparisons"},
+        ),
+        others=multiext("<results>/figures/reward_bench", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/reward_bench.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    params:
+        title="Public comparisons: is the reward model right?",
+        missing=literal(public_runs.missing(settings, "reward_bench")),
+        facts=literal(public_runs.facts(settings, "reward_bench")),
+        seed=settings.seed,
+    shell:
+        "python scripts/public_sets/plot_public_sets.py subsets --title {params.title:q} --rewards {input.rewards:q}"
+        " --missing {params.missing:q} --facts {params.facts:q} --seed {params.seed:q}"
+        " --output {output.svg:q} 2>&1 | tee {log:q}"
 
 
 rule calibration_figure:

@@ -12,7 +12,7 @@ from cai.figures import public_figures
 from cai.figures.options import add_fact_options
 from cai.files.records import Record, read_jsonl
 
-KINDS = ("hhh", "calibration", "identification")
+KINDS = ("hhh", "subsets", "calibration", "identification")
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--title", required=True)
-    parser.add_argument("--rewards", type=cli.existing_file, nargs="*", default=[], help="of hhh")
+    parser.add_argument(
+        "--rewards", type=cli.existing_file, nargs="*", default=[], help="of hhh, subsets"
+    )
     parser.add_argument(
         "--judged",
         type=cli.existing_file,
@@ -49,8 +51,10 @@ def main() -> None:
 
 def _figure(options: argparse.Namespace, facts: Record) -> tuple[public_figures.Drawing, Record]:
     judged = {method: list(read_jsonl(path)) for _, method, path in _named(options.judged)}
+    rewards = [row for path in options.rewards for row in read_jsonl(path)]
+    if options.kind == "subsets":
+        return public_figures.subset_accuracy(options.title, rewards, options.missing, facts)
     if options.kind == "hhh":
-        rewards = [row for path in options.rewards for row in read_jsonl(path)]
         return public_figures.hhh_accuracy(options.title, rewards, judged, options.missing, facts)
     if options.kind == "calibration":
         return public_figures.judge_calibration(options.title, judged, options.missing, facts)

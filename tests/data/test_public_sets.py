@@ -159,6 +159,24 @@ def test_a_prompt_in_another_form_is_told_with_its_place(tmp_path, kind, row, to
     assert "a.jsonl:1" in line and told in line
 
 
+def test_comparisons_of_rewardbench_keep_their_subsets(tmp_path):
+    rows = [
+        {
+            "subset": part,
+            "prompt": "Which soup?",
+            "chosen": "This one.",
+            "rejected": f"None, {part}.",
+        }
+        for part in ("chat", "safety")
+    ]
+    found = rows_of(tmp_path, "comparisons", write_lines(tmp_path / "a.jsonl", rows))
+    assert {row["set"]: row["rejected"] for row in found} == {
+        "chat": "None, chat.",
+        "safety": "None, safety.",
+    }
+    assert all(row["messages"] == [{"role": "user", "content": "Which soup?"}] for row in found)
+
+
 def test_held_out_comparisons_are_those_that_the_source_says(tmp_path):
     sides = [("Tea?", "train"), ("Bread?", "test")]
     rows = [

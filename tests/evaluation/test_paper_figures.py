@@ -37,6 +37,19 @@ def comparisons(tmp_path):
     return tmp_path
 
 
+def test_the_reward_models_accuracy_by_subset(comparisons):
+    rewards = comparisons / "hhh_221.rewards.jsonl"
+    output = comparisons / "reward_bench.svg"
+    record, rows, svg = draw("subsets", output, "--rewards", rewards)
+    values = {r["method"]: (int(r["n"]), float(r["value"]), float(r["low"])) for r in rows}
+    assert values["all"][:2] == (30, 0.9) and values["harmless"][:2] == (10, 0.7)
+    assert values["harmless"][2] == pytest.approx(0.397, abs=1e-3)  # Wilson's
+    assert "helpful (n = 20)" in svg
+    assert [row["set"] for row in record["accuracies"]] == ["all", "harmless", "helpful"]
+    record, rows, _ = draw("subsets", output, "--missing", '{"reward_bench": "no file"}')
+    assert not record["supported"] and rows[0]["why"] == "no file"
+
+
 def test_accuracies_by_method_and_part_with_what_is_missing(comparisons):
     record, rows, svg = draw(
         *("hhh", comparisons / "fig11.svg", "--rewards", comparisons / "hhh_221.rewards.jsonl"),

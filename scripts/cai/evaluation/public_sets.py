@@ -1,7 +1,8 @@
 """Public evaluation sets in the forms in which they are published, read into records of ours.
 
 - comparisons: BIG-bench's ``hhh_alignment`` (``input``, ``target_scores``), the HHH evaluations of
-  Bai et al. 2022 (``text_correct``, ``text_incorrect``) and hh-rlhf (``chosen``, ``rejected``);
+  Bai et al. 2022 (``text_correct``, ``text_incorrect``), hh-rlhf (``chosen``, ``rejected``) and
+  RewardBench (``prompt``, ``chosen``, ``rejected``, ``subset``);
 - questions with choices: the harm identification of Bai et al. 2022 (``prompt``, ``corrects``,
   ``incorrects``);
 - prompts, safe and unsafe ones: :mod:`cai.evaluation.prompt_sets`.
@@ -104,8 +105,9 @@ def _opening_id(record: Mapping[str, Any]) -> str:
 def comparison(row: Record, where: str) -> KnownComparison:
     """``{"id", "set", "messages", "prompt", "chosen", "rejected"}`` of a comparison.
 
-    ``set`` is its part, known from BIG-bench's folders (helpful, honest, harmless, other), else
-    "all"; ``prompt`` shows the dialogue to a judge, and is the request itself if that is all.
+    ``set`` is its part, known from BIG-bench's folders (helpful, honest, harmless, other) or
+    RewardBench's ``subset``, else "all"; ``prompt`` shows the dialogue to a judge, and is the
+    request itself if that is all.
 
     Raises:
         Malformed: with the reason.
@@ -113,6 +115,9 @@ def comparison(row: Record, where: str) -> KnownComparison:
     if row.get("target_scores") is not None:
         messages, chosen, rejected = _scored(row)
         part = Path(where.rpartition(":")[0]).parent.name
+    elif row.get("subset") is not None:
+        messages, part = single_turn(text_of(row.get("prompt"))), text_of(row["subset"])
+        chosen, rejected = (text_of(row.get(side)) for side in ("chosen", "rejected"))
     else:
         sides = ("text_correct", "text_incorrect") if row.get("text_correct") is not None else None
         messages, chosen, rejected = _sides(row, sides or ("chosen", "rejected"))

@@ -130,6 +130,34 @@ def hhh_accuracy(
     return _draw_accuracies(record, rows, labels, chance=0.5), record
 
 
+def subset_accuracy(
+    title: str, rewards: Sequence[Record], missing: Mapping[str, str], facts: Record
+) -> tuple[Drawing, Record]:
+    """The share of comparisons in which the reward model is right, by subset, and of all.
+
+    Args:
+        rewards: of both answers, {"id", "set", "chosen", "rejected"}.
+        missing: the set, if it is not there, with why.
+        facts: for the record.
+    """
+    record = record_of(
+        title,
+        "The reward model is right about a comparison if the chosen answer has the higher reward; "
+        "a tie is half right. Intervals are Wilson's.",
+        ["All comparisons count alike; RewardBench's own score is a mean of weighted sections."],
+        missing,
+        facts,
+    )
+    if not rewards:
+        return nothing(record)
+    parts = {row["id"]: row["set"] for row in rewards}
+    rows = accuracies({"reward_model": by_reward(rewards)}, parts)
+    record["accuracies"] = rows
+    by_subset = [{**row, "method": row["set"], "set": METHODS["reward_model"]} for row in rows]
+    labels = {row["method"]: f"{row['method']} (n = {row['n']})" for row in by_subset}
+    return _draw_accuracies(record, by_subset, labels, chance=0.5), record
+
+
 def _methods(
     rewards: Sequence[Record], judged: Mapping[str, Sequence[Record]]
 ) -> tuple[dict[str, Outcomes], dict[str, str]]:

@@ -95,6 +95,7 @@ WORDS = {
     "judged_comparisons": "judge a public set",
     "harm_choices": "ask which harm a prompt has",
     "hhh_figure": "draw the accuracy on a public set",
+    "subset_figure": "draw the reward model's accuracy by subset",
     "calibration_figure": "draw the judge's calibration",
     "identification_figure": "draw how well harm is identified",
     "set_answers": "answer a set of safe or unsafe prompts",

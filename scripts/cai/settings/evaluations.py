@@ -60,6 +60,11 @@ class Evaluations(Section):
         None,
         description="Held-out human comparisons (chosen, rejected): the reward model's accuracy.",
     )
+    reward_bench: Source | None = Field(
+        None,
+        description="Comparisons in RewardBench's form (subset, prompt, chosen, rejected): the "
+        "reward model's accuracy by subset.",
+    )
     xstest: Source | None = Field(
         None, description="Safe and unsafe prompts (prompt, type): over-refusal."
     )

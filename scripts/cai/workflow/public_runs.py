@@ -12,6 +12,7 @@ SETS = {  # and the kind of their records, see cai.evaluation.public_sets
     "hhh_438": "comparisons",
     "hhh_221": "comparisons",
     "hh_rlhf": "comparisons",
+    "reward_bench": "comparisons",
     "harm_binary": "questions",
     "harm_kinds": "questions",
     "xstest": "prompts",
