@@ -209,14 +209,6 @@ def test_a_validation_of_less_than_all_ranks_is_caught_beside_good_rollouts():
     assert "model.ppo.num_val_samples: found 64; accepted: multiples of 128" in line
 
 
-@pytest.mark.parametrize("program", ["sft", "dpo", "actor"])
-def test_a_training_of_adapters_alone_is_refused(program):
-    given = launches(2, 1) | {"dpo_cai": launches()["sl_cai"]}
-    line = the_line(overridden(**{program: {"model.peft.peft_scheme": "lora"}}), given, "nemo.")
-    assert says(line, f"nemo.overrides.{program}: model.peft.peft_scheme: found lora; … none; ")
-    assert sizing.problems(overridden(**{program: {"model.peft.peft_scheme": "none"}}), given) == []
-
-
 TRT = {"trainer.ppo.trt_llm.enable": True}
 
 

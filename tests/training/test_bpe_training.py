@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.bpe import write_tokenizer
-from tests.project import program
+from tests.training.trained import FILES, SFT_FILES, few_steps, train
 
 from cai.models.tokens import Tokenizer
 from cai.nemo import programs
@@ -16,7 +15,6 @@ from cai.settings.configuration import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 MARK = "<|im_start|>"
-FEW = {"save_interval": 2, "val_check_interval": 2, "max_steps": 2, "limit_val_batches": 1}
 OVERLAY = {
     "models": {
         "base": {
@@ -31,12 +29,10 @@ OVERLAY = {
     },
     "nemo": {
         "overrides": {
-            "sft": {"model.optim.sched.warmup_steps": 0}
-            | {f"trainer.sft.{key}": value for key, value in FEW.items()}
+            "sft": few_steps("sft")
             | {f"model.data.{ds}.{size}_batch_size": 4
                for ds in ("train_ds", "validation_ds") for size in ("micro", "global")},
-            "reward_model": {f"trainer.rm.{key}": value for key, value in FEW.items()}
-            | {"model.optim.sched.warmup_steps": 0}
+            "reward_model": few_steps("rm")
             | {"model.micro_batch_size": 4, "model.global_batch_size": 4},
         }
     },
@@ -70,26 +66,6 @@ def folder(nemo_python, tmp_path_factory) -> Path:
     return place
 
 
-def train(
-    folder: Path, what: str, name: str, command: list[str], places: dict, files: dict
-) -> Path:
-    """Run train.py; returns what it publishes."""
-    output = folder / f"{what}.nemo"
-    paths = {key: str(path) for key, path in files.items()}
-    done = subprocess.run(
-        [
-            *(sys.executable, program("train"), "--what", what, "--name", name),
-            *("--work", str(folder / "work" / what), "--output", str(output)),
-            *("--log", str(folder / f"{what}.log"), "--inputs", *paths.values()),
-            *("--", *command, *programs.naming(places, paths)),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return output
-
-
 @pytest.fixture(scope="module")
 def sl_cai(folder, settings) -> Path:
     turns = [("User", "How do I mend it?"), ("Assistant", "With glue, it's (A) 123.")]
@@ -97,15 +73,10 @@ def sl_cai(folder, settings) -> Path:
     line = json.dumps({"system": "", "mask": "User", "conversations": said})
     for name in ("train", "validation"):
         (folder / f"{name}.jsonl").write_text(f"{line}\n" * 8)
-    places = {
-        "model.restore_from_path": "model",
-        "model.data.train_ds.file_path": "train",
-        "model.data.validation_ds.file_path": "validation",
-    }
     files = {name: folder / f"{name}.jsonl" for name in ("train", "validation")}
     files["model"] = folder / "base.nemo"
     command = programs.sft(settings)
-    return train(folder, "sl_cai", "megatron_gpt_sft", command, places, files)
+    return train(folder, "sl_cai", "megatron_gpt_sft", command, SFT_FILES, files)
 
 
 def test_sft_publishes_the_tokenizer(folder, sl_cai, nemo_python):
@@ -128,11 +99,7 @@ def test_a_reward_model_is_made_of_it(folder, sl_cai, settings):
     text = f"{MARK}System\n\n{MARK}User\nMend it?\n{MARK}Assistant\n"
     pairs = [json.dumps({"text": f"{text}{answer}\n{MARK}"}) for answer in ("Glue.", "No.")]
     (folder / "pairs.jsonl").write_text("\n".join(pairs * 8) + "\n")
-    places = {
-        "pretrained_checkpoint.restore_from_path": "model",
-        "model.data.data_prefix": {name: ["pairs"] for name in ("train", "validation", "test")},
-    }
-    files = {"model": sl_cai, "pairs": folder / "pairs.jsonl"}
+    files = {"model": sl_cai, "train": folder / "pairs.jsonl"}
     command = programs.reward_model(settings)
-    made = train(folder, "reward_model", "megatron_gpt", command, places, files)
+    made = train(folder, "reward_model", "megatron_gpt", command, FILES, files)
     assert Tokenizer(made).encode(text) == Tokenizer(folder / "hf").encode(text)

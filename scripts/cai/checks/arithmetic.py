@@ -8,6 +8,7 @@ comments name the place in the upstream code.
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+from cai.checks import lora
 from cai.checks.stage_sizes import CONTEXT, EXPERT, PARALLEL, SERVERS, Launches, Sizing
 from cai.models.shape import ModelShape
 from cai.nemo.values import Program, Values
@@ -23,7 +24,6 @@ PRECISIONS = (
 )
 VIRTUAL = "virtual_pipeline_model_parallel_size"
 TRT = "trainer.ppo.trt_llm"
-PEFT = "model.peft.peft_scheme"
 EXPORTED = ("gpt", "gptnext", "llama", "falcon", "starcoder", "mixtral", "gemma")
 
 
@@ -82,7 +82,7 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
         yield sizing.line(f"{prefix}{EXPERT}", experts, "1, these models have no experts")
     if sizing.program not in TRAINED:
         return
-    yield from _adapters(sizing)
+    yield from lora.problems(sizing)
     yield from _recomputation(sizing)
     yield from _tensorrt(sizing)
     length = sizing.size("model.encoder_seq_length")
@@ -105,16 +105,6 @@ def _lasting(sizing: Sizing) -> Iterator[str]:
     rate = sizing.values.get("model.optim.lr")
     if isinstance(rate, int | float) and rate <= 0:
         yield sizing.line("model.optim.lr", rate, "more than 0")
-
-
-def _adapters(sizing: Sizing) -> Iterator[str]:
-    """Adapters such as LoRA's: the ``.nemo`` would hold them alone (NLPAdapterModelMixin).
-
-    The steps that follow load whole models, and nothing here merges the two.
-    """
-    found = sizing.values.given.get(PEFT)
-    if found not in (None, "none"):
-        yield sizing.line(PEFT, found, "none; adapters alone are no model for what follows")
 
 
 def _recomputation(sizing: Sizing) -> Iterator[str]:

@@ -36,6 +36,7 @@ TensorRT-LLM. So a stage is refused only by what is exact.
 
 from dataclasses import dataclass
 
+from cai.checks import lora
 from cai.checks.rule_kinds import kind_of
 from cai.checks.stage_sizes import Sizing
 from cai.models.shape import ModelShape
@@ -149,16 +150,12 @@ def _is_distributed(sizing: Sizing) -> bool:
     return name in ("distributed_fused_adam", "mcore_distributed_optim")
 
 
-def _trains_all(sizing: Sizing) -> bool:
-    return sizing.values.get("model.peft.peft_scheme") in (None, "none")
-
-
 def _weights(sizing: Sizing, shape: ModelShape) -> int:
     return _weight_bytes(sizing) * parameters(sizing, shape)
 
 
 def _gradients(sizing: Sizing, shape: ModelShape) -> int:
-    if not _trains_all(sizing):
+    if lora.is_used(sizing):
         return 0
     reduced = str(sizing.values.get("model.optim.grad_sync_dtype")) in ("bf16", "bfloat16", "16")
     own = 2 if _weight_bytes(sizing) == 2 and not _is_distributed(sizing) else 0
@@ -167,7 +164,7 @@ def _gradients(sizing: Sizing, shape: ModelShape) -> int:
 
 def _optimizer(sizing: Sizing, shape: ModelShape) -> int:
     name = str(sizing.values.get("model.optim.name"))
-    if not _trains_all(sizing) or not ("adam" in name or _is_distributed(sizing)):
+    if lora.is_used(sizing) or not ("adam" in name or _is_distributed(sizing)):
         return 0  # others than Adam are not counted
     remainder = 2 if _is_bf16(sizing) and name == "distributed_fused_adam" else 4
     master = remainder if _weight_bytes(sizing) == 2 else 0
@@ -295,7 +292,7 @@ def _host(sizing: Sizing, exact: Parts, offloaded: bool) -> Parts:
     # policy's, and its own while the reference is on the GPU; DPO the same.
     key = "model.dpo.ref" if sizing.program == "dpo" else "trainer.ppo.initial"
     penalty = sizing.values.get(f"{key}_policy_kl_penalty")
-    copies = 2 if sizing.program == "critic" or (penalty and _trains_all(sizing)) else 0
+    copies = 2 if sizing.program == "critic" or (penalty and not lora.is_used(sizing)) else 0
     parts = {"copies of weights": copies * devices * exact["weights"]}
     return parts | ({"optimizer": devices * exact["optimizer"]} if offloaded else {})
 

@@ -30,10 +30,10 @@ from torch.distributed.checkpoint.metadata import (
     TensorStorageMetadata,
 )
 
-from cai.conversion.checkpoint_index import Chunk, Sizes, Tensor
+from cai.conversion.checkpoint_index import Chunk, Place, Sizes, Tensor
 from cai.conversion.pickles import BadPickle
 from cai.conversion.stored import COPIED, WEIGHTS, Stored, StoredArchive, StoredFolder
-from cai.conversion.torch_files import stored_tensor
+from cai.conversion.torch_files import StoredTensor, stored_tensor
 from cai.core.errors import fail_if
 from cai.files.members import CONFIG
 
@@ -154,20 +154,30 @@ class CheckpointWriter:
         """
         checkpoint.check(prefix)
         items = checkpoint.items(prefix)
-        for key, offsets, place in items:
-            start = self._stream.tell() - self._start
-            for block in checkpoint.blocks(place):
-                self._stream.write(block)
-            hint = None
-            if checkpoint.is_state(key):
-                self._entries[key] = BytesStorageMetadata()
-            else:
-                tensor = checkpoint.tensor(key)
-                self._entries[key] = _entry(tensor)
-                hint = next(i for i, c in enumerate(tensor.chunks) if c.offsets == offsets)
-            index = MetadataIndex(key, offsets, hint)
-            self._places[index] = _StorageInfo(self._file, start, place.length)
+        for item in items:
+            self._copy(checkpoint, *item)
         return len(items)
+
+    def copy_states(self, checkpoint: Stored) -> None:
+        """Write all states of modules that another checkpoint holds."""
+        checkpoint.check(tensors=False)
+        for key, offsets, place in checkpoint.items():
+            if checkpoint.is_state(key):
+                self._copy(checkpoint, key, offsets, place)
+
+    def _copy(self, checkpoint: Stored, key: str, offsets: Sizes | None, place: Place) -> None:
+        start = self._stream.tell() - self._start
+        for block in checkpoint.blocks(place):
+            self._stream.write(block)
+        hint = None
+        if checkpoint.is_state(key):
+            self._entries[key] = BytesStorageMetadata()
+        else:
+            tensor = checkpoint.tensor(key)
+            self._entries[key] = _entry(tensor)
+            hint = next(i for i, c in enumerate(tensor.chunks) if c.offsets == offsets)
+        index = MetadataIndex(key, offsets, hint)
+        self._places[index] = _StorageInfo(self._file, start, place.length)
 
     def finish(self) -> None:
         """Write the checkpoint's metadata."""
@@ -262,6 +272,15 @@ def _load_tensor(archive: zipfile.ZipFile, sizes: Sizes, dtype: torch.dtype) -> 
     kind = STORAGES[stored.storage]
     if stored.sizes != sizes or kind != dtype:
         raise BadPickle(f"found {list(stored.sizes)} of {kind}; its index says {list(sizes)}")
+    return load_stored(archive, stored)
+
+
+def load_stored(archive: zipfile.ZipFile, stored: StoredTensor) -> torch.Tensor:
+    """A tensor of a saved file.
+
+    Raises:
+        BadPickle: it is cut short.
+    """
     flat = torch.empty(stored.nbytes, dtype=torch.uint8)
     target = memoryview(flat.numpy())
     with archive.open(stored.member) as stream:
@@ -272,6 +291,7 @@ def _load_tensor(archive: zipfile.ZipFile, sizes: Sizes, dtype: torch.dtype) -> 
             target[: len(block)] = block
             target = target[len(block) :]
         stream.read(1)  # only now does it compare the check sum
+    kind = STORAGES[stored.storage]
     return flat.view(kind).as_strided(stored.sizes, stored.strides, stored.offset)
 
 

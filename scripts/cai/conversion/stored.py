@@ -155,7 +155,7 @@ class StoredArchive(Stored):
         self.path = Path(path)
         self._members = Members(path)
         self.config = self._members.config()
-        _check_config(self.path, self.config)
+        check_config(self.path, self.config)
         self._index = self._read_index()
         with self._refusing("common.pt"), opened(self.window("common.pt")) as archive:
             check_state(archive)
@@ -190,7 +190,7 @@ def check_archive(path: Path | str) -> None:
         archive.check()
 
 
-def _check_config(path: Path, config: dict[str, Any]) -> None:
+def check_config(path: Path, config: dict[str, Any]) -> None:
     """Refuse a configuration that has NeMo import a class that is not its own."""
     tokenizer = config.get("tokenizer")
     library = tokenizer.get("library", "sentencepiece") if isinstance(tokenizer, dict) else None

@@ -79,6 +79,19 @@ def opened(stream: Bytes) -> Iterator[zipfile.ZipFile]:
 def stored_tensor(archive: zipfile.ZipFile) -> StoredTensor:
     """The one tensor that a file holds."""
     value, folder = _content(archive, TENSOR)
+    return _stored(archive, folder, value)
+
+
+def stored_tensors(archive: zipfile.ZipFile) -> dict[str, StoredTensor]:
+    """The tensors that a file holds by name, as a model's ``state_dict`` is saved."""
+    value, folder = _content(archive, TENSOR)
+    named = value.state if type(value) is Made else value
+    if type(named) is not dict or not all(type(name) is str for name in named):
+        raise BadPickle("damaged: it holds something else than tensors by name")
+    return {name: _stored(archive, folder, tensor) for name, tensor in named.items()}
+
+
+def _stored(archive: zipfile.ZipFile, folder: str, value: Any) -> StoredTensor:
     if type(value) is not Made or value.name != Name(*REBUILD):
         raise BadPickle("damaged: it holds something else than a tensor")
     reference, offset, sizes, strides = value.arguments[:4]

@@ -57,6 +57,7 @@ class Manifest(TypedDict, total=False):
     fingerprint: str
     command: list[str]
     critic: list[str]
+    merged: dict[str, str]
     attempts: list[Entry]
     model: dict[str, Any]
     adopted: list[dict[str, Any]]

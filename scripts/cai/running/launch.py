@@ -168,6 +168,12 @@ class Launch(Section):
         return int(found["count"] or 1) if found else self.processes
 
     @property
+    def one_process(self) -> "Launch":
+        """For a program that is one process on the first node and needs no GPU."""
+        alone = {"nodes": 1, "gres": None, "first_device": None, "processes": 1, "mem_mb": None}
+        return self.model_copy(update=alone)
+
+    @property
     def ranks(self) -> int:
         """Processes in all."""
         return self.nodes * self.devices

@@ -155,10 +155,8 @@ class Launcher:
             return str(process.free_port())
         if self.launch.first_node == 0:
             return str(process.free_port(""))
-        place = self.launch.model_copy(
-            update={"nodes": 1, "gres": None, "processes": 1, "cpus_per_task": 1, "mem_mb": None}
-        )
-        srun = Launcher(place.model_copy(update={"launcher": "srun"}))
+        place = self.launch.one_process
+        srun = Launcher(place.model_copy(update={"launcher": "srun", "cpus_per_task": 1}))
         asked = srun.command([sys.executable, "-c", PORT], {}, "port")
         there = process.with_variables({"PYTHONPATH": str(SCRIPTS)})
         done = subprocess.run(asked, capture_output=True, text=True, env=there)

@@ -1,7 +1,10 @@
 """The checkpoints of a training: which can be resumed from, and which belong together.
 
 Names as NeMo 2.1.0 writes them: ``<name>-step=N...-last`` is a folder to resume from, and has a
-file ``<folder>-unfinished`` beside it as long as it is being written.
+file ``<folder>-unfinished`` beside it as long as it is being written. With LoRA it is a file
+``<name>-step=N...-last.ckpt`` of the adapters, or one a rank of the model, of the same name in the
+folders ``mp_rank_00``, ``tp_rank_00_pp_rank_000`` ...; the path of a checkpoint is here that
+without such a folder.
 """
 
 import os
@@ -12,6 +15,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 LAST = "-last"
+ADAPTERS = ".ckpt"
+RANKS = "*_rank_*"
 UNFINISHED = "-unfinished"
 
 
@@ -30,21 +35,44 @@ def settle(run: Path) -> None:
     """Remove what a kill has left: NeMo refuses to resume from two, or from a half one."""
     chosen = newest(run)
     for marker in run.glob(f"checkpoints/*{UNFINISHED}"):
-        _remove(marker.with_name(marker.name.removesuffix(UNFINISHED)))
+        half = marker.with_name(marker.name.removesuffix(UNFINISHED))
+        for checkpoint in (half, half.with_name(half.name + ADAPTERS)):
+            _remove(checkpoint)
         marker.unlink()
-    for folder in run.glob(f"checkpoints/*{LAST}"):
-        if folder != chosen:
-            _remove(folder)
+    for checkpoint in _last(run):
+        if checkpoint != chosen:
+            _remove(checkpoint)
     _remove(run / "checkpoints" / "model_weights")  # packed into the .nemo only afterwards
 
 
+def _last(run: Path) -> set[Path]:
+    """The checkpoints to resume from, whole or not."""
+    place = run / "checkpoints"
+    folders = {path for path in place.glob(f"*{LAST}") if path.is_dir()}
+    files = [*place.glob(f"*{LAST}{ADAPTERS}"), *place.glob(f"{RANKS}/*{LAST}{ADAPTERS}")]
+    return folders | {place / path.name for path in files}
+
+
 def _whole(run: Path) -> list[Path]:
-    folders = [path for path in run.glob(f"checkpoints/*{LAST}") if path.is_dir()]
-    return [path for path in folders if not path.with_name(path.name + UNFINISHED).exists()]
+    return [path for path in _last(run) if not _marker(path).exists()]
 
 
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _marker(checkpoint: Path) -> Path:
+    return checkpoint.with_name(checkpoint.name.removesuffix(ADAPTERS) + UNFINISHED)
+
+
+def _parts(checkpoint: Path) -> list[Path]:
+    """The folder or the files that a checkpoint is, as far as they are there."""
+    by_rank = checkpoint.parent.glob(f"{RANKS}/{checkpoint.name}")
+    return [path for path in (checkpoint, *by_rank) if path.exists()]
+
+
+def _remove(checkpoint: Path) -> None:
+    for part in _parts(checkpoint):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def is_whole(archive: Path) -> bool:
@@ -103,7 +131,8 @@ class Pairs:
         for folder in (target, partial):
             _remove(folder)
         for run, checkpoint in zip(self._runs, found, strict=True):
-            _link(checkpoint, partial / run.name / checkpoint.name)
+            for part in _parts(checkpoint):
+                _link(part, partial / run.name / part.relative_to(checkpoint.parent))
         os.replace(partial, target)
         for other in self._kept.iterdir():
             if other != target:
@@ -112,6 +141,8 @@ class Pairs:
 
 class Kept:
     """Keeps a run's checkpoints of chosen steps, as hard links, when NeMo deletes its own.
+
+    Those of adapters are no models, and not kept.
 
     Args:
         run: the program's folder.
@@ -124,7 +155,7 @@ class Kept:
 
     def look(self) -> None:
         """Keep those that are there now and whole."""
-        for checkpoint in _whole(self._run) if self._steps else []:
+        for checkpoint in filter(Path.is_dir, _whole(self._run) if self._steps else []):
             target = self._folder / str(step(checkpoint))
             if step(checkpoint) in self._steps and not target.exists():
                 self._keep(checkpoint, target)
@@ -150,7 +181,11 @@ def kept_steps(folder: Path) -> list[int]:
 
 
 def _link(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, copy_function=link)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=link)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link(source, target)
 
 
 def link(source: Path | str, target: Path | str) -> None:

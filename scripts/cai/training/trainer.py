@@ -3,7 +3,8 @@
 Training happens in a work folder that Snakemake does not know, named after a digest of all that
 determines the result: the command and the content of its inputs. The same settings resume
 there; other settings never do. What decides success is a whole ``.nemo`` file, not the exit code:
-NeMo-Aligner ends with 0 on a time limit, too. The file is published atomically. The number of nodes
+NeMo-Aligner ends with 0 on a time limit, too. The file is published atomically; where it holds LoRA's
+adapters alone, their base is published with them merged into it. The number of nodes
 and GPUs is not a setting: a training can continue with other numbers.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from cai.core.digests import digest
+from cai.core.digests import digest, file_digest
 from cai.core.errors import UserError, fail_if
 from cai.core.project import SCRIPTS
 from cai.files.partials import partial, size_of
@@ -32,6 +33,7 @@ from cai.running.launcher import LOOPBACK, Launcher
 from cai.running.process import Program
 from cai.settings import overrides
 from cai.training.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
+from cai.training.merging import SCHEME, holds_adapters, merge, trains_adapters
 from cai.training.critic import critic_answers, wait_for_critic
 from cai.training.metrics import export_metrics
 from cai.training.schedule import scheduled
@@ -101,6 +103,11 @@ class Training:
         Raises:
             UserError: when the program fails, with the end of its log.
         """
+        fail_if(
+            self.keep_steps and trains_adapters(self.command),
+            f"{self.what}: {SCHEME}: found lora; accepted: none where checkpoints are kept "
+            "(paper.snapshots), for they would hold adapters alone",
+        )
         with locked(self.work):
             if is_whole(self.trained):
                 print(
@@ -298,7 +305,9 @@ class Training:
         export_metrics(runs, self.output.with_suffix(".metrics.csv"))
         for archive in self._archives:
             complete(self.trained, archive)
-        publish(self.trained, self.output)
+        learnt = self._merge() if holds_adapters(self.trained) else {}
+        if not learnt:
+            publish(self.trained, self.output)
         write_manifest(
             self.output,
             what=self.what,
@@ -310,8 +319,15 @@ class Training:
             **self.attempts.cost(),
             attempts=self.attempts.entries,
             container=self.launch.container,
+            **learnt,
         )
         self._tidy()
+
+    def _merge(self) -> dict[str, dict[str, str]]:
+        """Publish a whole model in the place of adapters; returns what its manifest says of it."""
+        log = self.log.with_name(f"{self.log.stem}.merge.log")
+        base = merge(self.command, self.trained, self.output, self.launch, log, self.what)
+        return {"merged": {"base": str(base), "adapters": file_digest(self.trained)}}
 
     def _tidy(self) -> None:
         """Remove trainings with other settings that are done, and name those that are not."""

@@ -14,6 +14,7 @@ TEColumnParallelLinear = ColumnParallelLinear
 TERowParallelLinear = RowParallelLinear
 TEColumnParallelGroupedLinear = None  # mixture of experts: not for the CPU
 TERowParallelGroupedLinear = None
+SplitAlongDim = None  # who imports it falls back to torch.split
 
 
 class TENorm:
@@ -35,18 +36,20 @@ class TELayerNormColumnParallelLinear(ColumnParallelLinear):
         weight = torch.ones(input_size, dtype=config.params_dtype)
         self.layer_norm_weight = torch.nn.Parameter(weight)
         self.layer_norm_bias = None
+        self.return_layernorm_output = False  # LoRA's layers set it: their input is the norm's output
         if not self.ln_rms:
             self.layer_norm_bias = torch.nn.Parameter(torch.zeros_like(weight))
 
     def forward(self, x, *args, **kwargs):
-        """Normalises x, then multiplies."""
+        """Normalises x, then multiplies. Returns both results as a pair where that is asked for."""
         shape = x.shape[-1:]
         if self.ln_rms:
             x = torch.nn.functional.rms_norm(x, shape, self.layer_norm_weight, self.ln_eps)
         else:
             weight, bias = self.layer_norm_weight, self.layer_norm_bias
             x = torch.nn.functional.layer_norm(x, shape, weight, bias, self.ln_eps)
-        return super().forward(x, *args, **kwargs)
+        out, bias = super().forward(x, *args, **kwargs)
+        return ((out, x) if self.return_layernorm_output else out), bias
 
     def sharded_state_dict(self, prefix="", sharded_offsets=(), metadata=None):
         """The norm's weights are whole on every rank, the linear layer's split on axis 0."""

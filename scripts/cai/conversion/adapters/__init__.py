@@ -1,0 +1,1 @@
+"""LoRA's adapters, and the model that they make of their base."""
