@@ -12,7 +12,12 @@ NO_RECOMPUTATION = {
 }
 OPTIMIZER = {  # keys of the default one, which SFT's has not
     f"~model.optim.{key}": True
-    for key in ("bucket_cap_mb", "overlap_grad_sync", "overlap_param_sync", "contiguous_grad_buffer")
+    for key in (
+        "bucket_cap_mb",
+        "overlap_grad_sync",
+        "overlap_param_sync",
+        "contiguous_grad_buffer",
+    )
 }
 TUNING = "model.peft.lora_tuning"
 
@@ -63,7 +68,9 @@ def test_what_cannot_be_trained_or_merged_is_refused(override, told, given):
 def test_the_default_optimizers_keys_are_not_for_another(given):
     settings = overridden(dpo=LORA | NO_RECOMPUTATION)
     line = the_line(settings, given, "nemo.overrides.dpo: ")
-    assert says(line, "… model.optim.bucket_cap_mb: found 200; … ~model.optim.bucket_cap_mb: true, ")
+    assert says(
+        line, "… model.optim.bucket_cap_mb: found 200; … ~model.optim.bucket_cap_mb: true, "
+    )
     distributed = LORA | NO_RECOMPUTATION | {"model.optim.name": "mcore_distributed_optim"}
     assert sizing.problems(overridden(dpo=distributed), given) == []
 

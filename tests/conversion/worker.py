@@ -5,9 +5,11 @@ Reads one JSON list a line, ``[function, argument...]``, and answers ``{"value"}
 """
 
 import hashlib
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from cai.conversion import convert, layout, reward_head
+from cai.conversion.adapters.merging import merge
 from cai.conversion.nemo_archive import ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.conversion.training_checkpoints import checkpoint_to_nemo
 from cai.core.digests import canonical_json
@@ -168,6 +171,72 @@ def add_head(source: str, target: str, bias: float, fields: dict | None = None) 
         return weight[0].tolist()
 
 
+DIM = 4
+PEFT = {"peft_scheme": "lora", "lora_tuning": {"adapter_dim": DIM, "alpha": 6}}
+LINEAR = {  # the adapter of each layer, and whether tensor parallel ranks share its input out
+    "self_attention.linear_qkv": ("self_attention", "lora_kqv_adapter", False),
+    "self_attention.linear_proj": ("self_attention", "lora_dense_attention_adapter", True),
+    "mlp.linear_fc1": ("mlp", "lora_hto4h_adapter", False),
+    "mlp.linear_fc2": ("mlp", "lora_4htoh_adapter", True),
+}
+
+
+def make_adapters(source: str, target: str, tensor: int, stages: int, peft: dict) -> None:
+    """Write random adapters of a model as so many ranks of NeMo's would, the same for any number."""
+    torch.manual_seed(2)
+    ranks: dict[str, dict] = {}
+    with NemoArchive(source) as archive, open(target, "wb") as stream:
+        config = archive.config
+        for layer, name in product(range(config["num_layers"]), LINEAR):
+            _, rows, columns = archive.shape(f"{layout.LAYERS}{name}.weight")
+            down, up = torch.randn(DIM, columns), torch.randn(rows, DIM)
+            stage, own = divmod(layer, config["num_layers"] // stages)
+            for rank in range(tensor):
+                state = ranks.setdefault(place_of(rank, stage, tensor, stages), {})
+                state |= shares(name, own, down, up, rank, tensor)
+        sizes = {"tensor_model_parallel_size": tensor, "pipeline_model_parallel_size": stages}
+        out = ArchiveWriter(stream)
+        out.add_config(config | sizes | {"peft": PEFT | peft})
+        for place, state in ranks.items():
+            content = io.BytesIO()
+            torch.save(state, content)
+            out.add(f"{place}model_weights.ckpt", content.getvalue())
+        out.close()
+
+
+def place_of(rank: int, stage: int, tensor: int, stages: int) -> str:
+    if stages > 1:
+        return f"tp_rank_{rank:02d}_pp_rank_{stage:03d}/"
+    return f"mp_rank_{rank:02d}/" if tensor > 1 else ""
+
+
+def shares(
+    name: str, layer: int, down: torch.Tensor, up: torch.Tensor, rank: int, tensor: int
+) -> dict[str, torch.Tensor]:
+    """What a rank has of an adapter: of B the rows of its layer, so its part of gate and of up."""
+    part, adapter, shared = LINEAR[name]
+    halves = up.chunk(2) if name == "mlp.linear_fc1" else [up]
+    prefix = f"{layout.LAYERS}{layer}.{part}.adapter_layer.{adapter}.linear_"
+    return {
+        f"{prefix}in.weight": down.chunk(tensor, dim=1 if shared else 0)[rank].clone(),
+        f"{prefix}out.weight": torch.cat([half.chunk(tensor)[rank] for half in halves]),
+    }
+
+
+def tensors_digest(path: str) -> str:
+    """Of an archive's tensors alone."""
+    with NemoArchive(path) as archive:
+        read = {key: archive.read(key).contiguous() for key in archive.names()}
+        total = hashlib.sha256()
+        for key, tensor in read.items():
+            total.update(key.encode() + tensor.view(-1).view(torch.uint8).numpy().tobytes())
+        return total.hexdigest()
+
+
+def merge_adapters(base: str, adapters: str, target: str) -> int:
+    return len(merge(base, adapters, target).pairs)
+
+
 def rewards(folder: str, texts: list[list[int]], pad: int) -> list[float]:
     """Of texts as tokens, filled up to one length, as transformers' classifier has them."""
     from transformers import AutoModelForSequenceClassification
@@ -247,6 +316,9 @@ FUNCTIONS = {
         convert.hf_to_nemo,
         convert.nemo_to_hf,
         checkpoint_to_nemo,
+        make_adapters,
+        merge_adapters,
+        tensors_digest,
         weights_digest,
     )
 }

@@ -61,6 +61,12 @@ def test_the_tree_goes_down_to_data_and_principles(results):
     assert "broken" not in said
 
 
+def test_a_model_with_merged_adapters_says_so(results):
+    results.write_model(merged={"base": "results/models/base.nemo", "adapters": "0123" * 16})
+    said = display.tree(trace(results.model))
+    assert "LoRA's adapters 012301230123, merged into results/models/base.nemo" in said
+
+
 def test_results_of_an_earlier_version_are_followed_and_named(results):
     """Manifests say the version since 0.4.0."""
     path = manifest_path(results.dataset)

@@ -31,6 +31,62 @@ def save(tmp_path):
     return save
 
 
+@pytest.fixture
+def save_adapters(tmp_path):
+    """The same of a training with LoRA: files, one a rank of the model if there are several."""
+
+    def save(role, step, ranks=(), killed=False):
+        folder = tmp_path / role / "checkpoints"
+        name = f"gpt-step={step}-last"
+        folder.mkdir(parents=True, exist_ok=True)
+        marker = folder / f"{name}-unfinished"
+        marker.touch()
+        for place in [folder / rank for rank in ranks] or [folder]:
+            place.mkdir(exist_ok=True)
+            (place / f"{name}.ckpt").write_text(f"{role} {step}")
+        if not killed:
+            marker.unlink()
+
+    return save
+
+
+def files(run):
+    return sorted(str(path.relative_to(run / "checkpoints")) for path in run.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("ranks", [(), ("mp_rank_00", "mp_rank_01"), ("tp_rank_00_pp_rank_001",)])
+def test_adapters_are_resumed_from_their_newest_whole_checkpoint(save_adapters, tmp_path, ranks):
+    run = tmp_path / "train"
+    for step in (2, 4):
+        save_adapters("train", step, ranks)
+    save_adapters("train", 6, ranks, killed=True)
+    assert newest(run).name == "gpt-step=4-last.ckpt"
+    settle(run)
+    assert files(run) == [f"{rank}gpt-step=4-last.ckpt" for rank in map("{}/".format, ranks)] or [
+        "gpt-step=4-last.ckpt"
+    ]
+    assert not list(run.rglob("*unfinished"))
+
+
+def test_an_actors_adapters_and_its_critic_go_back_to_the_same_save(save, save_adapters, tmp_path):
+    ranks = ("mp_rank_00", "mp_rank_01")
+    pairs = Pairs(tmp_path, ROLES)
+    for step in (1, 2):
+        save_adapters("train", step, ranks)
+        save("critic", step)
+        pairs.look()
+    save_adapters("train", 3, ranks)
+    Pairs(tmp_path, ROLES).restore()
+    assert files(tmp_path / "train") == [f"{rank}/gpt-step=2-last.ckpt" for rank in ranks]
+    assert held(tmp_path / "critic") == ["gpt-step=2-last"]
+
+
+def test_adapters_are_no_snapshot(save_adapters, tmp_path):
+    save_adapters("train", 4)
+    Kept(tmp_path / "train", tmp_path / "kept", [4]).look()
+    assert kept_steps(tmp_path / "kept") == []
+
+
 def held(run):
     return sorted(path.name for path in (run / "checkpoints").iterdir())
 

@@ -67,7 +67,7 @@ def folder(nemo_python, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def sl_cai(folder, settings) -> Path:
-    files = {name: folder / "chats.jsonl" for name in ("train", "validation")}
+    files = dict.fromkeys(("train", "validation"), folder / "chats.jsonl")
     files["model"] = folder / "base.nemo"
     command = programs.sft(settings)
     return train(folder, "sl_cai", "megatron_gpt_sft", command, SFT_FILES, files)

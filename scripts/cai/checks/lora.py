@@ -1,14 +1,14 @@
 """LoRA: which adapters NeMo 2.1.0 and NeMo-Aligner 0.7.0 train, and which can be merged afterwards.
 
-What is published is a whole model, with the adapters merged into it (:mod:`cai.training.merging`).
-Comments name the place in the upstream code.
+What is published is a whole model, with the adapters merged into it
+(:mod:`cai.training.adapter_training`). Comments name the place in the upstream code.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from cai.checks.stage_sizes import Sizing
-from cai.nemo.values import Program
+from cai.nemo.values import Program, Values
 
 PEFT = "model.peft"
 SCHEME, FROM, LORA = f"{PEFT}.peft_scheme", f"{PEFT}.restore_from_path", f"{PEFT}.lora_tuning"
@@ -20,9 +20,9 @@ NOT_FOR_IT = ("bucket_cap_mb", "overlap_grad_sync", "overlap_param_sync", "conti
 UNEVEN = ("model.first_pipeline_num_layers", "model.last_pipeline_num_layers")
 
 
-def is_used(sizing: Sizing) -> bool:
+def trains_adapters(values: Values) -> bool:
     """Whether a training trains adapters alone; that its model was trained so does not count."""
-    return sizing.values.given.get(SCHEME) not in (None, "none")
+    return values.given.get(SCHEME) not in (None, "none")
 
 
 def problems(sizing: Sizing) -> Iterator[str]:
@@ -30,7 +30,7 @@ def problems(sizing: Sizing) -> Iterator[str]:
     found = sizing.values.given.get(FROM)
     if found is not None:  # init_peft; the model that a stage starts from is whole
         yield sizing.line(FROM, repr(found), "null; adapters begin anew at each stage")
-    if not is_used(sizing):
+    if not trains_adapters(sizing.values):
         return
     scheme = sizing.values.given[SCHEME]
     if sizing.program not in WITH_ADAPTERS:

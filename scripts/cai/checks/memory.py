@@ -155,7 +155,7 @@ def _weights(sizing: Sizing, shape: ModelShape) -> int:
 
 
 def _gradients(sizing: Sizing, shape: ModelShape) -> int:
-    if lora.is_used(sizing):
+    if lora.trains_adapters(sizing.values):
         return 0
     reduced = str(sizing.values.get("model.optim.grad_sync_dtype")) in ("bf16", "bfloat16", "16")
     own = 2 if _weight_bytes(sizing) == 2 and not _is_distributed(sizing) else 0
@@ -164,7 +164,7 @@ def _gradients(sizing: Sizing, shape: ModelShape) -> int:
 
 def _optimizer(sizing: Sizing, shape: ModelShape) -> int:
     name = str(sizing.values.get("model.optim.name"))
-    if lora.is_used(sizing) or not ("adam" in name or _is_distributed(sizing)):
+    if lora.trains_adapters(sizing.values) or not ("adam" in name or _is_distributed(sizing)):
         return 0  # others than Adam are not counted
     remainder = 2 if _is_bf16(sizing) and name == "distributed_fused_adam" else 4
     master = remainder if _weight_bytes(sizing) == 2 else 0
@@ -292,7 +292,8 @@ def _host(sizing: Sizing, exact: Parts, offloaded: bool) -> Parts:
     # policy's, and its own while the reference is on the GPU; DPO the same.
     key = "model.dpo.ref" if sizing.program == "dpo" else "trainer.ppo.initial"
     penalty = sizing.values.get(f"{key}_policy_kl_penalty")
-    copies = 2 if sizing.program == "critic" or (penalty and not lora.is_used(sizing)) else 0
+    swaps = bool(penalty) and not lora.trains_adapters(sizing.values)
+    copies = 2 if sizing.program == "critic" or swaps else 0
     parts = {"copies of weights": copies * devices * exact["weights"]}
     return parts | ({"optimizer": devices * exact["optimizer"]} if offloaded else {})
 

@@ -99,6 +99,9 @@ def _details(node: Node) -> Iterator[str]:
     if model := facts.get("model"):
         revision = f" @ {model['revision']}" if model.get("revision") else ""
         yield f"model {model.get('source') or 'of unknown origin'}{revision}"
+    if merged := facts.get("merged"):
+        adapters = merged["adapters"][:DIGITS]
+        yield f"LoRA's adapters {adapters}, merged into {merged['base']}"
     for name, principle in facts.get("principles", {}).items():
         text = principle.get("preference") or principle.get("critique") or principle["revision"]
         words = text.split()

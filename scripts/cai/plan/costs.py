@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from cai.asking.journal.entries import family
 from cai.asking.run import cost_path
 from cai.checks.amounts import Sizes
+from cai.checks.lora import trains_adapters
 from cai.checks.rule_kinds import kind_of
 from cai.nemo.values import Program, Values
 from cai.plan.rehearsal import Count
@@ -47,6 +48,9 @@ class Cost(NamedTuple):
     def gpu_hours(self) -> float:
         """GPU-hours."""
         return self.seconds * self.gpus / 3600
+
+
+LORA = "adapters are trained (LoRA) and at the end merged into the model"
 
 
 class Costs:
@@ -108,6 +112,12 @@ class Costs:
         return client.in_flight if client else 1
 
     def _training(self, job: PlannedJob, gpus: int) -> Cost:
+        cost = self._trained(job, gpus)
+        if trains_adapters(Values(self._settings, kind_of(job.rule).programs[-1])):
+            return cost._replace(how="; ".join(filter(None, [cost.how, LORA])))
+        return cost
+
+    def _trained(self, job: PlannedJob, gpus: int) -> Cost:
         made = job.output[0]
         if manifest_path(made).is_file() and (seconds := _attempted(read_manifest(made), gpus)):
             return Cost(seconds, gpus, "measured")

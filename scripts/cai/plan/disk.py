@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cai.checks.amounts import Sizes
+from cai.checks.lora import trains_adapters
 from cai.checks.rule_kinds import kind_of
 from cai.nemo.values import Values
 from cai.plan.rehearsal import Count
@@ -49,10 +50,15 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _checkpoints(rule: str, settings: Settings) -> int:
-    """How many a training keeps at a time: the best ones and the last; of PPO two pairs."""
+    """How many a training keeps at a time: the best ones and the last; of PPO two pairs.
+
+    Those of adapters are small, and not counted.
+    """
     kind = kind_of(rule)
-    if kind.what == "ppo":
-        return PPO_CHECKPOINTS
-    if kind.what != "training":
+    if kind.what not in ("training", "ppo"):
         return 0
-    return 1 + (Values(settings, kind.programs[0]).whole(TOP_K) or 1)
+    values = Values(settings, kind.programs[-1])
+    adapters = trains_adapters(values)
+    if kind.what == "ppo":
+        return PPO_CHECKPOINTS // (2 if adapters else 1)
+    return 0 if adapters else 1 + (values.whole(TOP_K) or 1)

@@ -3,9 +3,9 @@
 Training happens in a work folder that Snakemake does not know, named after a digest of all that
 determines the result: the command and the content of its inputs. The same settings resume
 there; other settings never do. What decides success is a whole ``.nemo`` file, not the exit code:
-NeMo-Aligner ends with 0 on a time limit, too. The file is published atomically; where it holds LoRA's
-adapters alone, their base is published with them merged into it. The number of nodes
-and GPUs is not a setting: a training can continue with other numbers.
+NeMo-Aligner ends with 0 on a time limit, too. The file is published atomically; where it holds
+LoRA's adapters alone, their base is published with them merged into it. The number of nodes and
+GPUs is not a setting: a training can continue with other numbers.
 """
 
 import fcntl
@@ -32,8 +32,8 @@ from cai.running.launch import Launch
 from cai.running.launcher import LOOPBACK, Launcher
 from cai.running.process import Program
 from cai.settings import overrides
+from cai.training.adapter_training import SCHEME, holds_adapters, merge, trains_adapters
 from cai.training.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
-from cai.training.merging import SCHEME, holds_adapters, merge, trains_adapters
 from cai.training.critic import critic_answers, wait_for_critic
 from cai.training.metrics import export_metrics
 from cai.training.schedule import scheduled

@@ -2,8 +2,9 @@
 
 Its weights are no distributed checkpoint but one ``torch.save`` a rank of the model:
 ``model_weights.ckpt``; with tensor parallelism ``mp_rank_00/model_weights.ckpt``, with pipeline
-parallelism ``tp_rank_00_pp_rank_000/model_weights.ckpt``. Each adapter is two matrices, ``linear_in``
-A [dim, in] and ``linear_out`` B [out, dim], and adds alpha/dim x B A x to what its layer makes of x.
+parallelism ``tp_rank_00_pp_rank_000/model_weights.ckpt``. Each adapter is two matrices,
+``linear_in`` A [dim, in] and ``linear_out`` B [out, dim], and adds alpha/dim x B A x to what its
+layer makes of x.
 """
 
 import re
@@ -90,7 +91,7 @@ def read_adapters(path: Path | str) -> Adapters:
         config = members.config()
         check_config(members.path, config)
         scale = _scale(config, str(path))
-        pairs = {}
+        pairs: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
         stages = need(config, "pipeline_model_parallel_size", str(path))
         for stage in range(stages):
             ranks = [_load(members, name) for name in _files(config, stage, str(path))]
@@ -146,9 +147,12 @@ def _pairs(ranks: list[Rank], first: int, where: str) -> Iterator[Pair]:
             continue
         own = [rank[key.replace("linear_out", "linear_in")] for rank in ranks]
         place = LAYERS + target.weight, first + int(match["layer"])
-        yield place, (
-            _rows([rank[key] for rank in ranks], target.halves),
-            torch.cat(own, dim=1 if target.shared else 0),
+        yield (
+            place,
+            (
+                _rows([rank[key] for rank in ranks], target.halves),
+                torch.cat(own, dim=1 if target.shared else 0),
+            ),
         )
 
 

@@ -1,8 +1,9 @@
 """LoRA's adapters merged into their base: a ``.nemo`` of a whole model.
 
 W + alpha/dim x B A has the outputs of W beside its adapter. It is computed in 32 bits, a tensor of
-a layer at a time, and written in the precision in which the training held its weights, as a training
-without adapters writes all of them: in 32 bits by default, in 16 with ``megatron_amp_O2``.
+a layer at a time, and written in the precision in which the training held its weights, as a
+training without adapters writes all of them: in 32 bits by default, in 16 with
+``megatron_amp_O2``.
 """
 
 from itertools import product
@@ -72,7 +73,9 @@ def _write(archive: ArchiveWriter, whole: NemoArchive, learnt: Adapters) -> None
         for key, layer in places:
             shape = whole.shape(key)
             if layer is None:
-                writer.add(key, shape, (0,) * len(shape), whole.read(key).to(learnt.dtype, copy=True))
+                writer.add(
+                    key, shape, (0,) * len(shape), whole.read(key).to(learnt.dtype, copy=True)
+                )
             else:
                 merged = _merged(whole, learnt, key, layer)
                 writer.add(key, shape, (layer, *[0] * merged.dim()), merged[None])

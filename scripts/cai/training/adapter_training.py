@@ -1,7 +1,8 @@
 """Training with LoRA: NeMo's ``.nemo`` holds adapters alone; what is published is a whole model.
 
-The adapters are merged into the base that they were trained on, by a program of its own under NeMo's
-Python, as the environment of jobs has no torch. The base is the model that the command names.
+The adapters are merged into the base that they were trained on, by a program of its own under
+NeMo's Python, as the environment of jobs has no torch. The base is the model that the command
+names.
 """
 
 import time
