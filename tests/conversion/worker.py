@@ -182,7 +182,7 @@ LINEAR = {  # the adapter of each layer, and whether tensor parallel ranks share
 
 
 def make_adapters(source: str, target: str, tensor: int, stages: int, peft: dict) -> None:
-    """Write random adapters of a model as so many ranks of NeMo's would, the same for any number."""
+    """Write random adapters of a model as so many ranks do, the same for any number of them."""
     torch.manual_seed(2)
     ranks: dict[str, dict] = {}
     with NemoArchive(source) as archive, open(target, "wb") as stream:
