@@ -36,9 +36,7 @@ class TELayerNormColumnParallelLinear(ColumnParallelLinear):
         weight = torch.ones(input_size, dtype=config.params_dtype)
         self.layer_norm_weight = torch.nn.Parameter(weight)
         self.layer_norm_bias = None
-        self.return_layernorm_output = (
-            False  # LoRA's layers set it: their input is the norm's output
-        )
+        self.return_layernorm_output = False  # LoRA sets it: its input is the norm's output
         if not self.ln_rms:
             self.layer_norm_bias = torch.nn.Parameter(torch.zeros_like(weight))
 
