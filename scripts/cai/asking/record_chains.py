@@ -25,10 +25,12 @@ class Answers(Protocol):
     """What gives the answers to the questions of chains.
 
     Attributes:
-        in_passes: whether questions wait for those of all chains; then it shows their progress.
+        in_passes: whether questions wait for those of all chains.
+        shows_chains: whether a line shows how many chains have ended; passes have their own lines.
     """
 
     in_passes: bool
+    shows_chains: bool
 
     @property
     def wants_more(self) -> bool:
@@ -60,6 +62,7 @@ class Passes:
     """
 
     in_passes = wants_more = True
+    shows_chains = False
 
     def __init__(self, ask: Callable[[list[Any]], Sequence[Any]]) -> None:
         self._ask = ask
@@ -137,19 +140,20 @@ def run(
         records: of all chains.
         what: names the work in the progress line; where passes are, each has its own name.
     """
-    with model.stream() as answers:
-        shown = None if answers.in_passes else what
-        with Progress(len(records), shown) as progress:
-            flow = _Flow(answers)
-            for record in records:
-                while flow.must_wait:
-                    progress.advance(flow.take())
-                    yield from flow.in_order()
-                progress.advance(flow.begin(chain(record)), reused=True)
-                yield from flow.in_order()
-            while answers.under_way:
+    with (
+        model.stream() as answers,
+        Progress(len(records), what if answers.shows_chains else None) as progress,
+    ):
+        flow = _Flow(answers)
+        for record in records:
+            while flow.must_wait:
                 progress.advance(flow.take())
                 yield from flow.in_order()
+            progress.advance(flow.begin(chain(record)), reused=True)
+            yield from flow.in_order()
+        while answers.under_way:
+            progress.advance(flow.take())
+            yield from flow.in_order()
 
 
 def kept(outcomes: Iterable[Result | Dropped], ledger: Ledger) -> Iterator[Result]:

@@ -35,6 +35,7 @@ class Stream(Generic[Asked]):
     """
 
     in_passes = False
+    shows_chains = True
 
     def __init__(
         self,

@@ -123,7 +123,7 @@ class _SilentService(ChatClient):
     def stream(self) -> Iterator[Answers]:
         """The placeholders; no progress is shown."""
         with super().stream() as stream:
-            stream.in_passes = True
+            stream.shows_chains = False
             yield stream
 
     def _source(self) -> Pool[Any, Any]:
