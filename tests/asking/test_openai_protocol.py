@@ -172,6 +172,45 @@ def test_a_server_without_log_probabilities_cannot_judge(serve):
         client_of(server).probability_of_a(["Answer:"], "x", add_bos=True)
 
 
+def scored(*values: object) -> dict:
+    """What vLLM gives for a prompt: at each place but the first its token, perhaps among others."""
+    tokens = TOKENIZER.encode("a b", add_bos=True)
+    places = [{str(token): {"logprob": value}} for token, value in zip(tokens, values, strict=True)]
+    return {"prompt_logprobs": [None, *places[1:]]}
+
+
+def test_a_text_is_scored_by_the_log_probabilities_of_its_tokens(serve):
+    count = TOKENIZER.count("a b", add_bos=True)
+    values = [-0.5 - place for place in range(count)]
+    server = serve(lambda call: choice("x", "length", **scored(*values)))
+    client = client_of(server, prompt_logprobs=True)
+    found = client.log_probabilities(["a b"], [count], "x", add_bos=True)
+    assert found == [pytest.approx(sum(values[1:]))]
+    [body] = bodies(server)
+    assert (body["prompt_logprobs"], body["max_tokens"]) == (0, 1) and "logprobs" not in body
+
+
+def test_a_text_without_all_its_log_probabilities_is_not_scored(serve):
+    count = TOKENIZER.count("a b", add_bos=True)
+    reasons = {
+        "not one log-probability for each of": [None],
+        "a token without its log-probability": [None, *[{"7": {"logprob": -1}}] * (count - 1)],
+        "the log-probability is no number": scored(*["x"] * count)["prompt_logprobs"],
+    }
+    for reason, given in reasons.items():
+        server = serve(lambda call, given=given: choice(prompt_logprobs=given))
+        client = client_of(server, prompt_logprobs=True)
+        [failed] = client.log_probabilities(["a b"], [count], "x", add_bos=True)
+        assert isinstance(failed, Failed) and reason in failed.reason
+
+
+def test_a_server_that_scores_nothing_is_told(serve):
+    with pytest.raises(UserError, match=r"accepted: server\.kind nemo, or vLLM"):
+        client_of(serve()).log_probabilities(["a b"], [3], "x", add_bos=True)
+    with pytest.raises(UserError, match=r"gives no prompt_logprobs"):
+        client_of(serve(), prompt_logprobs=True).log_probabilities(["a"], [2], "x", add_bos=True)
+
+
 def test_a_text_that_the_server_reads_otherwise_fails(serve):
     """As text, a mark of EOS becomes the EOS token in a server of its own tokenizer."""
     usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}

@@ -184,9 +184,10 @@ class Client:
         """
         fail_if(
             not self._protocol.scores_prompts,
-            "a server of kind openai gives no log-probabilities of what it is given; harm "
-            "identification (evaluations.harm_binary, harm_kinds) and grades by the logprob judge "
-            "(evaluations.rubric) need server.kind nemo",
+            "the server gives no log-probabilities of what it is given, which harm identification "
+            "(evaluations.harm_binary, harm_kinds) and grades by the logprob judge "
+            "(evaluations.rubric) need; accepted: server.kind nemo, or vLLM with "
+            "server.prompt_logprobs: true",
         )
         parameters = {
             "tokens_to_generate": 1,  # the server takes no less

@@ -47,11 +47,10 @@ class OpenAiProtocol:
         tokenizer: the model's.
     """
 
-    scores_prompts = False
-
     def __init__(
         self, served: Served, client: ClientSettings, serving: Serving, tokenizer: Tokenizer
     ) -> None:
+        self.scores_prompts = serving.prompt_logprobs
         self._served, self._client, self._serving = served, client, serving
         self._tokenizer = tokenizer
         self._flow = Flow(serving.in_flight, proven=False)
@@ -146,6 +145,8 @@ class OpenAiProtocol:
             return Failed(
                 f"the server makes {seen} tokens of the prompt, NeMo makes {len(tokens)} of it"
             )
+        if _scores(parameters):
+            return self._scored(answer[0], answer[1], tokens)
         return self._reply(answer[0], answer[1], parameters)
 
     def _post(self, body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
@@ -164,8 +165,9 @@ class OpenAiProtocol:
             said, end = choice["text"], choice["finish_reason"]
         except (LookupError, TypeError):
             raise received.garbled(text) from None
-        known = {"text": received.text_of(said), "end": received.end_of(end)}
-        return known | {"logprobs": choice.get("logprobs")}, received.tokens_of(answer.get("usage"))
+        known: dict[str, Any] = {"text": received.text_of(said), "end": received.end_of(end)}
+        known |= {name: choice.get(name) for name in ("logprobs", "prompt_logprobs")}
+        return known, received.tokens_of(answer.get("usage"))
 
     def _reply(
         self, choice: dict[str, Any], used: dict[str, int], parameters: dict[str, Any]
@@ -176,6 +178,20 @@ class OpenAiProtocol:
         tokens = self._tokens(choice, kept) if parameters.get("compute_logprob") else []
         ended = choice["end"] == "stop" or kept != text
         return Reply(kept, ended, used or None, tokens)
+
+    def _scored(self, choice: dict[str, Any], used: dict[str, int], tokens: Sequence[int]) -> Reply:
+        """The prompt's own log-probabilities: of each token but the first, which has none."""
+        values = choice["prompt_logprobs"]
+        fail_if(
+            not isinstance(values, list),
+            f"{self._served.url}: the server gives no prompt_logprobs "
+            "(server.prompt_logprobs: true); accepted: one that does, as vLLM",
+        )
+        if len(values) != len(tokens):
+            raise received.Unfit(f"not one log-probability for each of {len(tokens)} tokens")
+        pairs = zip(tokens[1:], values[1:], strict=True)
+        scored = [Token("", _of_token(token, value)) for token, value in pairs]
+        return Reply("", True, used or None, [*scored, Token("", 0.0)])  # one that was generated
 
     def _tokens(self, choice: dict[str, Any], text: str) -> list[Token]:
         """The tokens of a text, with their log-probabilities."""
@@ -203,6 +219,23 @@ def _parameters(pair: tuple[Question, Reply | Failed]) -> str:
     return pair[0].parameters
 
 
+def _scores(parameters: dict[str, Any]) -> bool:
+    """Whether a text itself is to be scored: nothing that goes on after it has an end."""
+    return bool(parameters.get("compute_logprob")) and parameters["end_strings"] == [END_OF_TEXT]
+
+
+def _of_token(token: int, values: Any) -> Any:
+    """The log-probability of a token, among those that the server gives for its place.
+
+    Raises:
+        Unfit: it is not there.
+    """
+    try:
+        return values[str(token)]["logprob"]
+    except (LookupError, TypeError):
+        raise received.Unfit("a token without its log-probability") from None
+
+
 def _sampling(parameters: dict[str, Any], extensions: bool) -> dict[str, Any]:
     """What NeMo's parameters are in OpenAI's names, and in vLLM's beyond them.
 
@@ -216,6 +249,8 @@ def _sampling(parameters: dict[str, Any], extensions: bool) -> dict[str, Any]:
         "temperature": 0.0 if greedy else parameters["temperature"],
         "top_p": 1.0 if greedy else parameters["top_p"],
     }
+    if _scores(parameters):
+        return body | {"prompt_logprobs": 0}  # beyond that of the token itself
     if parameters.get("compute_logprob"):
         return body | {"logprobs": 1}  # without stop texts, which would be missing in the text
     stops = [text for text in parameters["end_strings"] if text != END_OF_TEXT]

@@ -59,6 +59,17 @@ class Serving(Section):
         "top_k, repetition_penalty, min_tokens, skip_special_tokens. If not, a sampling that "
         "needs one of the first two is refused, and min_tokens is not kept.",
     )
+    prompt_logprobs: bool = Field(
+        False,
+        description="Whether a server of kind openai gives `prompt_logprobs`, as vLLM does: the "
+        "log-probabilities of a text that it is given. Harm identification and the KL divergence "
+        "of policies are read from them.",
+    )
+
+    @property
+    def scores_prompts(self) -> bool:
+        """Whether the server gives log-probabilities of what it is given."""
+        return self.kind == "nemo" or self.prompt_logprobs
 
 
 class ServerSettings(Serving):
