@@ -65,6 +65,19 @@ def test_a_label_is_the_mean_of_its_orders_and_of_its_principles(p_first) -> Non
         assert row["p_a"] == pytest.approx(sum(means) / len(means), abs=1e-9)
 
 
+@pytest.mark.parametrize(("tie", "expected"), [(0.0, [0.508, 0.9]), (0.01, [0.5, 0.9])])
+def test_a_probability_near_one_half_is_no_opinion(tie, expected) -> None:
+    """By the mean of its orders: each of them leans to what is shown first, and they cancel out."""
+    pair = Comparison("1", "q", "x", "y")
+    by_order = {("calm", False): 0.7, ("calm", True): 0.684, ("care", False): 0.9}
+    by_order["care", True] = 0.1
+    answers = {Question(pair, name, turned): [Answer(p)] for (name, turned), p in by_order.items()}
+    row = soft_label("logprob", pair, answers, tie=tie)
+    assert [*row["judge"]["by_principle"].values()] == pytest.approx(expected)
+    assert row["p_a"] == pytest.approx(sum(expected) / 2)
+    assert not row["judge"]["tie"]
+
+
 @pytest.mark.parametrize("without_opinion", [0, 4, 7, 15])
 def test_principles_without_an_opinion_do_not_weaken_the_one_that_has_one(without_opinion) -> None:
     judge = LogprobJudge(principles_per_comparison=16, combine="odds", both_orders=False)

@@ -111,7 +111,7 @@ def judge_pairs(
             counts.add(sample for samples in answers.values() for sample in samples)
             wrong = unanswered(answers)
             if wrong is None:
-                yield soft_label(kind, pair, answers, COMBINE[settings.combine])
+                yield soft_label(kind, pair, answers, COMBINE[settings.combine], settings.tie)
             else:
                 ledger.drop(wrong.reason, record={**pair._asdict(), **wrong.kept()})
 
@@ -221,16 +221,19 @@ def soft_label(
     pair: Comparison,
     answers: Answers,
     combine: Callable[[Sequence[float]], float] = fmean,
+    tie: float = 0.0,
 ) -> Preference:
     """The record of a comparison, of which each question has an answer.
 
-    Each order and each principle weighs the same, however many of its samples could be read.
+    Each order and each principle weighs the same, however many of its samples could be read; a
+    principle whose probability is within ``tie`` of 1/2 has no opinion.
     """
     of_a = {question: _p_a(question, samples) for question, samples in answers.items()}
     orders = sorted({question.swapped for question in of_a})
     names = list(dict.fromkeys(question.principle for question in of_a))
     by_principle = {
-        name: fmean(p for q, p in of_a.items() if q.principle == name) for name in names
+        name: settled(fmean(p for q, p in of_a.items() if q.principle == name), tie)
+        for name in names
     }
     judge: Said = {
         "kind": kind,
@@ -243,6 +246,11 @@ def soft_label(
     if read[0].reasoning is not None:
         judge["reasoning"] = read[0].reasoning  # one, as an example; all are in the journal
     return pair.row("+".join(drawn) or None, combine(list(by_principle.values())), judge)
+
+
+def settled(probability: float, tie: float) -> float:
+    """The probability, or 1/2 if it is within ``tie`` of that."""
+    return 0.5 if abs(probability - 0.5) <= tie else probability
 
 
 def product_of_odds(probabilities: Sequence[float]) -> float:

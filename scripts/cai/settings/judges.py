@@ -96,6 +96,14 @@ class Pairwise(Section):
         "their average (the paper). `odds`: the product of their odds, each between 1 and 99 %, so "
         "that a principle without an opinion (50 %) does not weaken one that has an opinion.",
     )
+    tie: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        exclude_if=lambda tie: tie == 0,  # as `combine`
+        description="A probability that is within this of 50 %, over both orders, is taken for no "
+        "opinion: exactly 50 %. 0: as it is. Two servers' sums in 16 bits differ by up to 0.01.",
+    )
     samples: int = Field(
         1,
         ge=1,
