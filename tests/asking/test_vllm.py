@@ -132,7 +132,7 @@ def test_the_judge_says_what_it_says_through_nemos_server(
     assert here.keys() == there.keys()
     assert all(abs(here[key] - there[key]) <= APART for key in here)
     ties = [{key for key, p_a in found.items() if p_a == 0.5} for found in (here, there)]
-    assert ties[0] == ties[1] and 0 < len(ties[0]) < len(here)
+    assert len(ties[0] ^ ties[1]) <= 0.1 * len(here) < len(ties[0] & ties[1]) < len(here)
 
 
 def test_texts_are_scored_as_by_nemos_server(client, exported, nemo_server, template, prompts):

@@ -216,6 +216,19 @@ def test_the_rate_of_earlier_jobs_is_found_whatever_their_sizes(tmp_path_factory
     assert cost.gpu_hours == pytest.approx(cost.seconds * 8 / 3600)
 
 
+def test_another_server_is_estimated_by_its_tokens_a_second(tmp_path):
+    mistral = load_settings(["config/config.yaml"])
+    server = mistral.server.model_copy(update={"kind": "openai"})
+    served = mistral.model_copy(update={"server": server})
+    asked = Count(new=1000, tokens=1000 * 1024)
+    here, there = (
+        Costs(run, Sizes(run)).of(job(tmp_path), asked).seconds for run in (served, mistral)
+    )
+    given = mistral.estimates
+    assert here == pytest.approx(given.server_start + asked.tokens / given.served_tokens)
+    assert here < there
+
+
 def test_what_is_linked_twice_is_on_the_disk_once(tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work/a.nemo").write_bytes(b"x" * 1000)

@@ -105,6 +105,8 @@ class Costs:
             return given.server_start + 2 * self._sizes.parameters() * tokens / (
                 given.flops * max(gpus, 1)
             )
+        if self._settings.server.kind == "openai":
+            return given.server_start + count.tokens / given.served_tokens
         return given.server_start + count.tokens / client.batch_size / given.decode_steps
 
     def _judges_in_flight(self) -> int:

@@ -269,6 +269,12 @@ class Estimates(Section):
         gt=0,
         description="Decoding steps a second; each gives every prompt of a batch a token.",
     )
+    served_tokens: float = Field(
+        10_500,
+        gt=0,
+        description="Tokens a second of a server of kind openai, of all answers together: 7B on "
+        "one H100 by the model of an engine in benchmarks/.",
+    )
     judge_seconds: float = Field(2, gt=0, description="Seconds of an answer of a judge's service.")
     flops: float = Field(
         3.46e14, gt=0, description="FLOP/s of a GPU in training: 35 % of an H100's 989e12."
