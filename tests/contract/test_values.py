@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai.nemo.values import Values
+from cai.nemo.values import COMMANDS, Values
 from cai.running.launch import Launch
 from cai.settings.configuration import load_settings, parse_settings
 from cai.settings.origins import merge
@@ -46,6 +46,12 @@ def test_what_no_file_gives_comes_with_the_checkpoint_of_the_program_before():
     assert values("critic", own, sft=sft).get("model.tensor_model_parallel_size") == 2
     name = "model.activations_checkpoint_granularity"
     assert (values("critic").get(name), values("sft").get(name)) == ("full", None)
+
+
+def test_dpo_computes_in_its_own_precision_and_not_in_that_of_its_checkpoint():
+    """Upstream's configuration has it at its top, where no one reads it."""
+    command = COMMANDS["dpo"](load_settings(["config/config.yaml"]))
+    assert "++model.precision='${trainer.precision}'" in command
 
 
 def test_a_deleted_key_and_an_unknown_one_have_no_value():

@@ -135,6 +135,8 @@ def dpo(settings: Settings, extra: Overrides | None = None) -> list[str]:
     own: Overrides = {
         "model.seed": settings.seed,
         "++model.encoder_seq_length": length,
+        # else that of the checkpoint counts: gpt_dpo.yaml has this outside of the model's section
+        "++model.precision": "${trainer.precision}",
         "model.data.seq_length": length,
         "model.data.data_impl": "jsonl",
         "model.dpo.preference_loss": settings.dpo.preference_loss,
