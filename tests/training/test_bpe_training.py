@@ -30,6 +30,7 @@ OVERLAY = {
     "nemo": {
         "overrides": {
             "sft": few_steps("sft")
+            | {"exp_manager.create_wandb_logger": True}
             | {f"model.data.{ds}.{size}_batch_size": 4
                for ds in ("train_ds", "validation_ds") for size in ("micro", "global")},
             "reward_model": few_steps("rm")
@@ -76,7 +77,9 @@ def sl_cai(folder, settings) -> Path:
     files = {name: folder / f"{name}.jsonl" for name in ("train", "validation")}
     files["model"] = folder / "base.nemo"
     command = programs.sft(settings)
-    return train(folder, "sl_cai", "megatron_gpt_sft", command, SFT_FILES, files)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "offline")
+        return train(folder, "sl_cai", "megatron_gpt_sft", command, SFT_FILES, files)
 
 
 def test_sft_publishes_the_tokenizer(folder, sl_cai, nemo_python):
@@ -92,6 +95,11 @@ def test_sft_publishes_the_tokenizer(folder, sl_cai, nemo_python):
     assert json.loads((moved / "hf/config.json").read_text())["tie_word_embeddings"] is False
     name = "tokenizer.json"
     assert (moved / "hf" / name).read_bytes() == (folder / "hf" / name).read_bytes()
+
+
+def test_weights_and_biases_gets_the_training_offline(folder, sl_cai):
+    [run] = (folder / "work").rglob("offline-run-*")
+    assert list(run.glob("*.wandb"))
 
 
 def test_a_reward_model_is_made_of_it(folder, sl_cai, settings):
