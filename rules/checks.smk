@@ -89,7 +89,9 @@ rule grades_figure:
     conda:
         "../envs/controller.yaml"
     params:
-        rubric=optional("--rubric", RUBRIC.model_dump_json() if RUBRIC else None),
+        rubric=literal(
+            optional("--rubric", RUBRIC.model_dump_json() if RUBRIC else None)
+        ),
         missing=literal(
             public_runs.missing(settings, *public_runs.PROMPT_SETS, public_runs.RUBRIC)
         ),

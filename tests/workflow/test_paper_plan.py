@@ -44,6 +44,11 @@ def test_a_figure_alone_plans_what_it_needs(figure):
     assert jobs.keys() & OWN == NEEDED[figure]
 
 
+def test_answers_to_sets_of_prompts_are_graded_for_each_model():
+    jobs, _ = plan("results/figures/grades.svg")
+    assert jobs["graded"] == jobs["set_answers"] == 3
+
+
 def test_figure_6_has_a_chain_for_each_number_of_principles_and_scores_harmlessness_alone():
     jobs, text = plan("results/figures/fig06.svg")
     numbers = set(re.findall(r"wildcards: chain=(\S+)", text))
