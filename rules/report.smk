@@ -162,6 +162,11 @@ rule report:
             rules.harmlessness.output.svg,
             *[CURVES[policy] for policy in settings.policies],
             rules.training_curves.output.svg,
+            *(
+                [rules.harness_figure.output.svg]
+                if settings.evaluation.harness
+                else []
+            ),
         ],
         ledgers=LEDGERS,
         judge=[

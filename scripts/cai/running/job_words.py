@@ -98,6 +98,8 @@ WORDS = {
     "subset_figure": "draw the reward model's accuracy by subset",
     "calibration_figure": "draw the judge's calibration",
     "identification_figure": "draw how well harm is identified",
+    "harness": "run lm-evaluation-harness",
+    "harness_figure": "draw the harness's results",
     "set_answers": "answer a set of safe or unsafe prompts",
     "graded": "grade the answers to a set",
     "grades_figure": "draw the grades",

@@ -252,12 +252,32 @@ class Evaluation(Section):
     classifier: str | None = Field(
         None, description="Python file whose score(prompt, answer, finished) knows the truth."
     )
+    harness: list[str] = Field(
+        [],
+        description="Tasks of lm-evaluation-harness (make harness) that each model is asked, of "
+        "those that generate text (output_type: generate_until), such as gsm8k or ifeval.",
+    )
+    harness_tasks: str | None = Field(
+        None, description="Folder with tasks of your own, YAML files in the harness's form."
+    )
+    harness_limit: int | None = Field(
+        None, ge=1, description="Most examples of each task; null: all."
+    )
+    harness_program: str = Field(
+        ".envs/harness/bin/lm_eval", description="lm-evaluation-harness's own program."
+    )
     remark: str = Field(
         "", description="What a reader of the report is to know first; empty: nothing."
     )
     expected: list[ExpectedWarning] = Field(
         [], description="Warnings that the data or the models explain; the report marks them."
     )
+
+    @property
+    def for_harness(self) -> str:
+        """What the harness's results depend on, as JSON of this section."""
+        fields = ("harness", "harness_tasks", "harness_limit", "harness_program", "answer")
+        return self.model_dump_json(include=set(fields))
 
 
 class Estimates(Section):
