@@ -26,6 +26,7 @@ from cai.statistics.intervals import LEVEL, share_of
 MAKE = "make harness installs it"
 TASK = re.compile(r"^(?:task|group):\s*[\"']?([\w.+-]+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
 STDERR = "_stderr"
+PATIENCE = 86400  # seconds: when a model's server is to be given up is known behind the endpoint
 
 
 def check_tasks(settings: Evaluation) -> None:
@@ -101,6 +102,7 @@ def evaluate(
         "num_concurrent": at_a_time,
         "tokenized_requests": False,
         "max_retries": 3,
+        "timeout": PATIENCE,
     }
     limit = ["--limit", str(settings.harness_limit)] if settings.harness_limit else []
     own = ["--include_path", settings.harness_tasks] if settings.harness_tasks else []
