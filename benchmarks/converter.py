@@ -2,12 +2,14 @@
 
     .envs/nemo-cpu/bin/python benchmarks/converter.py --sizes 0.25 1 2
 
-makes models of random bf16 weights with Mistral's proportions, converts each to .nemo and back and
-prints a Markdown table. ``--upstream NEMO_CHECKOUT`` runs NeMo 2.1.0's own converter on the same
-folders as well. Runs in the NeMo environment; needs about 4 times the largest size on the disk.
+makes models of random bf16 weights with Mistral's proportions, converts each to .nemo and back,
+merges LoRA's adapters of rank 32 into it, and prints a Markdown table. ``--upstream NEMO_CHECKOUT``
+runs NeMo 2.1.0's own converter on the same folders as well. Runs in the NeMo environment; needs
+about 5 times the largest size on the disk.
 """
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -21,8 +23,10 @@ from pathlib import Path
 
 import torch
 
+from cai.conversion.adapters.adapter_archive import TARGETS
 from cai.conversion.hf_folder import Planned, write_weights
-from cai.conversion.layout import Shape
+from cai.conversion.layout import LAYERS, Shape
+from cai.conversion.nemo_archive import ArchiveWriter, NemoArchive
 from cai.files.records import write_json
 from cai.models.families.mistral import MISTRAL
 
@@ -31,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UPSTREAM = "scripts/checkpoint_converters/convert_mistral_7b_hf_to_nemo.py"
 VOCABULARY = 8192
 HIDDEN = 1024
+RANK = 32
 
 
 @dataclass
@@ -89,6 +94,25 @@ def make_folder(folder: Path, shape: Shape, tokenizer: Path) -> int:
     return 2 * sum(map(prod, shapes.values()))
 
 
+def make_adapters(base: Path, target: Path) -> None:
+    """Write random adapters in bf16 for all layers of a model, as NeMo does."""
+    with NemoArchive(base) as archive, open(target, "wb") as stream:
+        state = {}
+        for (part, adapter), layer in TARGETS.items():
+            layers, rows, columns = archive.shape(f"{LAYERS}{layer.weight}")
+            for number in range(layers):
+                prefix = f"{LAYERS}{number}.{part}.adapter_layer.{adapter}.linear"
+                state[f"{prefix}_in.weight"] = torch.randn(RANK, columns, dtype=torch.bfloat16)
+                state[f"{prefix}_out.weight"] = torch.randn(rows, RANK, dtype=torch.bfloat16)
+        content = io.BytesIO()
+        torch.save(state, content)
+        out = ArchiveWriter(stream)
+        lora = {"peft_scheme": "lora", "lora_tuning": {"adapter_dim": RANK}}
+        out.add_config(archive.config | {"peft": lora})
+        out.add("model_weights.ckpt", content.getvalue())
+        out.close()
+
+
 def train_tokenizer(folder: Path) -> Path:
     """A sentencepiece model of exactly as many pieces as the models have embeddings."""
     from sentencepiece import SentencePieceTrainer
@@ -138,7 +162,11 @@ def measure_size(
         names = ["--input_name_or_path", source, "--output_path", target, "--precision", "bf16"]
         wrapper = ROOT / "envs/nemo-cpu/python"
         commands["upstream, to .nemo"] = [wrapper, upstream / UPSTREAM, *names]
-    return [measure(name, command, shape, written) for name, command in commands.items()]
+    measured = [measure(name, command, shape, written) for name, command in commands.items()]
+    adapters, merged = folder / "adapters.nemo", folder / "merged.nemo"
+    make_adapters(there, adapters)
+    merge = [python, scripts / "training/merge_adapters.py", there, adapters, merged]
+    return [*measured, measure("ours, adapters merged", merge, shape, written)]
 
 
 def table(results: list[Measurement]) -> str:
