@@ -90,47 +90,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("heavy")
 
 
+def _made(path: str, by: str) -> Path:
+    """What an environment has; without it a test is skipped, but never in CI."""
+    place = ROOT / ".envs" / path
+    if not place.exists() and not os.environ.get("CI"):
+        pytest.skip(f"what the test needs is missing: make {by}")
+    return place
+
+
 @pytest.fixture(scope="session")
 def nemo_python() -> str:
-    """The Python of the NeMo environment; without it a test is skipped, but never in CI."""
-    path = ROOT / ".envs/nemo-cpu/bin/python"
-    if not path.exists() and not os.environ.get("CI"):
-        pytest.skip("the NeMo environment is missing: make nemo-cpu")
-    return str(path)
+    """The Python of the NeMo environment."""
+    return str(_made("nemo-cpu/bin/python", by="nemo-cpu"))
 
 
 @pytest.fixture(scope="session")
 def serve_cpu() -> str:
-    """The program that serves a Hugging Face folder; without it a test is skipped, not in CI."""
-    if not (ROOT / ".envs/serve-cpu/bin/transformers").exists() and not os.environ.get("CI"):
-        pytest.skip("the environment of transformers serve is missing: make serve-cpu")
+    """The program that serves a Hugging Face folder with transformers."""
+    _made("serve-cpu/bin/transformers", by="serve-cpu")
     return str(ROOT / "envs/serve-cpu/serve")
 
 
 @pytest.fixture(scope="session")
 def vllm_cpu() -> str:
-    """The program that serves a Hugging Face folder with vLLM; without it a test is skipped."""
-    if not (ROOT / ".envs/vllm-cpu/.ready").exists() and not os.environ.get("CI"):
-        pytest.skip("the environment of vLLM is missing: make vllm-cpu")
+    """The program that serves a Hugging Face folder with vLLM."""
+    _made("vllm-cpu/.ready", by="vllm-cpu")
     return str(ROOT / "envs/vllm-cpu/serve")
 
 
 @pytest.fixture(scope="session")
 def harness_program() -> str:
-    """lm-evaluation-harness; without it a test is skipped, but never in CI."""
-    program = ROOT / ".envs/harness/bin/lm_eval"
-    if not program.exists() and not os.environ.get("CI"):
-        pytest.skip("lm-evaluation-harness is missing: make harness")
-    return str(program)
+    """lm-evaluation-harness."""
+    return str(_made("harness/bin/lm_eval", by="harness"))
 
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
-    """The folder of SmolLM2-135M-Instruct; without it a test is skipped, but never in CI."""
-    folder = ROOT / ".envs/smollm2/model"
-    if not folder.exists() and not os.environ.get("CI"):
-        pytest.skip("SmolLM2's weights are missing: make smollm2")
-    return folder
+    """The folder of SmolLM2-135M-Instruct."""
+    return _made("smollm2/model", by="smollm2")
 
 
 @pytest.fixture(autouse=True)

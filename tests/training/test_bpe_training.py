@@ -5,13 +5,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.bpe import write_tokenizer
-from tests.training.trained import FILES, SFT_FILES, few_steps, train
+from tests.training.trained import (
+    BATCHES,
+    FILES,
+    SFT_BATCHES,
+    SFT_FILES,
+    demo_with,
+    few_steps,
+    train,
+)
 
 from cai.models.tokens import Tokenizer
 from cai.nemo import programs
-from cai.settings.configuration import Settings, load_settings
+from cai.settings.configuration import Settings
 
 ROOT = Path(__file__).parents[2]
 MARK = "<|im_start|>"
@@ -29,15 +36,11 @@ OVERLAY = {
     },
     "nemo": {
         "overrides": {
-            "sft": few_steps("sft")
-            | {"exp_manager.create_wandb_logger": True}
-            | {f"model.data.{ds}.{size}_batch_size": 4
-               for ds in ("train_ds", "validation_ds") for size in ("micro", "global")},
-            "reward_model": few_steps("rm")
-            | {"model.micro_batch_size": 4, "model.global_batch_size": 4},
+            "sft": few_steps("sft") | SFT_BATCHES | {"exp_manager.create_wandb_logger": True},
+            "reward_model": few_steps("rm") | BATCHES,
         }
     },
-}  # fmt: skip
+}
 MODEL = """
 import sys
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -51,9 +54,7 @@ LlamaForCausalLM(LlamaConfig(
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    overlay = tmp_path_factory.mktemp("settings") / "overlay.yaml"
-    overlay.write_text(yaml.safe_dump(OVERLAY))
-    return load_settings(["config/config.yaml", "config/demo.yaml", str(overlay)])
+    return demo_with(OVERLAY, tmp_path_factory.mktemp("settings"))
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.training.trained import FILES, SFT_FILES, few_steps, train
+from tests.training.trained import (
+    BATCHES,
+    FILES,
+    SFT_BATCHES,
+    SFT_FILES,
+    demo_with,
+    few_steps,
+    train,
+)
 
 from cai.nemo import programs
 from cai.provenance.manifest import read_manifest
-from cai.settings.configuration import Settings, load_settings
+from cai.settings.configuration import Settings
 
 ROOT = Path(__file__).parents[2]
 WRAPPER = ROOT / "envs/nemo-cpu/python"
@@ -24,26 +32,21 @@ LORA = {
     "++model.peft.lora_tuning.alpha": 48,  # 1.5 times the rank
     "model.optim.lr": 1e-2,
 }
-FEW = {"model.micro_batch_size": 4, "model.global_batch_size": 4}
 OVERLAY = {
     "dpo": {"preference_loss": "dpo"},
     "nemo": {
         "overrides": {
-            "sft": few_steps("sft") | LORA
-            | {f"model.data.{ds}.{size}_batch_size": 4
-               for ds in ("train_ds", "validation_ds") for size in ("micro", "global")},
-            "dpo": few_steps("dpo") | LORA | FEW | {"model.optim.lr": 1e-3},
+            "sft": few_steps("sft") | LORA | SFT_BATCHES,
+            "dpo": few_steps("dpo") | LORA | BATCHES | {"model.optim.lr": 1e-3},
         }
     },
-}  # fmt: skip
+}
 PROMPT = "<extra_id_0>System\n\n<extra_id_1>User\nhow do i bake bread?\n<extra_id_1>Assistant\n"
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    overlay = tmp_path_factory.mktemp("settings") / "overlay.yaml"
-    overlay.write_text(yaml.safe_dump(OVERLAY))
-    return load_settings(["config/config.yaml", "config/demo.yaml", str(overlay)])
+    return demo_with(OVERLAY, tmp_path_factory.mktemp("settings"))
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tests.project import program
 
 from cai.nemo import programs
+from cai.settings.configuration import Settings, load_settings
 
 SFT_FILES = {
     "model.restore_from_path": "model",
@@ -19,6 +21,21 @@ FILES = {
     "pretrained_checkpoint.restore_from_path": "model",
     "model.data.data_prefix": {name: ["train"] for name in ("train", "validation", "test")},
 }
+
+
+SFT_BATCHES = {  # of four
+    f"model.data.{part}.{size}_batch_size": 4
+    for part in ("train_ds", "validation_ds")
+    for size in ("micro", "global")
+}
+BATCHES = {f"model.{size}_batch_size": 4 for size in ("micro", "global")}
+
+
+def demo_with(overlay: Mapping[str, Any], folder: Path) -> Settings:
+    """The demo's settings with others over them, which are written into a folder."""
+    path = folder / "overlay.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    return load_settings(["config/config.yaml", "config/demo.yaml", str(path)])
 
 
 def few_steps(part: str) -> dict[str, int]:
