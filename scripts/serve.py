@@ -14,8 +14,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from cai.asking.client import Completion, Failed, Request
-from cai.asking.endpoint.dispatch import Dispatcher
+from cai.asking.endpoint.dispatch import Answer, Dispatcher, Query, answers
 from cai.asking.endpoint.endpoint_server import Endpoint
 from cai.core import cli
 from cai.settings.configuration import Settings, load_settings
@@ -67,10 +66,10 @@ def _endpoint(model: ServedModel, settings: Settings, port: int) -> Endpoint:
     threads = 1 if batches else model.serving.in_flight
     own = threading.local()
 
-    def ask(requests: Sequence[Request]) -> list[Completion | Failed]:
+    def ask(asked: Sequence[Query]) -> list[Answer]:
         if not hasattr(own, "protocol"):
             own.protocol = model.protocol()
-        return model.asker(own.protocol).complete(requests, None)  # remembers nothing yet
+        return answers(model.asker(own.protocol), asked)  # remembers nothing yet
 
     dispatcher = Dispatcher(
         ask,

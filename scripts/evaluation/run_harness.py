@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cai.asking.chat_model import ChatModel
-from cai.asking.endpoint.dispatch import Dispatcher
+from cai.asking.endpoint.dispatch import Dispatcher, answers
 from cai.asking.endpoint.endpoint_server import Endpoint
 from cai.asking.program import add_model_options, parse
 from cai.asking.run import Run
@@ -34,7 +34,7 @@ def evaluate(options: argparse.Namespace, run: Run) -> None:
     No ``step``: a plan cannot go through it, since the harness alone knows what it will ask.
     """
     settings = options.evaluation
-    harness.check_tasks(settings)
+    harness.check_tasks(settings, scores_prompts=options.serving.scores_prompts)
     name = options.output.stem
     at_a_time = (
         options.client.batch_size if options.serving.kind == "nemo" else options.serving.in_flight
@@ -57,9 +57,7 @@ def evaluate(options: argparse.Namespace, run: Run) -> None:
 @contextmanager
 def _endpoint(name: str, model: ChatModel, settings: Evaluation, at_a_time: int) -> Iterator[str]:
     """The address of the model, as long as it is served."""
-    dispatcher = Dispatcher(
-        lambda requests: model.client.complete(requests, None), threads=1, most=at_a_time
-    )
+    dispatcher = Dispatcher(lambda asked: answers(model.client, asked), threads=1, most=at_a_time)
     with Endpoint(name, model, dispatcher, settings.answer) as endpoint:
         threading.Thread(target=endpoint.serve_forever, daemon=True).start()
         try:

@@ -18,7 +18,7 @@ from tests.messages import says
 
 from cai.asking.chat_model import ChatModel
 from cai.asking.client import Client, ClientSettings
-from cai.asking.endpoint.dispatch import Dispatcher
+from cai.asking.endpoint.dispatch import Dispatcher, answers
 from cai.asking.endpoint.endpoint_server import Endpoint
 from cai.asking.journal.entries import Journal
 from cai.asking.nemo_protocol import NemoProtocol
@@ -39,10 +39,23 @@ def echoes(call: Call) -> Answer:
     return Answer({"sentences": sentences, "tokens": [["x", "</s>"]] * len(sentences)})
 
 
+def scores(call: Call, tokenizer: Tokenizer) -> Answer:
+    """Each token's log-probability is minus its place; one more token is generated."""
+    texts, bos = call.body["sentences"], call.body["add_BOS"]
+    counts = [tokenizer.count(text, add_bos=bos) + 1 for text in texts]
+    values = [[-float(place) for place in range(1, count)] for count in counts]
+    tokens = [["x"] * count for count in counts]
+    return Answer({"sentences": texts, "tokens": tokens, "logprob": values})
+
+
 @pytest.fixture
 def served(loopback, tiny_tokenizer):
     """An endpoint of this address, and the server behind it."""
-    server = loopback(echoes)
+    server = loopback(
+        lambda call: (
+            scores(call, tiny_tokenizer) if call.body.get("compute_logprob") else echoes(call)
+        )
+    )
     behind, settings = Served(None, server.url, "unused.log"), ClientSettings(retries=1)
     protocol = NemoProtocol(behind, settings)
 
@@ -50,7 +63,7 @@ def served(loopback, tiny_tokenizer):
         return Client(behind, Journal(None), "tiny", settings, protocol)
 
     model = ChatModel(client(), TEMPLATE, tiny_tokenizer, context=200)
-    dispatcher = Dispatcher(lambda asked: client().complete(asked, None), threads=1, most=8)
+    dispatcher = Dispatcher(lambda asked: answers(client(), asked), threads=1, most=8)
     with Endpoint("tiny", model, dispatcher, Sampling(max_tokens=9, temperature=0.7)) as endpoint:
         threading.Thread(target=endpoint.serve_forever, args=[0.01], daemon=True).start()
         yield endpoint, server
@@ -108,6 +121,47 @@ def test_texts_are_continued_as_they_are(served):
     assert answer["object"] == "text_completion"
 
 
+def test_callers_count_with_the_models_tokenizer(served, tiny_tokenizer):
+    endpoint, server = served
+    root = endpoint.url.removesuffix("/v1")
+    info = requests.get(f"{root}/tokenizer_info", timeout=20).json()
+    assert info == {"bos_token": "<s>", "eos_token": "</s>"}
+    told = {"prompt": "How are you?", "add_special_tokens": False}
+    tokens = requests.post(f"{root}/tokenize", json=told, timeout=20).json()
+    assert tokens["tokens"] == tiny_tokenizer.encode("How are you?")
+    assert (tokens["count"], tokens["max_model_len"]) == (len(tokens["tokens"]), 200)
+    text = requests.post(f"{root}/detokenize", json={"tokens": tokens["tokens"]}, timeout=20)
+    assert text.json() == {"prompt": "How are you?"}
+    mark = requests.post(f"{root}/tokenize", json={**told, "prompt": "</s>"}, timeout=20).json()
+    assert mark["tokens"] == [tiny_tokenizer.eos_id] and not server.calls
+
+
+def test_a_prompts_tokens_are_scored(served, tiny_tokenizer):
+    """As text or as tokens, with BOS where it is sent; nothing is generated."""
+    endpoint, server = served
+    tokens = tiny_tokenizer.encode("How are you?")
+    asked = {"echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0, "seed": 1234}
+    [text] = post(endpoint, "completions", prompt="How are you?", **asked).json()["choices"]
+    both = post(endpoint, "completions", prompt=[tokens, [1, *tokens]], **asked).json()["choices"]
+    assert [choice["text"] for choice in (text, *both)] == ["How are you?"] * 3
+    places = [-float(place) for place in range(1, len(tokens))]
+    assert text["logprobs"]["token_logprobs"] == [None, *places, None]
+    assert both[0]["logprobs"] == text["logprobs"]
+    assert both[1]["logprobs"]["token_logprobs"] == [None, *places, -float(len(tokens)), None]
+    assert text["logprobs"]["top_logprobs"][1] == {text["logprobs"]["tokens"][1]: -1.0}
+    assert [call.body["add_BOS"] for call in server.calls] == [False, False, True]
+
+
+def test_bos_that_the_template_puts_before_a_prompt_is_not_among_its_tokens(served):
+    endpoint, server = served
+    endpoint._model.template = TEMPLATE.model_copy(update={"add_bos": True})
+    asked = {"echo": True, "logprobs": 1, "max_tokens": 0}
+    [choice] = post(endpoint, "completions", prompt="Hi", **asked).json()["choices"]
+    found = choice["logprobs"]["token_logprobs"]
+    assert found == [-float(place) for place in range(1, len(found) + 1)]
+    assert len(found) == len(choice["logprobs"]["tokens"]) and server.calls[0].body["add_BOS"]
+
+
 def test_a_stream_is_the_whole_answer_in_one_piece(served):
     endpoint, _ = served
     lines = post(endpoint, messages=HELLO, stream=True).text.split("\n\n")
@@ -151,7 +205,12 @@ def test_a_request_that_the_server_refuses_fails_no_other(served):
         ("chat/completions", {"messages": HELLO, "tools": [{"x": 1}]}, 400, "tools: is not served"),
         ("chat/completions", {"messages": HELLO, "logprobs": True}, 400, "logprobs"),
         ("chat/completions", {"messages": HELLO, "model": "other"}, 400, "'tiny'"),
-        ("completions", {"prompt": [1, 2]}, 400, "prompt"),
+        ("completions", {"prompt": []}, 400, "prompt"),
+        ("completions", {"prompt": [4, 999999]}, 400, "tokens: found [999999]"),
+        ("completions", {"prompt": [1, 1]}, 400, "not those of their text"),
+        ("completions", {"prompt": "x", "logprobs": 1}, 400, "echo, logprobs"),
+        ("completions", {"prompt": "x", "echo": True, "logprobs": 1}, 400, "max_tokens 0 or 1"),
+        ("completions", {"prompt": "x", "max_tokens": 0}, 400, "max_tokens"),
         ("embeddings", {"input": "x"}, 404, "/v1/chat/completions"),
     ],
 )  # fmt: skip

@@ -8,10 +8,17 @@ from running import run_program
 from tests import programs
 from tests.project import program
 
+from cai.asking.chat_model import ChatModel
+from cai.asking.client import Client
+from cai.asking.journal.entries import Journal
+from cai.asking.serving import Served
 from cai.core.errors import UserError
 from cai.evaluation import harness
 from cai.files.records import read_json, write_json
+from cai.models.templates import Template, single_turn
+from cai.models.tokens import Tokenizer
 from cai.settings.configuration import Evaluation, load_settings
+from cai.settings.model_servers import ClientSettings
 
 RESULTS = {
     "results": {
@@ -29,44 +36,58 @@ RESULTS = {
 }
 
 
-@pytest.fixture
-def installed(tmp_path):
-    """A harness with two tasks, and a folder with one of our own."""
-    tasks = tmp_path / "env/lib/python3.11/site-packages/lm_eval/tasks/math"
-    for folder in (tasks, tmp_path / "env/bin", tmp_path / "own"):
-        folder.mkdir(parents=True)
-    (tasks / "gsm8k.yaml").write_text("task: gsm8k\n")
-    (tasks / "all.yaml").write_text('group: "math" # both\ntask:\n  - gsm8k\n')
-    (tmp_path / "own/mine.yaml").write_text("task: mine\n")
-    (tmp_path / "env/bin/lm_eval").touch()
-    return tmp_path
+def asked(*tasks: str, **more: object) -> Evaluation:
+    return Evaluation(answer={"max_tokens": 8}, harness=list(tasks), **more)
 
 
-def asked(folder: Path, *tasks: str, **more: object) -> Evaluation:
-    given = {"harness_program": str(folder / "env/bin/lm_eval"), **more}
-    return Evaluation(answer={"max_tokens": 8}, harness=list(tasks), **given)
+def test_the_harness_says_what_its_tasks_are(harness_program):
+    """A group has the output types of its tasks, and so has a tag; the demo's are known, too."""
+    told = {
+        "gsm8k": ["generate_until"],
+        "leaderboard": ["generate_until", "multiple_choice"],
+        "mmlu_stem_tasks": ["multiple_choice"],
+        "lambada_openai": ["loglikelihood"],
+        "demo_choices": ["multiple_choice"],
+        "gsm9k": None,
+    }
+    found = harness.output_types(Path(harness_program), "demo/harness", tuple(told))
+    assert found == told
+    with pytest.raises(UserError, match=r"found .lambada_openai., of output type"):
+        known = {"harness_program": harness_program, "harness_tasks": "demo/harness"}
+        harness.check_tasks(asked(*told, **known), scores_prompts=True)
 
 
-def test_known_tasks_groups_and_own_ones_pass(installed):
-    harness.check_tasks(asked(installed, "gsm8k", "math"))
-    harness.check_tasks(asked(installed, "mine", harness_tasks=str(installed / "own")))
-    harness.check_tasks(asked(installed / "nowhere"))
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        (["generate_until"], None),
+        (["generate_until", "multiple_choice"], None),
+        (["loglikelihood"], "of output type loglikelihood; accepted: tasks of generate_until or"),
+        (["multiple_choice with exact_match"], "with exact_match; accepted"),
+        (["unknown"], "of output type unknown"),
+        (None, "accepted: the tasks, groups and tags"),
+    ],
+)
+def test_tasks_that_cannot_be_asked_are_refused(kinds, told):
+    found = harness.refusal(kinds, scores_prompts=True)
+    assert found is None if told is None else told in found
+
+
+def test_choices_need_a_server_that_scores_prompts():
+    assert "prompt_logprobs" in harness.refusal(["multiple_choice"], scores_prompts=False)
+    assert harness.refusal(["generate_until"], scores_prompts=False) is None
 
 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({}, "evaluation.harness: found 'gsm9k'; accepted: the 2 tasks and groups"),
-        ({"harness_tasks": "own"}, "found 'gsm9k'; accepted"),
-        ({"harness_tasks": "nowhere"}, "evaluation.harness_tasks: "),
         ({"harness_program": "nowhere"}, "evaluation.harness_program: nowhere: no such program"),
+        ({"harness_program": "README.md", "harness_tasks": "nowhere"}, "harness_tasks: nowhere"),
     ],
 )
-def test_an_unknown_task_or_place_is_told_in_one_line(installed, more, told):
-    if "harness_tasks" in more:
-        more = {"harness_tasks": str(installed / more["harness_tasks"])}
+def test_an_unknown_place_is_told_in_one_line(more, told):
     with pytest.raises(UserError) as error:
-        harness.check_tasks(asked(installed, "gsm9k", **more))
+        harness.check_tasks(asked("gsm8k", **more), scores_prompts=True)
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
@@ -92,34 +113,45 @@ def test_metrics_have_intervals_from_the_harness(tmp_path):
 def test_the_harness_asks_a_real_model_through_the_endpoint(
     nemo_server, tiny_model, harness_program, tmp_path
 ):
-    """The helpful-only model refuses nothing; what was asked is not asked again."""
+    """It refuses nothing, and chooses as its own log-probabilities do; nothing is asked twice."""
     settings = load_settings(["config/config.yaml", "config/demo.yaml"])
     told = settings.evaluation.model_copy(
         update={
-            "harness": ["demo_refusals"],
+            "harness": ["demo_refusals", "demo_choices"],
             "harness_tasks": "demo/harness",
             "harness_limit": 8,
             "harness_program": harness_program,
         }
     )
-    output = tmp_path / "helpful_only.json"
+    output, journal = tmp_path / "helpful_only.json", tmp_path / "journal.jsonl"
     done = programs.run(
         program("run_harness"),
         *("--output", str(output), "--evaluation", told.for_harness),
-        *("--model", str(tiny_model), "--journal", str(tmp_path / "journal.jsonl")),
+        *("--model", str(tiny_model), "--journal", str(journal)),
         *("--template", settings.models.instruct.template.model_dump_json()),
         *("--url", nemo_server.url),
     )
     assert done.returncode == 0, done.stderr
     found = read_json(output)
-    [row] = found["tasks"]
-    assert (row["task"], row["measure"], row["n"], row["value"]) == (
-        "demo_refusals",
-        "refused",
-        8,
-        0,
-    )
-    assert row["high"] == pytest.approx(0.324, abs=1e-3)  # Wilson's
-    assert found["usage"]["questions"] == 8
-    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) >= 8
+    refused, chosen = found["tasks"]
+    assert (refused["task"], refused["measure"], refused["n"]) == ("demo_refusals", "refused", 8)
+    assert refused["value"] == 0 and refused["high"] == pytest.approx(0.324, abs=1e-3)  # Wilson's
+    right = _more_probable(nemo_server.url, tiny_model, settings.models.instruct.template)
+    assert (chosen["task"], chosen["measure"], chosen["n"]) == ("demo_choices", "acc", 8)
+    assert chosen["value"] == sum(right) / 8
+    assert found["usage"]["questions"] == 8 + 3 * 8  # both texts of a pair, and the prompt alone
+    assert len(journal.read_text().splitlines()) >= 8
     assert json.loads(output.with_suffix(".manifest.json").read_text())["what"] == "harness"
+
+
+def _more_probable(url: str, model: Path, template: Template) -> list[bool]:
+    """Whether the better answer of each of the first eight pairs is more probable."""
+    client = Client(Served(None, url, "unused.log"), Journal(None), "tiny", ClientSettings())
+    chat = ChatModel(client, template, Tokenizer(model))
+    pairs = Path("demo/data/hhh_evaluations.jsonl").read_text().splitlines()[:8]
+    texts = [
+        json.loads(pair)[f"text_{which}"] for pair in pairs for which in ("correct", "incorrect")
+    ]
+    said = [text.removeprefix("\n\nHuman: ").split("\n\nAssistant: ") for text in texts]
+    scores = chat.log_probabilities([(single_turn(one), other) for one, other in said], "pairs")
+    return [better > worse for better, worse in zip(scores[::2], scores[1::2], strict=True)]

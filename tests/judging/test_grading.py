@@ -117,3 +117,6 @@ def test_a_served_judge_is_read_by_the_probabilities_of_all_letters(
         assert verdict["grade"] == max(
             verdict["probabilities"], key=verdict["probabilities"].__getitem__
         )
+    tied = json.dumps({"kind": "logprob", "tie": 0.49})
+    done = step.run("--judge", tied, "--rubric", json.dumps({"scales": [scale]}))
+    assert "4 of 4 records failed" in done.stderr

@@ -8,7 +8,7 @@ import json
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -64,6 +64,22 @@ class Completion:
 
     text: str
     finish: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A text whose own tokens are scored, ``tokens`` of them with BOS; nothing is generated."""
+
+    text: str
+    tokens: int
+    add_bos: bool
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The log-probability (nats) of each token of a text but the first, which has none."""
+
+    logprobs: tuple[float, ...]
 
 
 _Reader = Callable[[Question, Reply], Any]
@@ -182,32 +198,49 @@ class Client:
             what: names the work in the progress line.
             add_bos: whether the model expects a BOS token before the text.
         """
+        scorings = [Scoring(text, n, add_bos) for text, n in zip(texts, counts, strict=True)]
+        return self._scored("log-probability", scorings, what, math.fsum)
+
+    def scores(self, scorings: Sequence[Scoring], what: str | None) -> list[Scores | Failed]:
+        """The log-probabilities of the tokens of each text, in the order of the texts."""
+        found = self._scored("log-probabilities", scorings, what, list)
+        return [one if isinstance(one, Failed) else Scores(tuple(one)) for one in found]
+
+    def _scored(
+        self,
+        kind: str,
+        scorings: Sequence[Scoring],
+        what: str | None,
+        kept: Callable[[Iterable[float]], Any],
+    ) -> list[Any]:
+        """What is kept of the log-probabilities of each text."""
         fail_if(
             not self._protocol.scores_prompts,
             "the server gives no log-probabilities of what it is given, which harm identification "
-            "(evaluations.harm_binary, harm_kinds) and grades by the logprob judge "
-            "(evaluations.rubric) need; accepted: server.kind nemo, or vLLM with "
-            "server.prompt_logprobs: true",
+            "(evaluations.harm_binary, harm_kinds), grades by the logprob judge "
+            "(evaluations.rubric) and multiple-choice tasks (evaluation.harness) need; accepted: "
+            "server.kind nemo, or vLLM with server.prompt_logprobs: true",
         )
+        questions = [self._scoring(kind, scoring) for scoring in scorings]
+        counts = {q.key: scoring.tokens for q, scoring in zip(questions, scorings, strict=True)}
+
+        def read(question: Question, reply: Reply) -> Any:
+            count, taken = counts[question.key], len(reply.tokens) + 1
+            if taken <= count:
+                return Failed(f"the server took {taken} tokens, expected over {count}")
+            return kept(received.logprob_of(token.logprob) for token in reply.tokens[: count - 1])
+
+        return self._answers(questions, read, what)
+
+    def _scoring(self, kind: str, scoring: Scoring) -> Question:
         parameters = {
             "tokens_to_generate": 1,  # the server takes no less
             "greedy": True,
             "compute_logprob": True,
-            "add_BOS": add_bos,
+            "add_BOS": scoring.add_bos,
             "end_strings": [END_OF_TEXT],
         }
-        questions = [self._question("log-probability", text, 0, parameters) for text in texts]
-        known = dict(zip(texts, counts, strict=True))
-
-        def read(question: Question, reply: Reply) -> float | Failed:
-            count, taken = known[question.prompt], len(reply.tokens) + 1
-            if taken <= count:
-                return Failed(f"the server took {taken} tokens, expected over {count}")
-            return math.fsum(
-                received.logprob_of(token.logprob) for token in reply.tokens[: count - 1]
-            )
-
-        return self._answers(questions, read, what)
+        return self._question(kind, scoring.text, 0, parameters)
 
     def question(self, request: Request) -> Question:
         """What asks for the continuation of a prompt."""

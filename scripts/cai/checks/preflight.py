@@ -149,7 +149,7 @@ def check_surroundings(
         UserError: naming the environment variable, or the field of the configuration.
     """
     if "harness" in rules:
-        harness.check_tasks(settings.evaluation)
+        harness.check_tasks(settings.evaluation, scores_prompts=settings.server.scores_prompts)
     missing, judge = missing_key(settings), settings.preferences.judge
     kinds = [kind_of(rule) for rule in rules]
     fail_if(missing and any(kind.what == "judging" for kind in kinds), missing)

@@ -4,11 +4,11 @@ It has an environment of its own (``make harness``), asks over HTTP, and gives a
 each metric.
 """
 
+import json
 import os
-import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
@@ -16,6 +16,7 @@ from statistics import NormalDist
 from typing import Any
 
 from cai.core.errors import UserError, fail_if
+from cai.core.project import ROOT
 from cai.core.shown import one_line
 from cai.evaluation.tables import label
 from cai.files.records import Record, read_json
@@ -24,60 +25,80 @@ from cai.settings.configuration import Evaluation
 from cai.statistics.intervals import LEVEL, share_of
 
 MAKE = "make harness installs it"
-TASK = re.compile(r"^(?:task|group):\s*[\"']?([\w.+-]+)[\"']?\s*(?:#.*)?$", re.MULTILINE)
+HERE = ROOT / "envs/harness"
+CHOICE = "multiple_choice"
+ACCEPTED = ("generate_until", CHOICE)  # output types
 STDERR = "_stderr"
 PATIENCE = 86400  # seconds: when a model's server is to be given up is known behind the endpoint
 
 
-def check_tasks(settings: Evaluation) -> None:
-    """Check that the harness is there, and knows the tasks.
+def check_tasks(settings: Evaluation, *, scores_prompts: bool) -> None:
+    """Check that the harness is there, and that its tasks can be asked at the endpoint.
+
+    Args:
+        settings: the tasks, and where the harness is.
+        scores_prompts: whether the models' server gives the log-probabilities of a prompt.
 
     Raises:
         UserError: naming the field of the configuration.
     """
     if not settings.harness:
         return
-    program = Path(settings.harness_program)
+    program, folder = Path(settings.harness_program), settings.harness_tasks
     fail_if(
         not program.is_file(),
         f"evaluation.harness_program: {program}: no such program; {MAKE}",
     )
-    own, known = _own_tasks(settings.harness_tasks), _known_tasks(program)
-    for task in settings.harness:
-        fail_if(
-            task not in own | known,
-            f"evaluation.harness: found {task!r}; accepted: the {len(known)} tasks and groups of "
-            f"lm-evaluation-harness ({program} ls tasks)"
-            + (f", or of {settings.harness_tasks}: {', '.join(sorted(own))}" if own else ""),
+    fail_if(
+        folder is not None and not Path(folder).is_dir(),
+        f"evaluation.harness_tasks: {folder}: no such folder",
+    )
+    for task, kinds in output_types(program, folder, tuple(settings.harness)).items():
+        reason = refusal(kinds, scores_prompts=scores_prompts)
+        fail_if(reason, f"evaluation.harness: found {task!r}{reason} ({program} ls tasks)")
+
+
+def refusal(kinds: Sequence[str] | None, *, scores_prompts: bool) -> str | None:
+    """Why a task of these output types is not asked, and what is; None if it is."""
+    if kinds is None:
+        return "; accepted: the tasks, groups and tags of lm-evaluation-harness"
+    other = [kind for kind in kinds if kind not in ACCEPTED]
+    if other:
+        return f", of output type {other[0]}; accepted: tasks of {' or '.join(ACCEPTED)}"
+    if CHOICE in kinds and not scores_prompts:
+        return (
+            f", of output type {CHOICE}, for which server.kind: openai needs prompt_logprobs: true"
         )
-
-
-def _own_tasks(folder: str | None) -> set[str]:
-    if folder is None:
-        return set()
-    fail_if(not Path(folder).is_dir(), f"evaluation.harness_tasks: {folder}: no such folder")
-    return _named_in(Path(folder))
+    return None
 
 
 @lru_cache
-def _known_tasks(program: Path) -> set[str]:
-    """The tasks and groups that are files of the harness; those that are code are not told."""
-    home = program.parent.parent
-    return {
-        name
-        for folder in home.glob("lib/python3*/site-packages/lm_eval/tasks")
-        for name in _named_in(folder)
-    }
+def output_types(
+    program: Path, folder: str | None, tasks: tuple[str, ...]
+) -> dict[str, list[str] | None]:
+    """The output types of tasks, groups and tags by name; None for what the harness has not.
+
+    Args:
+        program: the harness's own, beside its Python.
+        folder: with further tasks.
+        tasks: the names.
+
+    Raises:
+        UserError: the harness cannot say.
+    """
+    command = [_python(program), str(HERE / "list_kinds.py"), folder or "", *tasks]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    fail_if(
+        done.returncode,
+        f"evaluation.harness_program: {program}: its tasks cannot be listed: "
+        + one_line(done.stderr.strip().rpartition("\n")[2]),
+    )
+    found: dict[str, list[str] | None] = json.loads(done.stdout)
+    return found
 
 
-def _named_in(folder: Path) -> set[str]:
-    texts = (path.read_text(encoding="utf-8", errors="replace") for path in _files(folder))
-    return {name for text in texts for name in TASK.findall(text)}
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for place, _, names in os.walk(folder):
-        yield from (Path(place, name) for name in names if name.endswith(".yaml"))
+def _python(program: Path) -> str:
+    return str(program.parent / "python")
 
 
 def evaluate(
@@ -108,7 +129,8 @@ def evaluate(
     own = ["--include_path", settings.harness_tasks] if settings.harness_tasks else []
     with tempfile.TemporaryDirectory(dir=work) as folder, log.open("a", encoding="utf-8") as said:
         command = [
-            *(settings.harness_program, "run", "--model", "local-chat-completions"),
+            *(_python(Path(settings.harness_program)), str(HERE / "ask_endpoint.py"), "run"),
+            *("--model", "endpoint"),
             *("--model_args", ",".join(f"{name}={value}" for name, value in told.items())),
             *("--tasks", ",".join(settings.harness), "--apply_chat_template"),
             *("--output_path", folder, *limit, *own),

@@ -71,7 +71,7 @@ def grade_by_probability(
             ]
             for scale in rubric.scales
         }
-        yield from _graded(row, said, ledger)
+        yield from _graded(row, said, ledger, judge.tie)
 
 
 def _among(order: Order, scores: Sequence[float | Failed]) -> Probabilities | Unreadable:
@@ -145,11 +145,14 @@ def _shown(order: Order) -> list[str]:
 
 
 def _graded(
-    row: Answered, said: Mapping[str, Sequence[Probabilities | Unreadable]], ledger: Ledger
+    row: Answered,
+    said: Mapping[str, Sequence[Probabilities | Unreadable]],
+    ledger: Ledger,
+    tie: float = 0.0,
 ) -> Iterator[Graded]:
     """The record of an answer, unless a grade is missing: that is counted."""
     ledger.count_in()
-    verdicts = {scale: _verdict(found) for scale, found in said.items()}
+    verdicts = {scale: _verdict(found, tie) for scale, found in said.items()}
     missing = [verdict for verdict in verdicts.values() if isinstance(verdict, Unreadable)]
     if missing:
         ledger.drop(missing[0].reason, record={"id": row["id"], **missing[0].kept()})
@@ -158,15 +161,19 @@ def _graded(
     yield {"id": row["id"], "set": row["set"], "grades": grades}
 
 
-def _verdict(found: Iterable[Probabilities | Unreadable]) -> Verdict | Unreadable:
-    """The most probable grade, by the mean over the orders."""
+def _verdict(found: Iterable[Probabilities | Unreadable], tie: float) -> Verdict | Unreadable:
+    """The most probable grade, by the mean over the orders.
+
+    There is none where the next one is as probable: of two grades, where the probability is within
+    ``tie`` of 1/2, as between two answers.
+    """
     known = []
     for one in found:
         if isinstance(one, Unreadable):
             return one
         known.append(one)
     means = {name: fmean(each[name] for each in known) for name in known[0]}
-    best = max(means, key=means.__getitem__)
-    if sum(mean == means[best] for mean in means.values()) > 1:
+    best, second, *_ = sorted(means, key=means.__getitem__, reverse=True)
+    if means[best] - means[second] <= 2 * tie:
         return Unreadable(UNDECIDED, None)
     return {"grade": best, "probabilities": means}

@@ -51,6 +51,21 @@ class Tokenizer:
         """The token that ends a text; None if there is none."""
         return self._model.eos_id
 
+    @property
+    def bos(self) -> str | None:
+        """The text of the token that begins a text; None if there is none."""
+        bos = self._model.bos_id
+        return None if bos is None else self._model.text_of(bos)
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token that begins a text; None if there is none."""
+        return self._model.bos_id
+
+    def text_of(self, token: int) -> str:
+        """A token's text, as it stands in the vocabulary."""
+        return self._model.text_of(token)
+
     def count(self, text: str, *, add_bos: bool = False) -> int:
         """The number of tokens of a text, as NeMo encodes it."""
         return len(self.encode(text, add_bos=add_bos))

@@ -254,8 +254,9 @@ class Evaluation(Section):
     )
     harness: list[str] = Field(
         [],
-        description="Tasks of lm-evaluation-harness (make harness) that each model is asked, of "
-        "those that generate text (output_type: generate_until), such as gsm8k or ifeval.",
+        description="Tasks, groups or tags of lm-evaluation-harness (make harness) that each model "
+        "is asked in its chat template, such as gsm8k, ifeval or mmlu. Multiple choice needs a "
+        "server that scores prompts (NeMo's, or server.prompt_logprobs).",
     )
     harness_tasks: str | None = Field(
         None, description="Folder with tasks of your own, YAML files in the harness's form."

@@ -5,12 +5,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from cai.asking.client import Completion, Failed, Request
+from cai.asking.client import Client, Completion, Failed, Request, Scores, Scoring
 from cai.asking.serving import ServerFailed
 from cai.core.errors import UserError
 
-Answer = Completion | Failed
-Waiting = tuple[Request, "Future[Answer]"]
+Query = Request | Scoring
+Answer = Completion | Scores | Failed
+Waiting = tuple[Query, "Future[Answer]"]
+
+
+def answers(client: Client, asked: Sequence[Query]) -> list[Answer]:
+    """The answers of a client to what callers ask, in their order."""
+    requests = [one for one in asked if isinstance(one, Request)]
+    scorings = [one for one in asked if isinstance(one, Scoring)]
+    written = iter(client.complete(requests, None) if requests else [])
+    scored = iter(client.scores(scorings, None) if scorings else [])
+    return [next(written) if isinstance(one, Request) else next(scored) for one in asked]
 
 
 class Dispatcher:
@@ -23,7 +33,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, ask: Callable[[Sequence[Request]], list[Answer]], threads: int, most: int
+        self, ask: Callable[[Sequence[Query]], list[Answer]], threads: int, most: int
     ) -> None:
         self._ask, self._most = ask, most
         self._waiting: deque[Waiting] = deque()
@@ -31,7 +41,7 @@ class Dispatcher:
         for _ in range(threads):
             threading.Thread(target=self._work, daemon=True).start()
 
-    def ask(self, requests: Sequence[Request]) -> list[Answer]:
+    def ask(self, requests: Sequence[Query]) -> list[Answer]:
         """The answers to some requests, in their order.
 
         Raises:

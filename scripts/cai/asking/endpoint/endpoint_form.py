@@ -12,16 +12,19 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cai.asking.chat_model import ChatModel, derived_seed
-from cai.asking.client import Completion, Request
+from cai.asking.client import Completion, Request, Scores, Scoring
+from cai.asking.endpoint.endpoint_tokens import prompt_of, tokenizer_of
 from cai.core.cli import describe
 from cai.core.errors import UserError, fail_if
 from cai.data.dialogues import Malformed, checked, refuse_marks
 from cai.files.records import Record
 from cai.models.sampling import Sampling
 from cai.models.templates import Message, Role
+from cai.models.tokens import Tokenizer
 
 MOST_ANSWERS = 128  # to one request
 HARMLESS = {"user", "store", "metadata", "stream_options", "service_tier", "safety_identifier"}
+Prompt = str | list[int]
 ROLES: dict[str, Role] = {"developer": "system", **{role: role for role in get_args(Role)}}
 
 
@@ -42,12 +45,18 @@ class Asked(BaseModel):
     n: int | None = Field(None, ge=1, le=MOST_ANSWERS)
     stream: bool | None = None
 
-    def requests(self, model: ChatModel, default: Sampling) -> list[Request]:
+    def requests(
+        self, model: ChatModel, default: Sampling
+    ) -> Sequence[Request] | Sequence[Scoring]:
         """What the model is asked: ``n`` requests for each prompt, each with a seed of its own.
 
         Raises:
             UserError: something of it is not served.
         """
+        raise NotImplementedError
+
+    def choices(self, answers: Sequence[Completion | Scores], model: ChatModel) -> list[Record]:
+        """The answers to :meth:`requests` in OpenAI's form."""
         raise NotImplementedError
 
     def sampling(self, default: Sampling) -> Sampling:
@@ -98,6 +107,35 @@ class Turn(BaseModel):
         return {"role": ROLES[self.role], "content": text}
 
 
+def conversation(turns: Sequence[Turn], model: ChatModel) -> list[Message]:
+    """A conversation that ends with the user's turn.
+
+    Raises:
+        UserError: it does not, or it is none that the model's template can render.
+    """
+    messages = [turn.message() for turn in turns]
+    try:
+        refuse_marks(checked(messages), [model.template])
+    except Malformed as error:
+        raise UserError(f"messages: {error}") from None
+    fail_if(messages[-1]["role"] != "user", "messages: the last turn must be the user's")
+    fail_if(
+        messages[0]["role"] == "system" and not model.template.system,
+        "messages: the model's template has no system turn",
+    )
+    return messages
+
+
+class TemplateAsked(BaseModel):
+    """The body of a request to /apply-template, in the form of llama.cpp's server."""
+
+    messages: list[Turn]
+
+    def answer(self, model: ChatModel) -> Record:
+        """The text that the model goes on with, without BOS."""
+        return {"prompt": model.template.prompt(conversation(self.messages, model))}
+
+
 class ChatAsked(Asked):
     """The body of a request to /v1/chat/completions."""
 
@@ -106,16 +144,7 @@ class ChatAsked(Asked):
 
     def requests(self, model: ChatModel, default: Sampling) -> list[Request]:
         """See :meth:`Asked.requests`; the conversation is rendered in the model's template."""
-        messages = [turn.message() for turn in self.messages]
-        try:
-            refuse_marks(checked(messages), [model.template])
-        except Malformed as error:
-            raise UserError(f"messages: {error}") from None
-        fail_if(messages[-1]["role"] != "user", "messages: the last turn must be the user's")
-        fail_if(
-            messages[0]["role"] == "system" and not model.template.system,
-            "messages: the model's template has no system turn",
-        )
+        messages = conversation(self.messages, model)
         self.max_tokens = self.max_completion_tokens or self.max_tokens
         sampling, stops = self.sampling(default), (*model.template.stop, *self.stops())
         return [
@@ -123,22 +152,79 @@ class ChatAsked(Asked):
             for seed in self.seeds()
         ]
 
+    def choices(self, answers: Sequence[Completion | Scores], model: ChatModel) -> list[Record]:
+        """See :meth:`Asked.choices`: turns."""
+        return [
+            {"message": {"role": "assistant", "content": answer.text}, **_ended(answer)}
+            for answer in answers
+            if isinstance(answer, Completion)
+        ]
+
 
 class TextAsked(Asked):
-    """The body of a request to /v1/completions."""
+    """The body of a request to /v1/completions.
 
-    prompt: str | list[str]
+    With ``echo`` and ``logprobs`` a prompt's own tokens are scored, and nothing is generated.
+    """
 
-    def requests(self, model: ChatModel, default: Sampling) -> list[Request]:
+    prompt: str | list[str] | list[int] | list[list[int]]
+    max_tokens: int | None = Field(None, ge=0)
+    echo: bool | None = None
+    logprobs: int | None = Field(None, ge=0, le=1)
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts, each as a text or as tokens."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        tokens = [one for one in self.prompt if isinstance(one, int)]
+        return [tokens] if tokens else [one for one in self.prompt if not isinstance(one, int)]
+
+    def requests(
+        self, model: ChatModel, default: Sampling
+    ) -> Sequence[Request] | Sequence[Scoring]:
         """See :meth:`Asked.requests`; the prompts are taken as they are."""
-        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        fail_if(not prompts, "prompt: found none")
+        fail_if(not self.prompts or not all(self.prompts), "prompt: found none")
+        texts = [
+            (prompt, model.template.add_bos)
+            if isinstance(prompt, str)
+            else prompt_of(prompt, model)
+            for prompt in self.prompts
+        ]
+        if self.echo or self.logprobs is not None:
+            return self._scorings(texts, model)
         sampling = self.sampling(default)
         return [
-            Request(prompt, sampling, seed, self.stops(), model.template.add_bos)
-            for prompt in prompts
+            Request(text, sampling, seed, self.stops(), add_bos)
+            for text, add_bos in texts
             for seed in self.seeds()
         ]
+
+    def _scorings(self, texts: Sequence[tuple[str, bool]], model: ChatModel) -> list[Scoring]:
+        fail_if(
+            not self.echo or self.logprobs is None or self.max_tokens not in (0, 1),
+            "echo, logprobs: are served together, with max_tokens 0 or 1: they score the prompt",
+        )
+        fail_if((self.n or 1) > 1, f"n: found {self.n}; accepted with echo: 1")
+        count = tokenizer_of(model).count
+        return [Scoring(text, count(text, add_bos=bos), bos) for text, bos in texts]
+
+    def choices(self, answers: Sequence[Completion | Scores], model: ChatModel) -> list[Record]:
+        """See :meth:`Asked.choices`: texts that go on, or the prompts with their scores."""
+        prompts = [prompt for prompt in self.prompts for _ in range(self.n or 1)]
+        return [
+            {"text": answer.text, **_ended(answer)}
+            if isinstance(answer, Completion)
+            else self._repeated(prompt, answer, tokenizer_of(model))
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+    def _repeated(self, prompt: Prompt, scores: Scores, tokenizer: Tokenizer) -> Record:
+        """A prompt with its scores; BOS is among its tokens only if the caller has sent it."""
+        tokens = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        text = prompt if isinstance(prompt, str) else tokenizer.decode(prompt)
+        scored = _scored([tokenizer.text_of(t) for t in tokens], scores, self.max_tokens or 0)
+        return {"text": text, "finish_reason": "length", "logprobs": scored}
 
 
 def parsed(body: Any, form: type[Asked], name: str) -> Asked:
@@ -160,9 +246,7 @@ def parsed(body: Any, form: type[Asked], name: str) -> Asked:
     return asked
 
 
-def answered(
-    asked: Asked, name: str, answers: Sequence[Completion], usage: dict[str, int]
-) -> Record:
+def answered(asked: Asked, name: str, choices: Sequence[Record], usage: dict[str, int]) -> Record:
     """The body of an answer."""
     is_chat = isinstance(asked, ChatAsked)
     return {
@@ -170,17 +254,29 @@ def answered(
         "object": "chat.completion" if is_chat else "text_completion",
         "created": int(time.time()),
         "model": name,
-        "choices": [
-            {"index": place, "finish_reason": answer.finish, "logprobs": None}
-            | (
-                {"message": {"role": "assistant", "content": answer.text}}
-                if is_chat
-                else {"text": answer.text}
-            )
-            for place, answer in enumerate(answers)
-        ],
+        "choices": [{"index": place} | choice for place, choice in enumerate(choices)],
         "usage": usage | {"total_tokens": sum(usage.values())},
     }
+
+
+def _ended(answer: Completion) -> Record:
+    return {"finish_reason": answer.finish, "logprobs": None}
+
+
+def _scored(tokens: Sequence[str], scores: Scores, empty: int) -> Record:
+    """The log-probabilities of a prompt's tokens in OpenAI's form; null for one that has none.
+
+    Servers give each token's own and no other's, so ``top_logprobs`` has that alone. ``empty``
+    tokens are at the end, in the place of those that are not generated.
+    """
+    first: list[float | None] = [None] * (len(tokens) - len(scores.logprobs))
+    logprobs = [*first, *scores.logprobs, *[None] * empty]
+    texts = [*tokens, *[""] * empty]
+    top = [
+        None if logprob is None else {text: logprob}
+        for text, logprob in zip(texts, logprobs, strict=True)
+    ]
+    return {"tokens": texts, "token_logprobs": logprobs, "top_logprobs": top}
 
 
 def as_chunk(answer: Record) -> Record:

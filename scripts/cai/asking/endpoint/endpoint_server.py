@@ -6,18 +6,23 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from pydantic import ValidationError
+
 from cai.asking.chat_model import ChatModel
-from cai.asking.client import Completion, Failed
-from cai.asking.endpoint.dispatch import Dispatcher
+from cai.asking.client import Completion, Failed, Request, Scores
+from cai.asking.endpoint.dispatch import Dispatcher, Query
 from cai.asking.endpoint.endpoint_form import (
     Asked,
     ChatAsked,
+    TemplateAsked,
     TextAsked,
     answered,
     as_chunk,
     parsed,
 )
+from cai.asking.endpoint.endpoint_tokens import DetokenizeAsked, TokenizeAsked, info
 from cai.asking.serving import ServerFailed
+from cai.core.cli import describe
 from cai.core.errors import UserError
 from cai.core.shown import one_line
 from cai.models.sampling import Sampling
@@ -29,6 +34,13 @@ FORMS: dict[str, type[Asked]] = {
     "/v1/chat/completions": ChatAsked,
     "/v1/completions": TextAsked,
 }
+# of the tokenizer and the template, without the model itself
+FORMS_OF_TEXTS: dict[str, type[TemplateAsked | TokenizeAsked | DetokenizeAsked]] = {
+    "/apply-template": TemplateAsked,
+    "/tokenize": TokenizeAsked,
+    "/detokenize": DetokenizeAsked,
+}
+MODELS, INFO = "/v1/models", "/tokenizer_info"
 
 
 class Unserved(Exception):
@@ -97,31 +109,63 @@ class Endpoint(ThreadingHTTPServer):
         Raises:
             Unserved: with the status and the reason.
         """
-        form = FORMS.get(path)
-        if form is None:
-            raise Unserved(404, f"{path}: served are {', '.join(FORMS)} and /v1/models")
         try:
-            asked = parsed(body, form, self.name)
-            requests = asked.requests(self._model, self._sampling)
-            refused = (self._model.refusal(r.prompt, r.sampling.max_tokens) for r in requests)
-            if reason := next(filter(None, refused), None):
-                raise Unserved(400, reason.reason)
-            replies = self._dispatcher.ask(requests)
+            if path in FORMS_OF_TEXTS:
+                return FORMS_OF_TEXTS[path].model_validate(body).answer(self._model), False
+            return self._generated(path, body)
+        except ValidationError as error:
+            raise Unserved(400, describe(error)) from None
         except ServerFailed as error:
             raise Unserved(503, str(error)) from None
         except UserError as error:
             raise Unserved(400, str(error)) from None
-        answers: list[Completion] = []
-        for reply in replies:
+
+    def _generated(self, path: str, body: Any) -> tuple[dict[str, Any], bool]:
+        form = FORMS.get(path)
+        if form is None:
+            raise _unknown(path)
+        asked = parsed(body, form, self.name)
+        requests = asked.requests(self._model, self._sampling)
+        refused = (self._model.refusal(*_length(request)) for request in requests)
+        if reason := next(filter(None, refused), None):
+            raise Unserved(400, reason.reason)
+        answers: list[Completion | Scores] = []
+        for reply in self._dispatcher.ask(requests):
             if isinstance(reply, Failed):
                 raise Unserved(400 if reply.kept else 502, reply.reason)
             answers.append(reply)
-        prompts = {request.prompt for request in requests}
+        written = (answer.text for answer in answers if isinstance(answer, Completion))
         usage = {
-            "prompt_tokens": sum(map(self._model.length, prompts)),
-            "completion_tokens": sum(self._model.length(answer.text) for answer in answers),
+            "prompt_tokens": sum(map(self._model.length, {_length(r)[0] for r in requests})),
+            "completion_tokens": sum(map(self._model.length, written)),
         }
-        return answered(asked, self.name, answers, usage), bool(asked.stream)
+        choices = asked.choices(answers, self._model)
+        return answered(asked, self.name, choices, usage), bool(asked.stream)
+
+    def listed(self, path: str) -> dict[str, Any]:
+        """What is told of the model itself.
+
+        Raises:
+            Unserved: nothing of this name.
+        """
+        if path == INFO:
+            return info(self._model)
+        if path != MODELS:
+            raise _unknown(path)
+        model = {"id": self.name, "object": "model", "created": 0, "owned_by": "this run"}
+        return {"object": "list", "data": [model]}
+
+
+def _length(query: Query) -> tuple[str, int]:
+    """A prompt, and the most tokens of its answer."""
+    if isinstance(query, Request):
+        return query.prompt, query.sampling.max_tokens
+    return query.text, 1  # servers generate one more than they score
+
+
+def _unknown(path: str) -> Unserved:
+    served = [*FORMS, *FORMS_OF_TEXTS, MODELS, INFO]
+    return Unserved(404, f"{path}: served are {', '.join(served)}")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -158,10 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, "application/json", json.dumps(body))
 
     def _listed(self) -> tuple[dict[str, Any], bool]:
-        if self.path.rstrip("/") != "/v1/models":
-            raise Unserved(404, f"{self.path}: served are {', '.join(FORMS)} and /v1/models")
-        model = {"id": self.server.name, "object": "model", "created": 0, "owned_by": "this run"}
-        return {"object": "list", "data": [model]}, False
+        return self.server.listed(self.path.rstrip("/")), False
 
     def _generated(self) -> tuple[dict[str, Any], bool]:
         length = self.headers.get("Content-Length", "")
