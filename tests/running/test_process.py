@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cai.core import orphans
-from cai.running.process import OWN_SECRETS, Program, free_port, inherited
+from cai.running.process import AT_ONCE, GRACE, OWN_SECRETS, Program, free_port, inherited
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +91,16 @@ def test_nothing_outlives_a_program_that_ends(tmp_path):
         wait_for(lambda: program.poll() is not None)
         assert program.poll() == 0
         assert not any(map(runs, started))
+
+
+def test_a_server_that_does_not_end_is_killed_at_once(tmp_path):
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)"
+    deaf += "; time.sleep(99)"
+    with Program([sys.executable, "-c", deaf], tmp_path / "log", patience=AT_ONCE) as program:
+        wait_for(lambda: "1" in program.tail())
+        began = time.monotonic()
+        program.stop()
+    assert AT_ONCE <= time.monotonic() - began < GRACE and not runs(program.pid)
 
 
 @pytest.mark.parametrize(("end", "code"), [("exit(7)", 7), ("os.kill(os.getpid(), 9)", -9)])

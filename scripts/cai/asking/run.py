@@ -37,6 +37,7 @@ from cai.provenance.manifest import identity, record
 from cai.running.attempts import Attempts, Entry
 from cai.running.launch import Launch
 from cai.running.launcher import Launcher, filled
+from cai.running.process import AT_ONCE
 from cai.settings import overrides
 from cai.settings.judges import ChatJudge
 from cai.settings.model_servers import MODEL, ClientSettings, Serving
@@ -212,7 +213,8 @@ def served_by(
 ) -> Served:
     """A server of some kind; those of kind openai are one process, which finds the GPUs itself."""
     if serving.kind == "nemo":
-        return Served(command, url, log, launcher=Launcher(launch), work=work)
+        own = Launcher(launch)
+        return Served(command, url, log, launcher=own, work=work, patience=AT_ONCE)
     alone = launch.model_copy(update={"one_task": True})
     return Served(command, url, log, launcher=Launcher(alone), page=MODELS, work=work)
 

@@ -20,7 +20,7 @@ from cai.nemo.triton import tidied
 from cai.nemo.unpacking import unpacked
 from cai.running.launcher import Launcher
 from cai.running.ports import owner
-from cai.running.process import Program
+from cai.running.process import GRACE, Program
 from cai.settings.model_servers import FREE_PORT, names
 
 POLL = 0.25  # seconds between two looks at a server that starts
@@ -59,6 +59,7 @@ class Served:
             log's.
         page: what the server answers with status 200 when it is ready; "": it is ready when it
             answers at all, as NeMo's, which has no page for its health.
+        patience: seconds that it has to end by itself.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Served:
         launcher: Launcher | None = None,
         page: str = "",
         work: Path | None = None,
+        patience: float = GRACE,
     ) -> None:
         fail_if((command is None) == (url is None), "give either a server's command or --url")
         fail_if(
@@ -86,6 +88,7 @@ class Served:
         self._url: str | None = None
         self._program: Program | None = None
         self._work = work or self.log.parent
+        self._patience = patience
         self._around = ExitStack()  # what the program needs, and what is left of it
 
     def __enter__(self) -> "Served":
@@ -155,7 +158,7 @@ class Served:
         own_folder = self._work / f"server-{digest(str(self.log))[:8]}"
         own |= self._around.enter_context(tidied(own_folder))
         [filled] = self._around.enter_context(unpacked([filled], self._work))
-        program = launcher.start(filled, own, self.log, "server")
+        program = launcher.start(filled, own, self.log, "server", self._patience)
         self._program = program
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + self._start_timeout

@@ -77,7 +77,12 @@ class Launcher:
         }
 
     def start(
-        self, command: Sequence[str], environment: Mapping[str, str], log: Path, name: str
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        name: str,
+        patience: float = process.GRACE,
     ) -> process.Program:
         """Start a program in the background.
 
@@ -86,11 +91,14 @@ class Launcher:
             environment: variables of its own.
             log: where its output goes.
             name: of the job step, which no other step of the job has at the same time.
+            patience: seconds that a program on this machine has to end after SIGTERM.
         """
         line, given = self.command(command, environment, name), self.environment(environment)
         if self.is_direct:
-            return process.Program(line, log, given)
-        return process.Program(line, log, given, ask=lambda: end_step(name), grace=STEP_GRACE)
+            return process.Program(line, log, given, patience)
+        return process.Program(
+            line, log, given, patience, ask=lambda: end_step(name), grace=STEP_GRACE
+        )
 
     def _threads(self) -> dict[str, str | None]:
         """Threads of a process: Snakemake's shell sets 1, for jobs that are one process."""

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cai.core.errors import fail_if
-from cai.running.supervisor import GRACE
 
 FIRST_PORT = 10_000  # below lie the ports of well-known services
 TRIES = 100  # ports that are looked at, before the kernel is asked for one
 OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 TAIL = 2**20  # bytes at the end of a log in which its last lines are looked for
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
+GRACE = 15.0  # seconds between SIGTERM and SIGKILL
+AT_ONCE = 3.0  # the same, for a server, which has nothing to save
 LATER = 10.0  # seconds that the supervisor has beyond its own grace time
 # Names of variables that hold what only their owner may know, and values that do.
 SECRET = re.compile(
@@ -110,6 +111,7 @@ class Program:
         argv: the command.
         log: what its output is added to.
         env: variables beside those of this process; None: one that it must not have.
+        patience: seconds that all have to end by themselves after SIGTERM.
         ask: another way to end the program than SIGTERM; returns whether it could.
         grace: seconds that the program then has.
 
@@ -122,18 +124,19 @@ class Program:
         argv: Sequence[str],
         log: Path,
         env: Mapping[str, str | None] | None = None,
+        patience: float = GRACE,
         ask: Callable[[], bool] | None = None,
         grace: float = GRACE,
     ) -> None:
         self.argv, self.log = list(argv), Path(log)
-        self._ask, self._grace = ask, grace
+        self._patience, self._ask, self._grace = patience, ask, grace
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.mark = secrets.token_hex(16)
         variables = with_variables({**(env or {}), MARK: self.mark})
         _check(self.argv[0], variables.get("PATH"))
         with open(self.log, "ab") as stream:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", SUPERVISOR, *self.argv],
+                [sys.executable, "-I", "-S", SUPERVISOR, str(patience), *self.argv],
                 stdin=subprocess.PIPE,  # closes when this process ends
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -157,7 +160,7 @@ class Program:
         if self._ask and self.poll() is None and self._ask():
             self._ended_within(self._grace)
         self._process.send_signal(signal.SIGTERM)
-        self._ended_within(GRACE + LATER)
+        self._ended_within(self._patience + LATER)
         try:
             os.killpg(self.pid, signal.SIGKILL)  # should the supervisor have been killed
         except ProcessLookupError:

@@ -1,6 +1,8 @@
 """Runs a program, and ends all that it has started when it ends or when its caller is gone.
 
-    supervisor.py PROGRAM ARGUMENT...
+    supervisor.py SECONDS PROGRAM ARGUMENT...
+
+All of them get SIGTERM, and SIGKILL after so many seconds.
 
 It is a process of its own, so that it outlives a caller that was killed: its standard input is a
 pipe that then closes. What the program starts and leaves behind becomes a child of this process (a
@@ -16,8 +18,7 @@ import signal
 import sys
 import time
 
-GRACE = 15.0  # seconds between SIGTERM and SIGKILL
-AFTERWARDS = 1.0  # the same, for what outlives the program
+AFTERWARDS = 1.0  # seconds between SIGTERM and SIGKILL for what outlives the program
 POLL = 0.05  # seconds
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -26,9 +27,15 @@ _libc = ctypes.CDLL(None)  # loaded here: between fork and exec there is no time
 
 
 class Supervisor:
-    """Of one program, which it starts."""
+    """Of one program, which it starts.
 
-    def __init__(self, argv: list[str]) -> None:
+    Args:
+        patience: seconds between SIGTERM and SIGKILL.
+        argv: the program's command.
+    """
+
+    def __init__(self, patience: float, argv: list[str]) -> None:
+        self._patience = patience
         self._ending = False
         self._status: int | None = None
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -58,7 +65,7 @@ class Supervisor:
             if 0 in ready and not os.read(0, 1):
                 self._ending = True  # the pipe is closed
             self._reap()
-        self._end_all(GRACE if self._status is None else AFTERWARDS)
+        self._end_all(self._patience if self._status is None else AFTERWARDS)
         return self._status or 0
 
     def _reap(self) -> None:
@@ -138,7 +145,7 @@ def _send(pid: int, number: int) -> None:
 
 def main() -> None:
     """Run the program and end as it did."""
-    status = Supervisor(sys.argv[1:]).run()
+    status = Supervisor(float(sys.argv[1]), sys.argv[2:]).run()
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)

@@ -30,7 +30,7 @@ from cai.provenance.manifest import identity, write_manifest
 from cai.running.attempts import Attempts, Entry
 from cai.running.launch import Launch
 from cai.running.launcher import LOOPBACK, Launcher
-from cai.running.process import Program
+from cai.running.process import AT_ONCE, GRACE, Program
 from cai.settings import overrides
 from cai.training.adapter_training import SCHEME, holds_adapters, merge, trains_adapters
 from cai.training.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
@@ -249,7 +249,10 @@ class Training:
         own = {"MASTER_ADDR": launcher.host(), "MASTER_PORT": launcher.free_port()}
         words = {**fills, LOG_DIR: str((self.folder / role).resolve())}
         filled = [_fill(argument, words) for argument in command]
-        return launcher.start(filled, {**own, **environment}, log, f"{self.what}-{role}")
+        # PyTriton, which serves the critic, often hangs at its end; all has been saved by then
+        patience = AT_ONCE if role == "critic" else GRACE
+        environment = {**own, **environment}
+        return launcher.start(filled, environment, log, f"{self.what}-{role}", patience)
 
     def _watch(
         self, programs: Sequence[Program], answers: Callable[[], bool], entry: Entry | None
