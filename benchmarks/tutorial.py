@@ -39,6 +39,7 @@ from cai.asking.serving import Served
 from cai.asking.transport.http import direct_session
 from cai.asking.transport.pool import in_flight
 from cai.core import cli
+from cai.core.errors import fail_if
 from cai.files.records import (
     Ledger,
     Prompt,
@@ -48,7 +49,7 @@ from cai.files.records import (
     write_json,
     write_jsonl,
 )
-from cai.models.own_template import resolved
+from cai.models.own_template import as_option, resolved
 from cai.models.sampling import Sampling
 from cai.models.templates import Template, single_turn
 from cai.models.tokens import Tokenizer
@@ -57,8 +58,8 @@ from cai.running.launcher import Launcher, filled
 from cai.settings.configuration import Settings, load_settings
 from cai.settings.constitution import draw_principle, for_stage, load_constitution, load_few_shot
 from cai.settings.model_servers import ClientSettings, Serving
-from cai.steps.answers import respond
-from cai.steps.critique import Chain, Revising, Revision, Round, conversation, revise
+from cai.steps.answers import Response, respond
+from cai.steps.critique import Chain, Revising, Round, conversation, revise
 
 ROOT = Path(__file__).parents[1]
 
@@ -285,14 +286,16 @@ class Bench:
             options += ["--principles", *map(json.dumps, principles)]
             self._run("revise", files[1:], [*options, *few_shot])
             self._look()
-            return sum(1 for _ in read_records(Path(files[2]), Revision))
+            return sum(1 for _ in read_records(Path(files[1]), Response))
 
     def _run(self, step: str, files: Sequence[str], options: Sequence[str]) -> None:
         command = [sys.executable, f"scripts/sl_cai/{step}.py", "--seed", str(self.how.seed)]
         command += ["--input", files[0], "--output", files[1], "--journal", files[1] + ".journal"]
-        command += ["--model", str(self.model), "--template", self.template.model_dump_json()]
+        template = as_option(self.settings.models.instruct.template)
+        command += ["--model", str(self.model), "--template", template, "--max-bad-share", "1"]
         command += ["--serving", self.serving.model_dump_json(), "--url", self.served.url]
-        subprocess.run([*command, *options], check=True, stderr=subprocess.DEVNULL)
+        done = subprocess.run([*command, *options], stderr=subprocess.PIPE, text=True)
+        fail_if(done.returncode, f"{command[1]}: {done.stderr}")
 
     def _steps(self, prompts: list[Prompt], journal: Journal) -> int:
         asked = ClientSettings()
@@ -301,9 +304,10 @@ class Bench:
         seed = self.how.seed
         answered = list(respond(model, prompts, self.sampling, seed, Ledger("respond")))
         self._look()
-        done = len(list(revise(model, answered, self.how, Ledger("revise"))))
+        for _ in revise(model, answered, self.how, Ledger("revise")):
+            pass  # a revision that ran into its limit is dropped after it was asked for, so:
         self._look()
-        return done
+        return len(answered)
 
     def _look(self) -> None:
         """Ask the engine's model what it has done since the last look."""
