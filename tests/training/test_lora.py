@@ -37,7 +37,10 @@ OVERLAY = {
     "nemo": {
         "overrides": {
             "sft": few_steps("sft") | LORA | SFT_BATCHES,
-            "dpo": few_steps("dpo") | LORA | BATCHES | {"model.optim.lr": 1e-3},
+            "dpo": few_steps("dpo")
+            | LORA
+            | BATCHES
+            | {"model.optim.lr": 1e-3, "model.dpo.sft_loss_weight": 0},
         }
     },
 }
