@@ -21,7 +21,7 @@ from cai.asking.endpoint.endpoint_form import (
     parsed,
 )
 from cai.asking.endpoint.endpoint_tokens import DetokenizeAsked, TokenizeAsked, info
-from cai.asking.serving import ServerFailed
+from cai.asking.serving import MODELS, ServerFailed
 from cai.core.cli import describe
 from cai.core.errors import UserError
 from cai.core.shown import one_line
@@ -40,7 +40,7 @@ FORMS_OF_TEXTS: dict[str, type[TemplateAsked | TokenizeAsked | DetokenizeAsked]]
     "/tokenize": TokenizeAsked,
     "/detokenize": DetokenizeAsked,
 }
-MODELS, INFO = "/v1/models", "/tokenizer_info"
+INFO = "/tokenizer_info"
 
 
 class Unserved(Exception):

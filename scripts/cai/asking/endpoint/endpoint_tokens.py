@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from cai.asking.chat_model import ChatModel
-from cai.core.errors import fail_if
+from cai.core.errors import UserError, fail_if
 from cai.files.records import Record
 from cai.models.tokens import Tokenizer
-
-INFO = "/tokenizer_info"
 
 
 class TokenizeAsked(BaseModel):
@@ -81,6 +79,6 @@ def text_of(tokens: Sequence[int], tokenizer: Tokenizer) -> str:
 
 def tokenizer_of(model: ChatModel) -> Tokenizer:
     """The model's tokenizer, without which none is served."""
-    fail_if(model.tokenizer is None, "tokens: the model's tokenizer is not known")
-    assert model.tokenizer is not None
+    if model.tokenizer is None:
+        raise UserError("tokens: the model's tokenizer is not known")
     return model.tokenizer
