@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from tests.bpe import write_tokenizer
@@ -21,7 +22,7 @@ from tests.data.samples import (
 
 from cai.core.errors import UserError
 from cai.data.dpo_dataset import DpoFiles, DpoOptions, build_dpo_dataset
-from cai.data.helpful_preferences import prepare_helpful_preferences
+from cai.data.helpful_preferences import PreferenceFiles, prepare_helpful_preferences
 from cai.data.sl_dataset import SlOptions, build_sl_dataset
 from cai.data.splits import SplitOptions
 from cai.models.templates import Template
@@ -39,55 +40,90 @@ from nemo.collections.nlp.data.language_modeling.megatron import gpt_sft_chat_da
 from nemo_aligner.data.nlp.builders import build_dataset_generic
 from nemo_aligner.data.nlp.datasets import DPOModelDataset, RewardModelDataset, RLHFDataset
 
-sft, comparisons, prompts, dpo, model, system, turn = sys.argv[1:]
-tokens = {"system_turn_start": system, "turn_start": turn,
-          "label_start": "<extra_id_2>", "end_of_turn": "\\n", "end_of_name": "\\n"}
-rendered = [chat._get_header_conversation_type_mask_role(json.loads(line), tokens)[1]
-            for line in open(sft)]
-is_plain = model.endswith(".model")
-tokenizer = SentencePieceTokenizer(model) if is_plain else AutoTokenizer(model, use_fast=True)
-ids = lambda text: tokenizer.text_to_ids("\\x00" + text)[len(tokenizer.text_to_ids("\\x00")):]
-known = (ids("\\n"), ids("<extra_id_2>"), tokens, len(ids(turn)))
-examples = [chat.preprocess(json.loads(line), tokenizer, *known)
-            for line in open(sft)]
-trained = [example["input_ids"][example["mask"]].tolist() for example in examples]
-found = {"trained": trained}
-found |= {"sft": rendered, "tokens": [len(tokenizer.text_to_ids(text)) for text in rendered]}
-kinds = (("pairs", RewardModelDataset, comparisons), ("prompts", RLHFDataset, prompts))
-for name, cls, path in kinds:
-    for form in ("json", "jsonl"):
-        cfg = OmegaConf.create({"data": {"data_impl": form}})
-        data = build_dataset_generic(cls, cfg, [path], form, None, 512, 1, tokenizer, "train")
-        keys = ("chosen_length", "rejected_length") if name == "pairs" else ("length",)
-        found[name + form] = [[int(data[i][key]) for key in keys] for i in range(len(data))]
-cfg = OmegaConf.create({"data": {"data_impl": "jsonl"}})
-kind = DPOModelDataset
-data = build_dataset_generic(kind, cfg, [dpo], "jsonl", None, 512, 1, tokenizer, "train")
+def read(sft, comparisons, prompts, dpo, model, system, turn):
+    tokens = {"system_turn_start": system, "turn_start": turn,
+              "label_start": "<extra_id_2>", "end_of_turn": "\\n", "end_of_name": "\\n"}
+    rendered = [chat._get_header_conversation_type_mask_role(json.loads(line), tokens)[1]
+                for line in open(sft)]
+    is_plain = model.endswith(".model")
+    tokenizer = SentencePieceTokenizer(model) if is_plain else AutoTokenizer(model, use_fast=True)
+    ids = lambda text: tokenizer.text_to_ids("\\x00" + text)[len(tokenizer.text_to_ids("\\x00")):]
+    known = (ids("\\n"), ids("<extra_id_2>"), tokens, len(ids(turn)))
+    examples = [chat.preprocess(json.loads(line), tokenizer, *known)
+                for line in open(sft)]
+    trained = [example["input_ids"][example["mask"]].tolist() for example in examples]
+    found = {"trained": trained}
+    found |= {"sft": rendered, "tokens": [len(tokenizer.text_to_ids(text)) for text in rendered]}
+    kinds = (("pairs", RewardModelDataset, comparisons), ("prompts", RLHFDataset, prompts))
+    for name, cls, path in kinds:
+        for form in ("json", "jsonl"):
+            cfg = OmegaConf.create({"data": {"data_impl": form}})
+            data = build_dataset_generic(cls, cfg, [path], form, None, 512, 1, tokenizer, "train")
+            keys = ("chosen_length", "rejected_length") if name == "pairs" else ("length",)
+            found[name + form] = [[int(data[i][key]) for key in keys] for i in range(len(data))]
+    cfg = OmegaConf.create({"data": {"data_impl": "jsonl"}})
+    kind = DPOModelDataset
+    data = build_dataset_generic(kind, cfg, [dpo], "jsonl", None, 512, 1, tokenizer, "train")
 
-def side(row, name):
-    answer = [token for token in row[f"{name}_labels"].tolist() if token >= 0]
-    whole = {} if is_plain else {"remove_special_tokens": False}
-    text = tokenizer.ids_to_text(answer, **whole)
-    return [row[f"{name}_length"], text, row[f"{name}_reward"]]
+    def side(row, name):
+        answer = [token for token in row[f"{name}_labels"].tolist() if token >= 0]
+        whole = {} if is_plain else {"remove_special_tokens": False}
+        text = tokenizer.ids_to_text(answer, **whole)
+        return [row[f"{name}_length"], text, row[f"{name}_reward"]]
 
-pairs = (data[i] for i in range(len(data)))
-found["dpo"] = [[side(row, name) for name in ("chosen", "rejected")] for row in pairs]
+    pairs = (data[i] for i in range(len(data)))
+    found["dpo"] = [[side(row, name) for name in ("chosen", "rejected")] for row in pairs]
+    return found
+
+found = {name: read(*paths) for name, paths in json.loads(sys.argv[1]).items()}
 print("FOUND", json.dumps(found))
 """
 
 
-@pytest.fixture(params=["sentencepiece", "smollm2", "qwen2", "llama3"])
-def kind(request) -> str:
-    return request.param
+KINDS = ["sentencepiece", "smollm2", "qwen2", "llama3"]
 
 
-@pytest.fixture
-def tokenizer_model(kind, tmp_path) -> Path:
+class Written(NamedTuple):
+    """Datasets of one kind of tokenizer, and what they were written with."""
+
+    model: Path
+    tokenizer: Tokenizer
+    form: Template
+    mark: str
+    train: Path
+    human: PreferenceFiles
+    dpo: Path
+
+    def arguments(self) -> list[str]:
+        """Those of READ_WITH_NEMO's function."""
+        files = (self.train, self.human.train_comparisons, self.human.train_prompts, self.dpo)
+        system = self.form.system.split("System")[0]
+        return [*map(str, (*files, self.model)), system, self.mark]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
+    """The same records in the form of each kind."""
+    return {kind: write(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def read(nemo_python: str, written: dict[str, Written]) -> dict[str, dict[str, Any]]:
+    """What NeMo and NeMo-Aligner have read, by the kind of tokenizer."""
+    arguments = json.dumps({kind: one.arguments() for kind, one in written.items()})
+    command = [nemo_python, "-c", READ_WITH_NEMO, arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    line = next(line for line in result.stdout.splitlines() if line.startswith("FOUND "))
+    return json.loads(line.removeprefix("FOUND "))
+
+
+def tokenizer_model(kind: str, folder: Path) -> Path:
     """A sentencepiece model, or the folder of a Hugging Face tokenizer."""
     if kind == "sentencepiece":
-        return Path(train_tokenizer(tmp_path))
-    write_tokenizer(tmp_path / kind, kind)
-    return tmp_path / kind
+        return Path(train_tokenizer(folder))
+    write_tokenizer(folder / kind, kind)
+    return folder / kind
 
 
 def template_with(mark: str) -> Template:
@@ -97,8 +133,10 @@ def template_with(mark: str) -> Template:
     return CHAT.model_copy(update={**changed, "stop": [mark]})
 
 
-def test_nemo_reads_our_lines_as_we_do(tmp_path, nemo_python, kind, tokenizer_model):
-    tokenizer = Tokenizer(tokenizer_model)
+def write(folder: Path, kind: str) -> Written:
+    """Write all datasets for a kind of tokenizer."""
+    model = tokenizer_model(kind, folder)
+    tokenizer = Tokenizer(model)
     mark = tokenizer.marks[-1] if tokenizer.is_huggingface else "<extra_id_1>"
     form = template_with(mark) if tokenizer.is_huggingface else CHAT
     check_tokenizer(form, tokenizer, "the model")
@@ -109,34 +147,32 @@ def test_nemo_reads_our_lines_as_we_do(tmp_path, nemo_python, kind, tokenizer_mo
     ]
     helpful = [deep, *(dialogue(f"How do I mend {i}?", f"Glue {i}.") for i in range(5))]
     revised = [revision(f"How do I break {i}?", "Rather not.") for i in range(6)]
-    train = tmp_path / "train.jsonl"
+    train = folder / "train.jsonl"
     build_sl_dataset(
-        [write_lines(tmp_path / "revisions.jsonl", revised)],
-        write_lines(tmp_path / "helpful.jsonl", helpful),
+        [write_lines(folder / "revisions.jsonl", revised)],
+        write_lines(folder / "helpful.jsonl", helpful),
         train,
-        tmp_path / "validation.jsonl",
+        folder / "validation.jsonl",
         template=form,
         length=ANY_LENGTH,
         options=SlOptions(validation_size=1),
     )
     human = [comparison(f"Mend {i}?", "Glue " * i, "No.", "Hello", "Hi") for i in range(1, 30)]
     human += [comparison(f"Mend {i}?", f"Glue {i}", "No.") for i in range(30)]
-    files = preference_files(tmp_path)
-    source = Source(source=str(write_lines(tmp_path / "human.jsonl", human)))
+    files = preference_files(folder)
+    source = Source(source=str(write_lines(folder / "human.jsonl", human)))
     prepare_helpful_preferences([source], files, form, ANY_LENGTH, SplitOptions(test_fraction=0.3))
 
     inputs = DpoFiles(files.train_comparisons, files.test_comparisons)
-    dpo = DpoFiles(tmp_path / "dpo.jsonl", tmp_path / "dpo_test.jsonl")
+    dpo = DpoFiles(folder / "dpo.jsonl", folder / "dpo_test.jsonl")
     build_dpo_dataset(inputs, [], dpo, template=form, tokenizer=tokenizer, options=DpoOptions())
+    return Written(model, tokenizer, form, mark, train, files, dpo.train)
 
-    written = (train, files.train_comparisons, files.train_prompts, dpo.train)
-    paths = (*written, tokenizer_model, form.system.split("System")[0], mark)
-    command = [nemo_python, "-c", READ_WITH_NEMO, *map(str, paths)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    line = next(line for line in result.stdout.splitlines() if line.startswith("FOUND "))
-    found = json.loads(line.removeprefix("FOUND "))
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_nemo_reads_our_lines_as_we_do(read, written, kind):
+    _, tokenizer, form, mark, train, files, dpo = written[kind]
+    found = read[kind]
     messages = [_messages(row) for row in rows(train)]
     assert found["sft"] == [form.closed(turns) for turns in messages]
     assert found["tokens"] == [tokenizer.count(form.closed(turns)) for turns in messages]
@@ -152,7 +188,7 @@ def test_nemo_reads_our_lines_as_we_do(tmp_path, nemo_python, kind, tokenizer_mo
             for side in ("chosen", "rejected")
             for text in [row[f"{side}_response"]]
         ]
-        for row in rows(dpo.train)
+        for row in rows(dpo)
     ]
     assert found["dpo"] == responses and len(responses) == len(pairs)
     prompts = [[tokenizer.count(row["text"])] for row in rows(files.train_prompts)]

@@ -12,6 +12,8 @@ from filelock import FileLock
 from tests.end_to_end.killing import Bench
 from tests.project import ASKED_FOR, SMALL, TARGETS, Project
 
+KILLED = {"sl_cai": 4, "reward_model": 2, "dpo_cai": 2}  # after which step; each has more
+
 # What folders are called must change nothing, and reach no shell as code. (Braces, < and > are
 # refused in a dry run: tests/files/test_paths.py.)
 ODD = "my R&D [1] it's ü, a=$(touch X) $"
@@ -75,11 +77,25 @@ def project(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def project_again(project: Project, tmp_path_factory: pytest.TempPathFactory) -> OddProject:
-    """The same from nothing in another folder, which knows nothing of the first."""
+    """The same from nothing in another folder, which knows nothing of the first.
+
+    Each training is killed once, as by a power cut, and goes on from its checkpoint.
+    """
     folder = tmp_path_factory.mktemp("other") / ODD
     folder.mkdir()
     again = OddProject(folder)
-    again.snakemake("--", *again.targets)
+    bench, left = Bench(again), dict(KILLED)
+
+    def saved() -> str | None:
+        return next((name for name, step in left.items() if bench.has_saved(name, step)), None)
+
+    try:
+        while left:
+            killed = bench.kill_when(saved, "--", *again.targets)
+            del left[killed]
+        again.snakemake("--", *again.targets)
+    finally:
+        bench.kill()
     assert not list(folder.parent.rglob("X")), "a name has reached a shell as code"
     return again
 

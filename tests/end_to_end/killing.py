@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
+from typing import TypeVar
 
 from tests.project import Project
+
+Answer = TypeVar("Answer")
 
 
 class Bench:
@@ -17,14 +20,19 @@ class Bench:
         self.project, self.results = project, project.results
         self.run: Popen[bytes] | None = None
 
-    def kill_when(self, condition: Callable[[], object], *arguments: str) -> None:
-        """Run until the condition holds, then kill all processes as a power cut would."""
+    def kill_when(self, condition: Callable[[], Answer], *arguments: str) -> Answer:
+        """Run until the condition holds, then kill all processes as a power cut would.
+
+        Returns:
+            What the condition has answered.
+        """
         self.run = self.project.start(*arguments)
-        while not condition():
+        while not (answer := condition()):
             assert self.run.poll() is None, "it ended before it came to that"
             time.sleep(0.02)
         self.kill()
         self.project.snakemake("--unlock")
+        return answer
 
     def kill(self) -> None:
         """Kill what was started: Snakemake and all processes that work in the project."""
@@ -41,6 +49,11 @@ class Bench:
     def training(self, name: str, pattern: str) -> list[Path]:
         """What is in the work folders of a training."""
         return list((self.results / "work" / name).glob(f"*/{pattern}"))
+
+    def has_saved(self, name: str, step: int) -> bool:
+        """Whether a training has a whole checkpoint of this step as its last one."""
+        whole = self.training(name, f"train/checkpoints/*step={step}*-last")
+        return bool(whole) and not whole[0].with_name(f"{whole[0].name}-unfinished").exists()
 
 
 def processes(folder: Path) -> list[int]:

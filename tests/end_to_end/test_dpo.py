@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,6 @@ def test_an_edit_reruns_what_follows_from_it(project):
         return project.planned("--config", *config, targets=[TARGET])
 
     assert planned("dpo={beta: 0.2}") == {"dpo_cai"}
-    assert planned("dpo={preference_loss: ipo}") == {"dpo_cai"}
     assert planned("dpo={ties: drop}") == {"dpo_dataset", "dpo_cai"}
     assert planned("nemo={overrides: {dpo: {model.optim.lr: 0.001}}}") == {"dpo_cai"}
     assert not planned("nemo={overrides: {actor: {model.optim.lr: 0.001}}}")
@@ -47,27 +45,6 @@ def test_the_other_losses_are_a_line_of_the_configuration(bench, loss):
     bench.project.snakemake("--config", f"dpo={{preference_loss: {loss}}}", "--", TARGET)
     assert weights(bench.results / "dpo_cai.nemo") != before
     assert bench.project.steps("dpo_cai", "train/loss") == list(range(4))
-
-
-def test_a_killed_training_gives_the_weights_of_an_undisturbed_one(bench):
-    undisturbed = weights(bench.results / "dpo_cai.nemo")
-    (bench.results / "dpo_cai.nemo").unlink()
-    shutil.rmtree(bench.results / "work/dpo_cai")
-
-    def saved() -> bool:
-        whole = bench.training("dpo_cai", "train/checkpoints/*step=2*-last")
-        return bool(whole) and not whole[0].with_name(f"{whole[0].name}-unfinished").exists()
-
-    bench.kill_when(saved, "--", TARGET)
-    assert "dpo_cai: resumes at step 2 in" in bench.project.snakemake("--", TARGET)
-    assert weights(bench.results / "dpo_cai.nemo") == undisturbed
-    # killed a little later: the last checkpoint is there, and half of the .nemo
-    (bench.results / "dpo_cai.nemo").unlink()
-    (written,) = bench.training("dpo_cai", "train/checkpoints/megatron_gpt_dpo.nemo")
-    os.truncate(written, written.stat().st_size // 2)
-    said = bench.project.snakemake("--", TARGET)
-    assert "no step is left, writes megatron_gpt_dpo.nemo" in said
-    assert weights(bench.results / "dpo_cai.nemo") == undisturbed
 
 
 def test_nemo_aligners_own_program_gives_the_same_weights(bench):

@@ -6,11 +6,10 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-from tests.end_to_end.killing import processes
+from tests.end_to_end.killing import Bench, processes
 from tests.messages import says
 
-STEPS = "nemo={overrides: {actor: {trainer.ppo.max_steps: 3}}}"
+STEPS = "nemo={overrides: {actor: {trainer.ppo.max_steps: 4}}}"
 RUN = ["--config", STEPS, "--set-resources", "rl_cai:stop_if_silent=1", "--"]
 TARGET = "results/demo/rl_cai.nemo"
 
@@ -29,22 +28,29 @@ def _program(pid: int) -> str:
     return Path(words[1]).name if len(words) > 1 else ""
 
 
-@pytest.mark.parametrize("program", ["train_gpt_ppo_actor.py", "serve_ppo_critic.py"])
-def test_a_frozen_program_is_ended_and_resumed(bench, tmp_path, program):
-    folder = bench.project.folder
+def test_a_frozen_program_is_ended_and_resumed(bench, tmp_path):
     (bench.results / "rl_cai.nemo").unlink()
     shutil.rmtree(bench.results / "work/rl_cai")
-    said = tmp_path / "said"
+    freeze(bench, "train_gpt_ppo_actor.py", 1, tmp_path / "first")
+    freeze(bench, "serve_ppo_critic.py", 2, tmp_path / "second")
+    assert (
+        (bench.results / "logs/rl_cai.log").read_text().startswith("rl_cai: resumes at step 1 in")
+    )
+    assert "rl_cai: resumes at step 2 in" in bench.project.snakemake(*RUN, TARGET)
+    assert bench.project.steps("rl_cai", "train_rollouts/rewards") == [0, 1, 2, 3]
+
+
+def freeze(bench: Bench, program: str, step: int, said: Path) -> None:
+    """Run PPO, stop a program once this step is saved, and wait until that ends the run."""
     with said.open("w") as output:
         bench.run = bench.project.start(*RUN, TARGET, output=output)
-    while not bench.training("rl_cai", "pairs/1/*/*-last"):
+    while len(bench.training("rl_cai", f"pairs/{step}/*/*-last")) < 2:
         assert bench.run.poll() is None, said.read_text()[-4000:]
         time.sleep(0.1)
-    (frozen,) = running(folder, program)
+    (frozen,) = running(bench.project.folder, program)
     os.kill(frozen, signal.SIGSTOP)
 
     assert bench.run.wait() != 0
-    assert says(said.read_text(), "rl_cai: … nothing for 1 minutes … stop_if_silent … step 1 …")
+    words = f"rl_cai: … nothing for 1 minutes … stop_if_silent … step {step} …"
+    assert says(said.read_text(), words)
     assert not Path(f"/proc/{frozen}").exists()
-    assert "rl_cai: resumes at step 1 in" in bench.project.snakemake(*RUN, TARGET)
-    assert bench.project.steps("rl_cai", "train_rollouts/rewards") == [0, 1, 2]

@@ -15,7 +15,6 @@ STEPS = {  # what asks a model, and where its ledger tells how often
 
 IN_OTHER_WORDS = {  # that the tiny models know
     "critique": "Say how the last answer invades privacy.",
-    "revision": "Change the answer so that it respects privacy.",
     "preference": "Which answer respects privacy?",
 }
 
@@ -61,7 +60,7 @@ def test_nothing_is_planned_where_nothing_is_to_be_done(project):
     assert project.plan("--", "results/demo/rl_cai.nemo").endswith("nothing to be done\n")
 
 
-@pytest.mark.parametrize("texts", ["critique", "revision", "preference"])
+@pytest.mark.parametrize("texts", ["critique", "preference"])
 def test_the_answers_that_a_plan_counts_are_those_that_are_then_asked_for(bench, texts):
     step = "preferences" if texts == "preference" else "revisions"
     target = f"results/demo/{STEPS[step]}.jsonl"

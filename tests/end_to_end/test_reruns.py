@@ -128,7 +128,8 @@ def test_an_edit_of_a_step_that_asks_models_starts_no_server(project, tmp_path):
     module = copy.folder / "scripts/cai/asking/run.py"
     module.write_text(module.read_text() + "\nEDITED = True\n")
     answers = {path: path.read_bytes() for path in copy.results.glob("work/journal/*.jsonl")}
-    said = copy.snakemake("--", *TARGETS)
+    asked = [f"results/demo/evaluation/{name}/rl_cai.jsonl" for name in ("answers", "rewards")]
+    said = copy.snakemake("--", "results/demo/rl_cai.nemo", *asked)
     ran = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
     assert ran >= {"responses", "revisions", "candidates", "preferences", "answers", "rewards"}
     assert not ran & {"sl_cai", "reward_model", "rl_cai", "convert_model"}

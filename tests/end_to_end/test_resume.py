@@ -1,54 +1,27 @@
-"""Kill -9 in the middle of a job: the next run goes on from there, and trusts no half output."""
+"""Kill -9 in the middle of a job: the next run goes on from there, and trusts no half output.
+
+(Trainings that are killed between two of their steps: test_same_twice.py.)
+"""
 
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 from tests.project import weights
 
 
-def test_training_goes_on_from_its_last_checkpoint(bench):
-    steps = "nemo={overrides: {sft: {trainer.sft.max_steps: 24}}}"
-    arguments = ["--config", steps, "--", "results/demo/sl_cai.nemo"]
-    output = bench.results / "sl_cai.nemo"
-
-    def saved() -> bool:
-        whole = bench.training("sl_cai", "train/checkpoints/*step=4*-last")
-        return bool(whole) and not whole[0].with_name(f"{whole[0].name}-unfinished").exists()
-
-    bench.kill_when(saved, *arguments)
-    assert not output.exists()
-    said = bench.project.snakemake(*arguments)
-    assert re.search(r"sl_cai: resumes at step (\d+) in", said), said
-    assert bench.project.steps("sl_cai", "train/loss") == list(range(24))
-
-    # killed a little later: the last checkpoint is there, and half of the .nemo
-    first = weights(output)
+@pytest.mark.parametrize(("name", "file"), [("sl_cai", "sft"), ("dpo_cai", "dpo")])
+def test_a_training_that_was_killed_while_it_wrote_its_model_writes_it_again(bench, name, file):
+    output = bench.results / f"{name}.nemo"
+    undisturbed = weights(output)
     output.unlink()
-    (written,) = bench.training("sl_cai", "train/checkpoints/megatron_gpt_sft.nemo")
+    (written,) = bench.training(name, f"train/checkpoints/megatron_gpt_{file}.nemo")
     os.truncate(written, written.stat().st_size // 2)
-    assert "no step is left, writes megatron_gpt_sft.nemo" in bench.project.snakemake(*arguments)
-    assert weights(output) == first
-
-
-@pytest.mark.parametrize(("name", "step"), [("sl_cai", 4), ("reward_model", 2)])
-def test_a_training_that_was_killed_gives_the_weights_of_an_undisturbed_one(bench, name, step):
-    """To the last bit: order of the data, optimiser and learning rate go on where they were."""
-    undisturbed = weights(bench.results / f"{name}.nemo")
-    (bench.results / f"{name}.nemo").unlink()
-    shutil.rmtree(bench.results / "work" / name)
-    target = f"results/demo/{name}.nemo"
-
-    def saved() -> bool:
-        whole = bench.training(name, f"train/checkpoints/*step={step}*-last")
-        return bool(whole) and not whole[0].with_name(f"{whole[0].name}-unfinished").exists()
-
-    bench.kill_when(saved, "--", target)
-    assert f"{name}: resumes at step {step} in" in bench.project.snakemake("--", target)
-    assert weights(bench.results / f"{name}.nemo") == undisturbed
+    said = bench.project.snakemake("--", f"results/demo/{name}.nemo")
+    assert f"no step is left, writes megatron_gpt_{file}.nemo" in said
+    assert weights(output) == undisturbed
 
 
 def test_ppo_goes_on_with_an_actor_and_a_critic_of_the_same_save(bench):

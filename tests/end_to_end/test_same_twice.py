@@ -1,9 +1,14 @@
-"""The same inputs give the same files: two runs from nothing, in two folders."""
+"""The same inputs give the same files: two runs from nothing, in two folders.
+
+The trainings of the second one were killed in the middle, and went on (conftest.KILLED). Order of
+the data, optimiser and learning rate go on where they were: to the last bit.
+"""
 
 import filecmp
 import json
 
 import pytest
+from tests.end_to_end.conftest import KILLED
 from tests.project import weights
 
 from cai.files.records import read_json
@@ -21,6 +26,14 @@ def test_the_weights_of_trained_models_are_equal_to_the_last_bit(project, projec
     told = [read_json(path.with_suffix(".manifest.json")) for path in (first, second)]
     assert told[0]["identity"] == told[1]["identity"] == identity(first)
     assert list(told[0]["inputs"].values()) == list(told[1]["inputs"].values())
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_a_training_that_was_killed_goes_on_from_its_checkpoint(project, project_again, name):
+    said = (project_again.results / f"logs/{name}.log").read_text()
+    assert f"{name}: resumes at step {KILLED[name]} in" in said
+    steps = project.steps(name, "train/loss")
+    assert project_again.steps(name, "train/loss") == steps == list(range(2 * KILLED[name]))
 
 
 def test_trained_models_differ_from_each_other(project):

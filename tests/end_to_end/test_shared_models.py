@@ -53,6 +53,7 @@ def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.parametrize("folder", ["reward_model", "rl_cai"], indirect=True)
 def test_the_code_of_the_card_runs_and_answers(folder):
     [code] = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
     said = in_folder(folder, code)

@@ -22,6 +22,10 @@ from cai.training.checkpoints import newest, settle
 from cai.training.metrics import read_metrics
 
 SFT = OPT / "NeMo-Aligner/examples/nlp/gpt/train_gpt_sft.py"
+DPO = SFT.with_name("train_gpt_dpo.py")
+DISTRIBUTED_ADAM = (  # settings of an optimiser that needs a GPU
+    *("bucket_cap_mb", "contiguous_grad_buffer", "overlap_grad_sync", "overlap_param_sync"),
+)
 STEPS = 6
 PROMPT = "[INST] what is"
 RUNS = list(itertools.product((1, 2), (1, 2)))  # who began, who ended
@@ -181,6 +185,50 @@ def test_fine_tuning_in_16_bits(command, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert archive(folder).exists()
+
+
+def test_the_losses_of_dpo_are_those_of_one_process(tiny_model, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    prompt = "<extra_id_0>System\n\n<extra_id_1>User\nWhat shall I take?\n<extra_id_1>Assistant\n"
+    rows = [
+        {
+            "prompt": prompt,
+            "chosen_response": f"Take the {answer}.\n<extra_id_1>",
+            "rejected_response": f"No {answer}!\n<extra_id_1>",
+            "chosen_reward": -0.1,
+            "rejected_reward": -2.4,
+        }
+        for answer in ANSWERS
+    ]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = ",".join(f"{part}:[{pairs}]" for part in ("train", "validation", "test"))
+    command = [
+        *(WRAPPER, DPO, f"pretrained_checkpoint.restore_from_path={tiny_model}"),
+        *("trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32"),
+        *("trainer.dpo.max_steps=3", "trainer.max_steps=3", "trainer.dpo.max_epochs=3"),
+        *("trainer.dpo.val_check_interval=3", "trainer.dpo.save_interval=3"),
+        *("model.optim.name=adamw", "model.optim.lr=1e-4", "model.optim.sched.warmup_steps=1"),
+        *("model.optim.sched.constant_steps=0", "model.megatron_amp_O2=false"),
+        *(f"~model.optim.{name}" for name in DISTRIBUTED_ADAM),
+        *(f"model.global_batch_size={len(ANSWERS)}", "model.micro_batch_size=1"),
+        *("model.dpo.preference_loss=rpo_bwd_kl", "model.dpo.ref_policy_kl_penalty=0.4"),
+        *(
+            "model.data.data_impl=jsonl",
+            "model.data.seq_length=64",
+            "++model.encoder_seq_length=64",
+        ),
+        *("++model.tensor_model_parallel_size=1", "++model.pipeline_model_parallel_size=1"),
+        f"model.data.data_prefix={{{data}}}",
+    ]
+    found = []
+    for ranks in (1, 2):
+        folder = tmp_path / f"by_{ranks}" / "run"
+        folder.parent.mkdir()
+        with processes_of([*command, log_dir(folder)], ranks, folder) as processes:
+            assert [process.wait(120) for process in processes] == [0] * ranks, logs(folder)
+        found.append(losses(folder))
+    assert len(set(found[0])) == 3
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
 
 
 def log_dir(folder: Path) -> str:

@@ -10,11 +10,18 @@ from typing import Any, NamedTuple
 
 import psutil
 import yaml
-from tests.project import TARGETS, Project
+from tests.project import Project
 from tests.slurm.lab import Lab, LabError
 
 HERE = Path(__file__).parent
 WHOLE_RUN = 1200  # seconds
+# Every kind of job: of the three models' answers and the report, which differ by nothing that a
+# cluster sees, this is what one model needs.
+TARGETS = [
+    "results/demo/rl_cai.nemo",
+    "results/demo/evaluation/judged/rl_cai.jsonl",
+    "results/demo/evaluation/rewards/rl_cai.jsonl",
+]
 
 
 class Job(NamedTuple):
@@ -150,7 +157,7 @@ class Run:
 
 
 class Finished:
-    """A project after one whole run on the cluster.
+    """A project after one run of every kind of job on the cluster.
 
     Attributes:
         jobs: all jobs of that run.
