@@ -148,7 +148,7 @@ def ended(command, begun, tmp_path_factory) -> dict[tuple[int, int], Path]:
         shutil.copytree(begun[first][0], folder)
         settle(folder)
         with processes_of([*command, log_dir(folder)], then, folder) as processes:
-            assert [process.wait(120) for process in processes] == [0] * then, logs(folder)
+            assert [process.wait(300) for process in processes] == [0] * then, logs(folder)
         folders[first, then] = folder
     return folders
 
@@ -225,7 +225,7 @@ def test_the_losses_of_dpo_are_those_of_one_process(tiny_model, tmp_path):
         folder = tmp_path / f"by_{ranks}" / "run"
         folder.parent.mkdir()
         with processes_of([*command, log_dir(folder)], ranks, folder) as processes:
-            assert [process.wait(120) for process in processes] == [0] * ranks, logs(folder)
+            assert [process.wait(300) for process in processes] == [0] * ranks, logs(folder)
         found.append(losses(folder))
     assert len(set(found[0])) == 3
     assert found[1] == pytest.approx(found[0], rel=1e-5)

@@ -15,8 +15,7 @@ from tests.slurm.lab import Lab, LabError
 
 HERE = Path(__file__).parent
 WHOLE_RUN = 1200  # seconds
-# Every kind of job: of the three models' answers and the report, which differ by nothing that a
-# cluster sees, this is what one model needs.
+# Every kind of job; a report and the other models' judged answers show a cluster nothing new.
 TARGETS = [
     "results/demo/rl_cai.nemo",
     "results/demo/evaluation/judged/rl_cai.jsonl",
