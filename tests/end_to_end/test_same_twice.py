@@ -15,6 +15,8 @@ from cai.files.records import read_json
 from cai.provenance.manifest import identity
 from cai.provenance.reproduction import compare
 
+pytestmark = pytest.mark.timeout(2700)  # seconds: two whole runs before the first test
+
 TRAINED = ["sl_cai", "reward_model", "rl_cai", "dpo_cai", "best_of_n"]
 
 
