@@ -45,7 +45,7 @@ def call(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
     yield call
     worker.stdin.close()
-    worker.wait(timeout=10)
+    worker.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")

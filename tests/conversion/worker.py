@@ -4,6 +4,7 @@ Reads one JSON list a line, ``[function, argument...]``, and answers ``{"value"}
 ``{"user_error"}``; the tests themselves run in the controller's environment, without torch.
 """
 
+import gc
 import hashlib
 import io
 import json
@@ -82,6 +83,7 @@ def load(folder: str) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM
 
     torch.set_grad_enabled(False)
+    gc.freeze()  # transformers collects garbage after each shard: not among all that was imported
     return AutoModelForCausalLM.from_pretrained(folder, torch_dtype="auto").eval()
 
 
