@@ -30,7 +30,8 @@ def test_the_answer_comes_first_in_one_sentence(told, compared):
     assert words.startswith(f"honesty: harmless {values['a']['value']:.0%} → 0%; ")
     others = len({r["category"] for r in told["metrics"]} - {None, "honesty"})
     assert f"the other {others} kinds of harm show no difference; helpful " in words
-    assert re.search(r"\(no difference shown\); \d[\dhmins ]+, 2.25 GPU-hours\.$", words)
+    took = r"(\d+ h \d+ min|\d+ min( \d+ s)?|\d+ s)"  # as long as the tests have run
+    assert re.search(rf"\(no difference shown\); {took}, 2.25 GPU-hours\.$", words)
     page = compared.read_text()
     story = (words, 'id="changed"', 'id="results"', "<figure id=", "RL-CAI in both runs")
     story += ('id="transcripts"', 'id="run"', '<details id="warnings"', 'id="cost"')

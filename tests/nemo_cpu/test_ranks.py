@@ -23,9 +23,9 @@ from cai.training.metrics import read_metrics
 
 SFT = OPT / "NeMo-Aligner/examples/nlp/gpt/train_gpt_sft.py"
 DPO = SFT.with_name("train_gpt_dpo.py")
-DISTRIBUTED_ADAM = (  # settings of an optimiser that needs a GPU
-    *("bucket_cap_mb", "contiguous_grad_buffer", "overlap_grad_sync", "overlap_param_sync"),
-)
+# Settings of an optimiser that needs a GPU.
+DISTRIBUTED_ADAM = ["bucket_cap_mb", "contiguous_grad_buffer"]
+DISTRIBUTED_ADAM += ["overlap_grad_sync", "overlap_param_sync"]
 STEPS = 6
 PROMPT = "[INST] what is"
 RUNS = list(itertools.product((1, 2), (1, 2)))  # who began, who ended
@@ -85,6 +85,12 @@ def processes_of(command: list[object], ranks: int, name: Path) -> Iterator[list
         for process in processes:
             process.kill()
             process.wait()
+
+
+def run_to_the_end(command: list[object], ranks: int, folder: Path) -> None:
+    """A training in `ranks` processes, in a run's folder."""
+    with processes_of([*command, log_dir(folder)], ranks, folder) as processes:
+        assert [process.wait(300) for process in processes] == [0] * ranks, logs(folder)
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +153,7 @@ def ended(command, begun, tmp_path_factory) -> dict[tuple[int, int], Path]:
         folder = tmp_path_factory.mktemp(f"from_{first}_to_{then}") / "run"
         shutil.copytree(begun[first][0], folder)
         settle(folder)
-        with processes_of([*command, log_dir(folder)], then, folder) as processes:
-            assert [process.wait(300) for process in processes] == [0] * then, logs(folder)
+        run_to_the_end(command, then, folder)
         folders[first, then] = folder
     return folders
 
@@ -224,8 +229,7 @@ def test_the_losses_of_dpo_are_those_of_one_process(tiny_model, tmp_path):
     for ranks in (1, 2):
         folder = tmp_path / f"by_{ranks}" / "run"
         folder.parent.mkdir()
-        with processes_of([*command, log_dir(folder)], ranks, folder) as processes:
-            assert [process.wait(300) for process in processes] == [0] * ranks, logs(folder)
+        run_to_the_end(command, ranks, folder)
         found.append(losses(folder))
     assert len(set(found[0])) == 3
     assert found[1] == pytest.approx(found[0], rel=1e-5)

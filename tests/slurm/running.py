@@ -16,7 +16,7 @@ from tests.slurm.lab import Lab, LabError
 HERE = Path(__file__).parent
 WHOLE_RUN = 1200  # seconds
 # Every kind of job; a report and the other models' judged answers show a cluster nothing new.
-TARGETS = [
+EVERY_KIND = [
     "results/demo/rl_cai.nemo",
     "results/demo/evaluation/judged/rl_cai.jsonl",
     "results/demo/evaluation/rewards/rl_cai.jsonl",
@@ -166,7 +166,7 @@ class Finished:
     def __init__(self, lab: Lab, project: ClusterProject) -> None:
         self.lab, self.project = lab, project
         self.steps: set[Step] = set()
-        run = Run(lab, project, "--", *TARGETS)
+        run = Run(lab, project, "--", *EVERY_KIND)
         try:
             while run.alive() and time.time() < run.began + WHOLE_RUN:
                 self.steps |= run.steps()

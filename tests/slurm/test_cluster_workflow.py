@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.slurm.lab import GPU_NODES
-from tests.slurm.running import TARGETS
+from tests.slurm.running import EVERY_KIND
 
 ON_CPU_NODES = {"convert_model", "sl_dataset", "rl_dataset"}
 SERVED = {"responses", "revisions", "candidates", "preferences", "answers", "judged", "rewards"}
@@ -78,4 +78,4 @@ def test_a_training_tells_what_it_has_cost(finished):
 
 
 def test_a_second_run_has_nothing_to_do(finished):
-    assert finished.project.planned(targets=TARGETS) == set()
+    assert finished.project.planned(targets=EVERY_KIND) == set()
