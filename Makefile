@@ -34,8 +34,10 @@ reproduce: controller nemo-cpu ## the demo a second time, from nothing; is all t
 	@rm -rf $(AGAIN)
 	@$(RUN) python scripts/reproduce.py results/demo $(AGAIN) --profile profiles/demo
 
-smollm: controller nemo-cpu smollm2 ## every step with a real English model, of 135 million parameters
-	@$(RUN) flock -o .envs/.demo.lock snakemake --profile profiles/smollm
+SERVER ?= nemo
+SMOLLM := config/smollm.yaml $(if $(filter vllm,$(SERVER)),config/smollm_vllm.yaml)
+smollm: controller nemo-cpu smollm2 $(if $(filter vllm,$(SERVER)),vllm-cpu) ## every step with a real English model, of 135 million parameters; SERVER=vllm
+	@$(RUN) flock -o .envs/.demo.lock snakemake --profile profiles/smollm --configfile $(SMOLLM)
 	@echo
 	@$(RUN) python scripts/tools/show_results.py results/smollm
 

@@ -1,5 +1,8 @@
 # The configuration, checked once; the names that all rules share.
 #
+# A rule's `conda:` is for `--software-deployment-method conda`. Without that, the Python that runs
+# Snakemake runs the jobs, and NeMo's programs run where the profile says.
+#
 # Every field of a `shell:` has `:q`: what a configuration says never reaches a shell as code. What a
 # job runs is given to all rules at once, see cai/workflow/code.py.
 import shlex

@@ -38,7 +38,7 @@ rule evaluation_prompts:
                 settings, rules.helpful_preferences.output.test_prompts
             )
         ),
-        limit=optional("--limit", settings.evaluation.limit or None),
+        limit=optional("--limit", settings.evaluation.limit),
         seed=settings.seed,
     shell:
         "python scripts/evaluation/build_evaluation_prompts.py --red-team {input.red_team:q} {params.helpful:q}"

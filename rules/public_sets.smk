@@ -43,7 +43,7 @@ rule evaluation_set:
         ).model_dump_json(),
         seed=settings.seed,
         max_bad_share=settings.datasets.max_bad_share,
-        limit=optional("--limit", settings.evaluations.limit or None),
+        limit=optional("--limit", settings.evaluations.limit),
     shell:
         "python scripts/public_sets/prepare_evaluation_set.py --kind {params.kind:q} --source {params.source:q}"
         " --seed {params.seed:q} --max-bad-share {params.max_bad_share:q} {params.limit:q}"
@@ -86,6 +86,7 @@ rule judged_comparisons:
     conda:
         "../envs/controller.yaml"
     params:
+        # numbered like the shards of a stage, so that methods share the questions that they have in common
         **asking(
             lambda wildcards: own_journal(
                 f"judged_comparisons-{wildcards.public}"
@@ -96,7 +97,6 @@ rule judged_comparisons:
         principles=literal(HHH_PRINCIPLES),
         judge=lambda wildcards: HHH_JUDGES[wildcards.method].model_dump_json(),
         seed=settings.seed,
-        # numbered like the shards of a stage, so that methods share the questions that they have in common
     shell:
         "python scripts/public_sets/judge_comparisons.py --input {input.comparisons:q} --output {output.data:q}"
         f" {JUDGE} {ASK}"

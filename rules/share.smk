@@ -8,27 +8,27 @@ WHERE = {
     **({"reward_model": places.preference} if settings.has_rewards else {}),
     **dict.fromkeys(settings.policies, places.results),
 }
-SHARED = [name for name, place in WHERE.items() if place == places.results]
+PUBLISHED = [name for name, place in WHERE.items() if place == places.results]
 
 
 rule model_card:
     input:
         page="scripts/cai/report/model_card.md.j2",
-        exported="<results>/hf/{shared}.json",
-        nemo="<results>/{shared}.nemo",
-        manifest="<results>/{shared}.manifest.json",
+        exported="<results>/hf/{published}.json",
+        nemo="<results>/{published}.nemo",
+        manifest="<results>/{published}.manifest.json",
         measured=branch(
-            lambda wildcards: wildcards.shared == "reward_model",
+            lambda wildcards: wildcards.published == "reward_model",
             "<results>/reward_model.metrics.csv",
             rules.summary.output.md,
         ),
         licences="config/licences.yaml",
     output:
-        "<results>/hf/{shared}/README.md",
+        "<results>/hf/{published}/README.md",
     log:
-        "<results>/logs/model_card/{shared}.log",
+        "<results>/logs/model_card/{published}.log",
     wildcard_constraints:
-        shared="|".join(WHERE),
+        published="|".join(WHERE),
     localrule: True
     conda:
         "../envs/controller.yaml"
@@ -43,7 +43,7 @@ rule model_card:
 # It has no output, so that it says in each run how the folders are published.
 rule share_models:
     input:
-        collect(rules.model_card.output, shared=SHARED),
+        collect(rules.model_card.output, published=PUBLISHED),
     log:
         "<results>/logs/share_models.log",
     localrule: True
@@ -54,7 +54,7 @@ rule share_models:
             ["To publish them on the Hugging Face hub:"]
             + [
                 f"hf upload YOUR_NAME/{name} {shlex.quote(f'{places.results}/hf/{name}')}"
-                for name in SHARED
+                for name in PUBLISHED
             ]
         ),
     shell:

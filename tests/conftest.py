@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from tests.nemo_eval import nemo_eval
 from xdist.scheduler import LoadFileScheduling
 
 from cai.asking.serving import Served
 
 ROOT = Path(__file__).parent.parent
-NEMO = ROOT / "envs/nemo-cpu"
 
 # A copy of the project runs with this environment, whose library is the checkout's: each program is
 # to take that of the folder where it is started.
@@ -165,19 +165,7 @@ def tiny_model(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def nemo_server(tiny_model: Path) -> Iterator[Served]:
     """NeMo's own server with the demo's instruct model, started once for all tests."""
-    command = [
-        str(NEMO / "python"),
-        str(NEMO / "opt/NeMo/examples/nlp/language_modeling/megatron_gpt_eval.py"),
-        f"gpt_model_file={tiny_model}",
-        "server=True",
-        "port=FREE_PORT",
-        "trainer.accelerator=cpu",
-        "trainer.devices=1",
-        "trainer.precision=bf16-mixed",
-        "tensor_model_parallel_size=1",
-        "pipeline_model_parallel_size=1",
-    ]
     log = tiny_model.with_suffix(".log")
-    with Served(command, None, log, start_timeout=180) as served:
+    with Served(nemo_eval(tiny_model, "bf16-mixed"), None, log, start_timeout=180) as served:
         assert served.url  # so that a server that does not start fails the tests once
         yield served

@@ -133,22 +133,14 @@ use rule rewards as helpful_rewards with:
 
 
 BY_JUDGE = settings.paper.elo.helpfulness == "judge"
+JUDGED_PARTS = ["harmful", "helpful"] if BY_JUDGE else ["harmful"]
 
 
 rule elo:
     input:
-        judged=collect(
-            rules.matches_judged.output.data,
-            part=["harmful", "helpful"] if BY_JUDGE else ["harmful"],
-        ),
-        first=collect(
-            rules.matches.output.first,
-            part=["harmful", "helpful"] if BY_JUDGE else ["harmful"],
-        ),
-        second=collect(
-            rules.matches.output.second,
-            part=["harmful", "helpful"] if BY_JUDGE else ["harmful"],
-        ),
+        judged=collect(rules.matches_judged.output.data, part=JUDGED_PARTS),
+        first=collect(rules.matches.output.first, part=JUDGED_PARTS),
+        second=collect(rules.matches.output.second, part=JUDGED_PARTS),
         answers=ELO_ANSWERS,
         rewards=[] if BY_JUDGE else rules.helpful_rewards.output.data,
         truth=truth_of("elo/answers/{policy}", policy=POLICIES),
@@ -178,7 +170,7 @@ rule fig_elo:
     output:
         svg=report(
             "<results>/figures/{figure}.svg",
-            category="The paper's figures",
+            category="Paper",
             labels={"figure": "{figure}"},
         ),
         others=multiext("<results>/figures/{figure}", ".png", ".csv", ".json"),

@@ -105,7 +105,7 @@ rule fig_harmfulness:
     output:
         svg=report(
             "<results>/figures/fig10.svg",
-            category="The paper's figures",
+            category="Paper",
             labels={"figure": "fig10"},
         ),
         others=multiext("<results>/figures/fig10", ".png", ".csv", ".json"),

@@ -129,7 +129,7 @@ rule fig_revisions:
     output:
         svg=report(
             "<results>/figures/{figure}.svg",
-            category="The paper's figures",
+            category="Paper",
             labels={"figure": "{figure}"},
         ),
         others=multiext("<results>/figures/{figure}", ".png", ".csv", ".json"),

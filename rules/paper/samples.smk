@@ -10,7 +10,7 @@ rule fig_samples:
     output:
         svg=report(
             "<results>/figures/appendix_samples.svg",
-            category="The paper's figures",
+            category="Paper",
             labels={"figure": "samples of each stage"},
         ),
         others=multiext("<results>/figures/appendix_samples", ".png", ".csv", ".json"),
@@ -32,7 +32,7 @@ rule fig_chains:
     output:
         svg=report(
             "<results>/figures/appendix_chains.svg",
-            category="The paper's figures",
+            category="Paper",
             labels={"figure": "critiques and revisions"},
         ),
         others=multiext("<results>/figures/appendix_chains", ".png", ".csv", ".json"),

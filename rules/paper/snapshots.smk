@@ -42,6 +42,17 @@ use rule dpo_cai as dpo_snapshots with:
         command=literal(paper_runs.snapshot_dpo(settings)),
 
 
+def checkpoints_of(policy, run):
+    """An input: the run that leaves a policy's checkpoints; in vain where they are adapters."""
+
+    def found(wildcards):
+        with one_line_errors():
+            paper_runs.check_whole_checkpoints(settings, policy)
+        return run.output.nemo
+
+    return found
+
+
 SNAPSHOT_RUN = (
     rules.rl_cai if paper_runs.run_keeps_them(settings) else rules.rl_snapshots
 )
@@ -74,7 +85,7 @@ EXPORTED_POLICIES = {
 
 rule snapshot:
     input:
-        SNAPSHOT_RUN.output.nemo,
+        checkpoints_of("rl_cai", SNAPSHOT_RUN),
     output:
         nemo="<results>/snapshots/rl_cai/{step}.nemo",
         manifest="<results>/snapshots/rl_cai/{step}.manifest.json",
@@ -94,7 +105,7 @@ rule snapshot:
 
 use rule snapshot as dpo_snapshot with:
     input:
-        DPO_RUN.output.nemo,
+        checkpoints_of("dpo_cai", DPO_RUN),
     output:
         nemo="<results>/snapshots/dpo_cai/{step}.nemo",
         manifest="<results>/snapshots/dpo_cai/{step}.manifest.json",

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -27,7 +27,7 @@ DOCUMENT = ROOT / "docs/configuration.md"
 HEADER = """\
 # Configuration
 
-Made by `make docs` from the models in `scripts/cai/settings/configuration.py`: edit those.
+Made by `make docs` from the models in `scripts/cai/settings/`: edit those.
 `config/config.yaml` is the Mistral-7B run, `config/demo.yaml` replaces some of its fields. A key
 that is not here is refused.
 
@@ -99,7 +99,7 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         sections = list(_sections(field.annotation))
-        if not sections or field.default is None:
+        if not sections or field.default is None or field.description:
             yield _row(path, field)
         for section in sections:
             suffix = "[]." if get_origin(field.annotation) is list else "."
@@ -126,6 +126,8 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _type(get_args(annotation)[0])
     if annotation is type(None):
         return "null"
     if get_origin(annotation) is Literal:
@@ -134,6 +136,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(map(_type, get_args(annotation)))
     if get_origin(annotation) is list:
         return f"list of {_type(get_args(annotation)[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
     return getattr(get_origin(annotation) or annotation, "__name__", str(annotation))
 
 

@@ -88,10 +88,10 @@ def candidates(model: ChatModel, prompts: list[Prompt]) -> list[Candidates]:
 
 
 def judged(
-    model: ChatModel, candidates: list[Candidates], settings: Settings
+    model: ChatModel, candidates: list[Candidates], settings: Settings, most: int | None = None
 ) -> dict[tuple[str, str, str], float]:
-    """What the judge says of each pair by each principle, over both orders."""
-    principles = for_stage(load_constitution(settings.constitution), "preference")
+    """What the judge says of each pair by each principle (of the first few), over both orders."""
+    principles = for_stage(load_constitution(settings.constitution), "preference")[:most]
     texts = {each["id"]: each["preference"] for each in principles}
     judge = settings.judge.model_copy(update={"tie": 0.01})
     asker, ledger = ServedAsker(judge, model, SEED), Ledger("judge")

@@ -139,7 +139,7 @@ def test_why_a_container_did_not_start_is_told(demo, tmp_path, monkeypatch):
 
 
 def test_an_images_name_is_not_looked_for_on_this_host():
-    _, warnings = told(profile({"container": "nvcr.io#nvidia/nemo:25.02"}))
+    _, warnings = told(profile({"container": "registry.example#nvidia/nemo:25.02"}))
     assert warnings == []
 
 

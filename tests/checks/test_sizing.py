@@ -56,6 +56,19 @@ def test_the_mistral_configuration_fits_the_nodes_that_it_is_meant_for(nodes, cr
     assert sizing.warnings(MISTRAL, given) == []
 
 
+@pytest.mark.parametrize("program", ["sft", "reward_model", "critic", "actor", "dpo"])
+def test_on_a_cpu_ppos_programs_compute_in_32_bits(program):
+    """The others ran with bf16-mixed; these two ended at their first rollouts."""
+    change = {"nemo": {"overrides": {program: {"trainer.precision": "bf16-mixed"}}}}
+    settings = parse_settings(merge(DEMO.model_dump(exclude_none=True), change))
+    given = dict.fromkeys([*stage_sizes.STAGES, "critic", "actor"], launch_of({}))
+    if program in ("critic", "actor"):
+        line = the_line(settings, given, f"nemo.overrides.{program}: ")
+        assert says(line, "trainer.precision: found 'bf16-mixed'; … 32 on a CPU")
+    else:
+        assert sizing.problems(settings, given) == []
+
+
 def test_the_demo_on_one_process_without_gpus_passes_and_has_no_memory_to_check():
     given = dict.fromkeys(stage_sizes.STAGES, launch_of({}))
     assert sizing.problems(DEMO, given) == []

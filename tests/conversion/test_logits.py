@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import requests
 from tests.bpe import write_tokenizer
-from tests.conversion.support import HERE, SCRIPTS
+from tests.conversion.support import SCRIPTS
+from tests.nemo_eval import nemo_eval
 
 from cai.asking.client import Client, Request
 from cai.asking.journal.entries import Journal
@@ -18,9 +19,6 @@ from cai.models.sampling import Sampling
 from cai.models.tokens import Tokenizer
 from cai.settings.model_servers import ClientSettings
 
-NEMO = HERE.parents[1] / "envs/nemo-cpu"
-WRAPPER = NEMO / "python"
-PROGRAM = NEMO / "opt/NeMo/examples/nlp/language_modeling/megatron_gpt_eval.py"
 CONVERT = SCRIPTS / "convert_hf_to_nemo.py"
 SMALL = {
     "hidden_size": 64,
@@ -70,16 +68,14 @@ def served(folder, nemo_python):
     subprocess.run([nemo_python, CONVERT, folder, made], check=True)
     model.parent.mkdir()
     made.rename(model)
-    command = [
-        *(str(WRAPPER), str(PROGRAM), f"gpt_model_file={model}", "server=True", "port=FREE_PORT"),
-        *("trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32"),
-        *("tensor_model_parallel_size=1", "pipeline_model_parallel_size=1"),
-    ]
-    with Served(command, None, folder.parent / "server.log", start_timeout=180) as server:
+    log = folder.parent / "server.log"
+    with Served(nemo_eval(model, "32"), None, log, start_timeout=180) as server:
         yield server, Tokenizer(model)
 
 
-def test_every_log_probability_is_that_of_transformers(family, folder, served, call):
+def test_every_log_probability_is_that_of_transformers(
+    family, folder, served, call, record_property
+):
     server, own = served
     text = TEXT * FAMILIES[family][2] + MARKS
     body = {
@@ -96,7 +92,10 @@ def test_every_log_probability_is_that_of_transformers(family, folder, served, c
         assert len(tokens) > 8192  # the original context of the scaled positions
     theirs = call("log_probabilities", folder, tokens)
     ours = answer["logprob"][0][: len(tokens) - 1]
-    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) < 1e-4
+    largest = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    record_property("tokens", len(tokens))
+    record_property("largest difference", largest)
+    assert largest < 1e-4
 
 
 def test_an_answer_is_cut_from_its_prompt_with_its_marks(folder, served, call):

@@ -11,6 +11,14 @@ from pathlib import Path
 import pytest
 from tests.project import weights
 
+from cai.provenance.manifest import read_manifest
+
+ADAPTERS = {
+    "trainer.ppo.max_steps": 3,
+    "model.peft.peft_scheme": "lora",
+    "model.peft.lora_tuning.target_modules": ["all"],
+}
+
 
 @pytest.mark.parametrize(("name", "file"), [("sl_cai", "sft"), ("dpo_cai", "dpo")])
 def test_a_training_that_was_killed_while_it_wrote_its_model_writes_it_again(bench, name, file):
@@ -24,29 +32,27 @@ def test_a_training_that_was_killed_while_it_wrote_its_model_writes_it_again(ben
     assert weights(output) == undisturbed
 
 
-def test_ppo_goes_on_with_an_actor_and_a_critic_of_the_same_save(bench):
-    steps = "nemo={overrides: {actor: {trainer.ppo.max_steps: 3}}}"
-    arguments = ["--config", steps, "--", "results/demo/rl_cai.nemo"]
-    second = "train/checkpoints/*step=2*-last-unfinished"
-    of_before = bench.training("rl_cai", "pairs/*/*/*-last")
-    bench.kill_when(lambda: bench.training("rl_cai", second), *arguments)
-    saves = ("2", "1")  # the second one is whole where the kill came late
-    pairs = [
-        [
-            path
-            for path in bench.training("rl_cai", f"pairs/{step}/*/*-last")
-            if path not in of_before
-        ]
-        for step in saves
-    ]
-    step, pair = next((s, p) for s, p in zip(saves, pairs, strict=True) if len(p) == 2)
-    assert {path.parent.name for path in pair} == {"train", "critic"}
+def test_ppo_with_adapters_goes_on_with_a_policy_and_a_critic_of_the_same_save(bench):
+    """With a whole policy it does so in test_frozen.py."""
+    overrides = json.dumps({"overrides": {"actor": ADAPTERS}})
+    arguments = ["--config", f"nemo={overrides}", "--", "results/demo/rl_cai.nemo"]
+    without = bench.training("rl_cai", "pairs/*/*/*")
+
+    def pair(step: int) -> list[Path]:
+        found = bench.training("rl_cai", f"pairs/{step}/*/*-last*")
+        return [path for path in found if path not in without]
+
+    bench.kill_when(lambda: len(pair(1)) == 2, *arguments)
+    step = 2 if len(pair(2)) == 2 else 1
+    assert {path.parent.name for path in pair(step)} == {"train", "critic"}
     assert f"rl_cai: resumes at step {step} in" in bench.project.snakemake(*arguments)
-    for path in pair:
+    for path in pair(step):
         log = bench.results / f"logs/rl_cai.actor{'.critic' * (path.parent.name == 'critic')}.log"
         resumed = re.findall(r"Resuming training from checkpoint: (.*)", log.read_text())
         assert Path(resumed[-1]).name == path.name
     assert bench.project.steps("rl_cai", "train_rollouts/rewards") == [0, 1, 2]
+    merged = read_manifest(bench.results / "rl_cai.nemo")["merged"]
+    assert merged["base"] == "results/demo/sl_cai.nemo"
 
 
 def test_generation_goes_on_from_its_journal(bench):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.messages import says
 
 from cai.checks.amounts import Sizes
+from cai.core.units import amount, rough_duration
 from cai.files.records import write_json
 from cai.plan.costs import Costs
 from cai.plan.disk import size
 from cai.plan.rehearsal import Count
-from cai.plan.units import amount, duration
 from cai.settings.configuration import load_settings
 from cai.workflow.dag import PlannedJob, Reasons
 
@@ -237,7 +237,7 @@ def test_what_is_linked_twice_is_on_the_disk_once(tmp_path):
 
 
 def test_amounts_are_told_in_units_that_people_read():
-    assert [duration(s) for s in (38.2, 700, 9000)] == ["38 s", "12 min", "2.5 h"]
+    assert [rough_duration(s) for s in (38.2, 700, 9000)] == ["38 s", "12 min", "2.5 h"]
     assert [amount(n) for n in (12, 2_500, 14.5e9, 1.3e12)] == [
         "12 B",
         "2.5 kB",

@@ -200,8 +200,8 @@ def test_an_image_of_this_folder_is_named_by_its_whole_path(here):
         launcher.command(["nemo"], {})
     (here / "nemo.sqsh").touch()
     assert f"--container-image={here}/nemo.sqsh" in launcher.command(["nemo"], {})
-    named = Launcher(Launch(launcher="pyxis", container="nvcr.io#nvidia/nemo:25.02"))
-    assert "--container-image=nvcr.io#nvidia/nemo:25.02" in named.command(["nemo"], {})
+    named = Launcher(Launch(launcher="pyxis", container="registry.example#nvidia/nemo:25.02"))
+    assert "--container-image=registry.example#nvidia/nemo:25.02" in named.command(["nemo"], {})
 
 
 @pytest.mark.parametrize(("given", "seconds"), [(0, 3600), (5, 3300), (None, 2700), (90, 1800)])

@@ -45,7 +45,7 @@ def _no_slurm(monkeypatch, tmp_path):
 def test_without_slurm_nothing_is_claimed(tmp_path):
     assert slurm.ended(["12"]) == {}
     assert slurm.leftovers({"sl_cai"}, tmp_path) == []
-    assert slurm.partition_limits() == {}
+    assert slurm.partitions() is None
     assert slurm.problems({"sl_cai": Request("nowhere", 10**6)}) == []
 
 
@@ -64,7 +64,7 @@ def test_a_time_limit_is_read_as_minutes(days, hours, minutes):
 def test_limits_are_those_of_the_partitions(slurm_says):
     slurm_says(sinfo=SINFO)
     limits = {"gpu": 10080, "short": 30, "cpu": None, "mixed": 1440}
-    assert slurm.partition_limits() == limits
+    assert {name: each.limit for name, each in slurm.partitions().items()} == limits
 
 
 @pytest.mark.parametrize(

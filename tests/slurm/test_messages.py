@@ -187,7 +187,8 @@ def test_a_job_that_an_earlier_snakemake_left_is_not_submitted_twice(cluster, tm
 
 def test_the_partitions_of_the_cluster_are_seen(cluster):
     week = 7 * 24 * 60
-    assert slurm.partition_limits() == {"gpu": week, "cpu": week, "high": week, "low": week}
+    limits = {name: each.limit for name, each in slurm.partitions().items()}
+    assert limits == {"gpu": week, "cpu": week, "high": week, "low": week}
     requests = {
         "fits": slurm.Request("gpu", week, nodes=3, gres="gpu:8", cpus=64),
         "long": slurm.Request("cpu", week + 1),

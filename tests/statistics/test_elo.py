@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.statistics.elo import Match, elo_ratings, expected_score
+from cai.statistics.elo import Match, elo_ratings
 
 TRUE = {"a": -120.0, "b": 0.0, "c": 60.0, "d": 260.0}
+
+
+def expected_score(rating, other):
+    """The probability that a player of one rating wins against one of another."""
+    return 1 / (1 + 10 ** ((other - rating) / 400))
 
 
 def simulated(seed, prompts, ties=0.0):

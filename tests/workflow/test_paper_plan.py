@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.messages import says
 
 pytestmark = pytest.mark.slow
 
@@ -27,13 +28,18 @@ NEEDED = {
 }
 
 
-def plan(target, *options):
-    """The jobs by rule, and all that the plan says, of the Mistral-7B run."""
+def said_of(target, *options):
+    """The exit status of a dry run, and all that it prints."""
     command = [sys.executable, "-m", "snakemake", "-n", "-p", "--nolock", target, *options]
     environment = {"HOME": os.environ.get("HOME", "/"), "PATH": os.defpath}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    text = done.stdout + done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def plan(target, *options):
+    """The jobs by rule, and all that the plan says, of the Mistral-7B run."""
+    code, text = said_of(target, *options)
+    assert code == 0, text
     jobs = re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)
     return {name: jobs.count(name) for name in jobs}, text
 
@@ -73,6 +79,16 @@ def test_figures_2_and_8_take_dpos_steps_without_a_reward_model_more():
     assert jobs["dpo_snapshots"] == 1 and jobs["dpo_snapshot"] == 2
     assert "dpo_cai" not in jobs and "--keep-steps 400 800" in text
     assert "trainer.dpo.save_interval=400" in text
+
+
+@pytest.mark.parametrize(("program", "field"), [("actor", "steps"), ("dpo", "dpo_steps")])
+def test_snapshots_of_adapters_are_refused_as_soon_as_they_are_planned(program, field):
+    changes = [f"nemo={{overrides: {{{program}: {{model.peft.peft_scheme: lora}}}}}}"]
+    changes.append(f"paper={{snapshots: {{{field}: [10]}}}}")
+    code, text = said_of("results/figures/fig08.svg", "--config", *changes)
+    [line] = [line for line in text.splitlines() if line.startswith("error:")]
+    assert code == 1 and says(line, f"nemo.overrides.{program}: … paper.snapshots.{field}")
+    assert "Traceback" not in text and "Exception" not in text
 
 
 def test_nothing_of_it_belongs_to_the_default_target():

@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from cai.checks import lora
 from cai.checks.stage_sizes import CONTEXT, EXPERT, PARALLEL, SERVERS, Launches, Sizing
 from cai.models.shape import ModelShape
+from cai.nemo.keys import TRT_LLM
 from cai.nemo.values import Program, Values
 from cai.running.launch import Launch
 from cai.settings.configuration import Settings
 
 TRAINED = ("sft", "reward_model", "critic", "actor", "dpo")
 LOOPS: dict[Program, str] = {"sft": "sft", "reward_model": "rm", "actor": "ppo", "dpo": "dpo"}
+# On a CPU autocast leaves log-probabilities and values in 16 bits, which neither torch's masked
+# tensors (nemo_aligner.utils.utils) nor numpy (run_distributed_inference) take.
+IN_32_BITS: tuple[Program, ...] = ("critic", "actor")
 PRECISIONS = (
     *("16", "32", "64", "bf16", "16-mixed", "bf16-mixed"),
     *("16-true", "bf16-true", "32-true", "64-true", "transformer-engine"),
     *("transformer-engine-float16",),
 )
 VIRTUAL = "virtual_pipeline_model_parallel_size"
-TRT = "trainer.ppo.trt_llm"
 EXPORTED = ("gpt", "gptnext", "llama", "falcon", "starcoder", "mixtral", "gemma")
 
 
@@ -72,6 +75,9 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
     precision = values.get("trainer.precision")
     if precision is not None and str(precision) not in PRECISIONS:  # of Lightning 2.4
         yield sizing.line("trainer.precision", repr(precision), ", ".join(PRECISIONS))
+    on_cpu = values.get("trainer.accelerator") == "cpu"
+    if on_cpu and sizing.program in IN_32_BITS and str(precision) not in ("32", "32-true"):
+        yield sizing.line("trainer.precision", repr(precision), "32 on a CPU")
     yield from _lasting(sizing)
     virtual = values.get(f"{prefix}{VIRTUAL}")
     if virtual not in (None, 1):
@@ -128,32 +134,32 @@ def _recomputation(sizing: Sizing) -> Iterator[str]:
 def _tensorrt(sizing: Sizing) -> Iterator[str]:
     """Rollouts by TensorRT-LLM: GPTGenerateTRTLLM, and the exporter of NeMo."""
     values, launch = sizing.values, sizing.launch
-    if sizing.program != "actor" or not values.get(f"{TRT}.enable"):
+    if sizing.program != "actor" or not values.get(f"{TRT_LLM}.enable"):
         return
     if not launch.gres:
-        yield sizing.line(f"{TRT}.enable", "true", f"false without GPUs ({sizing.place})")
+        yield sizing.line(f"{TRT_LLM}.enable", "true", f"false without GPUs ({sizing.place})")
     if launch.launcher != "direct" and launch.mpi != "pmix":
         found = launch.mpi or "none"  # its engine's ranks find each other by MPI
         yield (
             f"profile: rule rl_cai: mpi_type: found {found}; accepted: pmix, with "
-            f"{sizing.field}: {TRT}.enable"
+            f"{sizing.field}: {TRT_LLM}.enable"
         )
-    kind = values.get(f"{TRT}.model_type")
+    kind = values.get(f"{TRT_LLM}.model_type")
     if kind not in EXPORTED:  # TensorRTLLM.get_supported_models_list
-        yield sizing.line(f"{TRT}.model_type", kind, ", ".join(EXPORTED))
+        yield sizing.line(f"{TRT_LLM}.model_type", kind, ", ".join(EXPORTED))
     key = "model.ppo.sampling_params.end_strings"
     ends = values.get(key)
     if isinstance(ends, list) and (commas := [text for text in ends if "," in text]):
-        accepted = f"texts without a comma, with {TRT}.enable (models.base.template.stop)"
+        accepted = f"texts without a comma, with {TRT_LLM}.enable (models.base.template.stop)"
         yield sizing.line(key, commas[0], accepted)
     length, answer = (
         sizing.size(f"model.{name}")
         for name in ("encoder_seq_length", "ppo.length_params.max_length")
     )
-    most = values.get(f"{TRT}.max_input_len")
+    most = values.get(f"{TRT_LLM}.max_input_len")
     if isinstance(most, int) and most + answer > length:
         yield sizing.line(
-            f"{TRT}.max_input_len", most, f"up to {length - answer}: the answer has {answer}"
+            f"{TRT_LLM}.max_input_len", most, f"up to {length - answer}: the answer has {answer}"
         )
 
 
@@ -211,7 +217,7 @@ def _actor(sizing: Sizing) -> Iterator[str]:
     train, values = "model.global_batch_size", sizing.values
     yield from _multiple(sizing, train, ["model.micro_batch_size"])  # configure_batch_sizes
     # TensorRT-LLM with reshard turns pipeline stages into data parallel ones while it generates
-    resharded = all(values.get(f"{TRT}.{key}") for key in ("enable", "reshard"))
+    resharded = all(values.get(f"{TRT_LLM}.{key}") for key in ("enable", "reshard"))
     generating = sizing.data * sizing.pipeline if resharded else sizing.data
     reported: set[tuple[int, int]] = set()
     for samples, micro in (

@@ -6,6 +6,7 @@ from cai.checks.preflight import prompt_length
 from cai.checks.stage_sizes import Sizing
 from cai.models.shape import ModelShape
 from cai.models.templates import Template
+from cai.nemo.keys import TRT_LLM
 from cai.nemo.values import Program, Values
 from cai.settings.configuration import Settings
 
@@ -76,10 +77,9 @@ def _rollouts(settings: Settings, actor: Sizing, critic: Sizing | None) -> Itera
         found = values.get(key)  # clip_max_len; RemoteGPTRMCriticClient.infer_rm_critic
         if isinstance(found, int) and found < prompt + answer:
             yield actor.line(key, found, needed)
-    if values.get("trainer.ppo.trt_llm.enable"):
-        most = values.get("trainer.ppo.trt_llm.max_input_len")
+    if values.get(f"{TRT_LLM}.enable"):
+        most = values.get(key := f"{TRT_LLM}.max_input_len")
         if isinstance(most, int) and most < prompt:
-            key = "trainer.ppo.trt_llm.max_input_len"
             yield actor.line(key, most, f"at least {prompt}, the longest prompt")
     padded = values.get("remote_critic_rm.pad_to_length")
     room = critic.size("model.encoder_seq_length") if critic else padded

@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from cai.checks.stage_sizes import Sizing
+from cai.nemo.keys import LORA_SCHEME, TRT_LLM
 from cai.nemo.values import Program, Values
 
 PEFT = "model.peft"
-SCHEME, FROM, LORA = f"{PEFT}.peft_scheme", f"{PEFT}.restore_from_path", f"{PEFT}.lora_tuning"
+FROM, LORA = f"{PEFT}.restore_from_path", f"{PEFT}.lora_tuning"
 WITH_ADAPTERS: tuple[Program, ...] = ("sft", "dpo", "actor")
 LAYERS = ("attention_qkv", "attention_dense", "mlp_fc1", "mlp_fc2")
 MODULES = (*LAYERS, "attention", "mlp", "all")  # PEFT_MODULE_MAP
-TRT = "trainer.ppo.trt_llm.enable"
 NOT_FOR_IT = ("bucket_cap_mb", "overlap_grad_sync", "overlap_param_sync", "contiguous_grad_buffer")
 UNEVEN = ("model.first_pipeline_num_layers", "model.last_pipeline_num_layers")
 
 
 def trains_adapters(values: Values) -> bool:
     """Whether a training trains adapters alone; that its model was trained so does not count."""
-    return values.given.get(SCHEME) not in (None, "none")
+    return values.given.get(LORA_SCHEME) not in (None, "none")
 
 
 def problems(sizing: Sizing) -> Iterator[str]:
@@ -32,11 +32,11 @@ def problems(sizing: Sizing) -> Iterator[str]:
         yield sizing.line(FROM, repr(found), "null; adapters begin anew at each stage")
     if not trains_adapters(sizing.values):
         return
-    scheme = sizing.values.given[SCHEME]
+    scheme = sizing.values.given[LORA_SCHEME]
     if sizing.program not in WITH_ADAPTERS:
-        yield sizing.line(SCHEME, scheme, "none; NeMo-Aligner trains it without adapters only")
+        yield sizing.line(LORA_SCHEME, scheme, "none; NeMo-Aligner trains it without adapters only")
     elif scheme != "lora":  # init_peft has sdlora, too, which is for images
-        yield sizing.line(SCHEME, scheme, "lora, none")
+        yield sizing.line(LORA_SCHEME, scheme, "lora, none")
     else:
         yield from _adapters(sizing)
         yield from _training(sizing)
@@ -74,8 +74,9 @@ def _training(sizing: Sizing) -> Iterator[str]:
     if values.get(key) == "full":
         # The frozen embedding asks for no gradient, and a recomputed layer then has none.
         yield sizing.line(key, "full", "selective or null; recomputed adapters would not learn")
-    if values.get(TRT) is True:  # TensorRTLLM.refit takes the weights that are no adapters
-        yield sizing.line(TRT, "true", "false; with LoRA it would answer without the adapters")
+    key = f"{TRT_LLM}.enable"
+    if values.get(key) is True:  # TensorRTLLM.refit takes the weights that are no adapters
+        yield sizing.line(key, "true", "false; with LoRA it would answer without the adapters")
     for key in UNEVEN:
         if (uneven := values.get(key)) is not None:
             yield sizing.line(key, uneven, "null, with LoRA")

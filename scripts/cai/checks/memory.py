@@ -40,6 +40,7 @@ from cai.checks import lora
 from cai.checks.rule_kinds import kind_of
 from cai.checks.stage_sizes import Sizing
 from cai.models.shape import ModelShape
+from cai.nemo.keys import TRT_LLM
 from cai.running.launch import Launch
 from cai.settings.configuration import Settings
 
@@ -268,8 +269,8 @@ def _rollouts(sizing: Sizing, shape: ModelShape) -> dict[str, Parts]:
         "activations": micro * prompt * _inference(sizing, shape),
         "logits": 2 * micro * prompt * shape.vocab // sizing.tensor,
     }
-    if sizing.values.get("trainer.ppo.trt_llm.enable"):
-        stages = sizing.pipeline if sizing.values.get("trainer.ppo.trt_llm.reshard") else 1
+    if sizing.values.get(f"{TRT_LLM}.enable"):
+        stages = sizing.pipeline if sizing.values.get(f"{TRT_LLM}.reshard") else 1
         rolling["engine"] = 2 * stages * parameters(sizing, shape)
     tokens = sizing.size("model.ppo.forward_micro_batch_size") * longest
     return {"rollouts": rolling, "log-probabilities": _scoring(sizing, shape, tokens)}

@@ -75,11 +75,11 @@ def check(
     )
     check_samplings(settings)
     few_shot = [canonical_json(dialogue) for dialogue in load_few_shot(settings.few_shot)]
-    check_lengths(settings, principles, few_shot)
+    check_argument_sizes(settings, principles, few_shot)
     return settings, principles, few_shot
 
 
-def check_lengths(
+def check_argument_sizes(
     settings: Settings, principles: Mapping[str, Sequence[str]], few_shot: Sequence[str]
 ) -> None:
     """Check that the texts which a job's command holds leave room for the rest of it.
@@ -143,7 +143,7 @@ def check_surroundings(
         settings: of the run.
         rules: that are to run.
         here: those of them that find NeMo on this host, by default all; in a container, a job
-            looks for it (rule check_nemo).
+            looks for it (:func:`cai.checks.cluster.check_nemo`).
 
     Raises:
         UserError: naming the environment variable, or the field of the configuration.
@@ -162,7 +162,7 @@ def check_surroundings(
         fail_if(not shutil.which(program), f"server.command: {program}: no such program")
         started.remove("server")
     if started or any(not kind.programs for kind in needed):
-        check_nemo(settings, started)
+        check_nemo_is_here(settings, started)
 
 
 def _nemo_program(name: Program) -> programs.Program:
@@ -179,7 +179,7 @@ def missing_key(settings: Settings) -> str:
     return f"the judge at {url} needs a key: set the environment variable {variable}"
 
 
-def check_nemo(settings: Settings, names: Iterable[programs.Program]) -> None:
+def check_nemo_is_here(settings: Settings, names: Iterable[programs.Program]) -> None:
     """Check that NeMo's Python runs and that its programs are there.
 
     Raises:

@@ -181,7 +181,7 @@ def measure(metric: Metric, models: Mapping[str, Rows], seed: int) -> Record:
     """What a metric is in each of the models, and how it changes from each to the next."""
     values = {name: metric.values(rows) for name, rows in models.items()}
     present = [name for name in models if values[name]]
-    draws = int(uniform("bootstrap", seed, metric.name) * 2**32)
+    own_seed = int(uniform("bootstrap", seed, metric.name) * 2**32)
     pairs = stages(present)
     return {
         "name": metric.name,
@@ -190,9 +190,9 @@ def measure(metric: Metric, models: Mapping[str, Rows], seed: int) -> Record:
         "set": metric.part,
         "category": metric.category,
         "good": metric.good,
-        "estimates": {name: _estimate(metric.kind, values[name], draws) for name in present},
+        "estimates": {name: _estimate(metric.kind, values[name], own_seed) for name in present},
         "differences": {
-            late: {"to": early, **_difference(metric.kind, values[late], values[early], draws)}
+            late: {"to": early, **_difference(metric.kind, values[late], values[early], own_seed)}
             for early, late in pairs
             if values[late].keys() & values[early].keys()
         },

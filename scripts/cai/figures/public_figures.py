@@ -7,6 +7,7 @@ the drawing and the record say so and have no numbers.
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ def _draw_accuracies(
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
-        for part, style in zip(parts, STYLES, strict=False):
+        for part, style in zip(parts, cycle(STYLES), strict=False):
             mine = [row for row in rows if row["set"] == part]
             places = [names.index(row["method"]) + offsets[part] for row in mine]
             dots(axes, mine, places, style, f"{part} (n = {sizes(mine)})")
@@ -302,7 +303,7 @@ def _draw_calibration(record: Record, series: Mapping[str, Record]) -> Drawing:
         figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         axes = figure.subplots()
         axes.plot([50, 100], [50, 100], color=GREY, linestyle=":", label="calibrated")
-        for (name, found), style in zip(series.items(), STYLES[1:], strict=False):
+        for (name, found), style in zip(series.items(), cycle(STYLES[1:]), strict=False):
             _draw_bins(axes, found["table"], style, f"{METHODS[name]}: ECE {_ece_text(found)}")
         counts = sizes({"n": found["comparisons"]} for found in series.values())
         axes.set_title(f"n = {counts}, seed {record['seed']}; hollow: under {FEW} in the bin")

@@ -162,7 +162,7 @@ class _Numbers:
             "revisions": {n: _last_texts(g) for n, g in groups.items()},
             "critiques": {n: options["critiques"][g[0].name] for n, g in groups.items()},
         }
-        draws = int(uniform("similarity", seed) * 2**32)
+        own_seed = int(uniform("similarity", seed) * 2**32)
         return cls(
             groups,
             scores,
@@ -170,7 +170,7 @@ class _Numbers:
             {n: rounds for n, rounds in truth.items() if rounds},
             texts,
             {
-                what: {n: diversity.similarity(found, draws) for n, found in by_number.items()}
+                what: {n: diversity.similarity(found, own_seed) for n, found in by_number.items()}
                 for what, by_number in texts.items()
             },
         )

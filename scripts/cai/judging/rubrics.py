@@ -17,6 +17,7 @@ from cai.core.fields import Section
 from cai.core.texts import trimmed
 from cai.files.documents import read_yaml
 from cai.settings.constitution import NAME
+from cai.settings.judges import check_slots
 
 SLOTS = ("{prompt}", "{answer}", "{grades}")
 LETTERS = "ABCDEFGH"
@@ -63,10 +64,7 @@ class Scale(Section):
     @field_validator("question")
     @classmethod
     def _slots(cls, text: str) -> str:
-        missing = [slot for slot in SLOTS if text.count(slot) != 1]
-        if missing:
-            raise ValueError(f"must hold {missing[0]} exactly once")
-        return text
+        return check_slots(text, SLOTS)
 
     @model_validator(mode="after")
     def _named(self) -> "Scale":

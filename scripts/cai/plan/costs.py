@@ -19,6 +19,7 @@ from cai.asking.run import cost_path
 from cai.checks.amounts import Sizes
 from cai.checks.lora import trains_adapters
 from cai.checks.rule_kinds import kind_of
+from cai.nemo.keys import TRT_LLM
 from cai.nemo.values import Program, Values
 from cai.plan.rehearsal import Count
 from cai.provenance.manifest import Manifest, manifest_path, read_manifest
@@ -164,7 +165,7 @@ class Costs:
         parts = [
             f"{ppo.steps:,} steps x {ppo.each:,.0f} s",
             f"{ppo.rolling:,.0f} s of it are rollouts, {ppo.batches} batches of {batch} a GPU one "
-            "after another: model.ppo.rollout_micro_batch_size, trainer.ppo.trt_llm.enable",
+            f"after another: model.ppo.rollout_micro_batch_size, {TRT_LLM}.enable",
         ]
         if prompts:
             helpful = 1 - expected["data/red_team/train.jsonl"] / prompts

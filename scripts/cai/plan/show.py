@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from cai.core.units import amount, rough_duration
 from cai.plan.rehearsal import Count
 from cai.plan.stages import Plan, Stage
-from cai.plan.units import amount, duration
 
 HEADER = ("stage", "jobs", "new", "reused", "GPUs", "GPU-hours", "time", "disk", "why")
 LINES = 6  # reasons of a stage that are shown
@@ -63,7 +63,7 @@ def _time(plan: Plan) -> str:
     if plan.is_least and not plan.seconds:
         return "?"
     at_least = ">= " if plan.is_least else ""
-    return f"{at_least}{duration(plan.seconds)}{_mark(plan.stages)}"
+    return f"{at_least}{rough_duration(plan.seconds)}{_mark(plan.stages)}"
 
 
 def _unknown(plan: Plan) -> str:
@@ -85,7 +85,7 @@ def _rows(stage: Stage) -> list[tuple[str, ...]]:
         "" if count is None else f"{count.reused:,}",
         str(gpus or ""),
         "" if not gpus else _known(f"{stage.gpu_hours:,.1f}{mark}", stage),
-        _known(f"{duration(stage.seconds)}{mark}", stage),
+        _known(f"{rough_duration(stage.seconds)}{mark}", stage),
         amount(stage.disk) if stage.disk else "",
         first,
     )

@@ -5,9 +5,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from cai.core.units import duration
 from cai.files.records import Record, read_json
 from cai.provenance.manifest import SUFFIX
-from cai.report import run_facts
+from cai.report.run_facts import jobs as jobs_of
 from cai.running.attempts import Entry, read_entries
 
 # Folders in a run's that are not of the run, or have no manifests and perhaps very many files.
@@ -33,7 +34,7 @@ class Took(NamedTuple):
     def __str__(self) -> str:
         """Such as ``2 min 40 s, 1,204 answers, 2,951 reused``; empty where nothing is known."""
         parts = [
-            "" if self.seconds is None else run_facts.duration(self.seconds),
+            "" if self.seconds is None else duration(self.seconds),
             f"{self.gpu_hours:.2f} GPU-hours" if self.gpu_hours else "",
             "" if self.asked is None else f"{self.asked:,} answers",
             "" if self.reused is None else f"{self.reused:,} reused",
@@ -50,7 +51,7 @@ def took(folder: Path, since: datetime | None = None) -> Took:
         since: jobs that ended before do not count either.
     """
     manifests = [read_json(path) for path in _manifests(folder)]
-    jobs = run_facts.jobs([one for one in manifests if _later(one.get("written"), since)])
+    jobs = jobs_of([one for one in manifests if _later(one.get("written"), since)])
     asking = [_last(read_entries(path), since) for path in sorted(folder.glob(COSTS))]
     entries = [entry for entries in asking for entry in entries]
     return Took(

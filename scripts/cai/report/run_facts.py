@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cai.core.digests import digest
+from cai.core.units import duration
 from cai.files.records import Record, read_json
 from cai.provenance.manifest import SUFFIX, manifest_path
 from cai.settings.configuration import Model, Settings
@@ -110,16 +111,6 @@ def _time(jobs: Sequence[Record]) -> str:
     gpus = f"{gpu_hours:.2f} GPU-hours" if gpu_hours else "no GPU"
     count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
     return f"{duration(total)} of work in {count}, {duration(training)} of it training; {gpus}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours in words, such as ``3 min 40 s``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _machines(jobs: Iterable[Record]) -> str:

@@ -1,6 +1,6 @@
 """How a NeMo program is started: on this machine or by srun, and in which container.
 
-The one module that knows srun, containers and devices. What it needs to know of a job is in
+:mod:`cai.running.launcher` makes the command lines. What it needs to know of a job is in
 :class:`Launch`; rules make it from a job's resources, which a profile sets. A command names the
 sizes by the words NODES, DEVICES (processes a node) and RANKS (all processes), which are filled in
 when the program starts: so neither the identity of a training nor a reason to run it again depends

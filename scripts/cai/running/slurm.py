@@ -177,11 +177,6 @@ def partitions() -> dict[str, Partition] | None:
     return None if rows is None else _partitions(rows)
 
 
-def partition_limits() -> dict[str, int | None]:
-    """The time limit of each partition in minutes, None where there is none."""
-    return {name: partition.limit for name, partition in (partitions() or {}).items()}
-
-
 def _partitions(rows: list[list[str]]) -> dict[str, Partition]:
     found: dict[str, Partition] = {}
     for name, limit, count, gres, cpus, memory in rows:

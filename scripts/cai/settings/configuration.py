@@ -123,7 +123,7 @@ class InstructModel(Model):
     template: Annotated[
         SerializeAsAny[Template],
         WrapValidator(_or_auto, json_schema_input_type=Template | Literal["auto"]),
-    ]
+    ] = Field(description="The fields below, or `auto`: the chat template in the model's files.")
 
 
 class Models(Section):

@@ -11,6 +11,7 @@ Options that make no sense together are refused here, before anything is asked.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -35,9 +36,9 @@ SHOWN = (
 )
 
 
-def check_slots(text: str) -> str:
+def check_slots(text: str, slots: Sequence[str] = SLOTS) -> str:
     """Refuse a question that does not hold each of its slots exactly once."""
-    missing = [slot for slot in SLOTS if text.count(slot) != 1]
+    missing = [slot for slot in slots if text.count(slot) != 1]
     if missing:
         raise ValueError(f"must hold {missing[0]} exactly once")
     return text
@@ -139,7 +140,7 @@ class Pairwise(Section):
 class LogprobJudge(Pairwise):
     """A served model's probability of (A) against (B), with principles drawn a comparison."""
 
-    kind: Literal["logprob"] = "logprob"
+    kind: Literal["logprob"] = Field("logprob", description="Which judge it is.")
     answer_prefix: str = Field(
         " The answer is: ", description="How the judge's turn begins; (A) or (B) comes next."
     )
@@ -169,7 +170,7 @@ class PairwiseChat(Pairwise):
 class ChatJudge(Section):
     """An OpenAI-compatible chat model that names the best and the worst of a prompt's answers."""
 
-    kind: Literal["chat"] = "chat"
+    kind: Literal["chat"] = Field("chat", description="Which judge it is.")
     url: str = Field(description="Base address, including /v1; a query is kept.")
     model: str = Field(min_length=1, description="The model's name at the service.")
     key_variable: str | None = Field(
@@ -229,7 +230,7 @@ class ChatJudge(Section):
 class RandomJudge(Section):
     """A coin instead of a constitution: the control."""
 
-    kind: Literal["random"] = "random"
+    kind: Literal["random"] = Field("random", description="Which judge it is.")
     pairs: int = Field(1, ge=1, description="Comparisons of each prompt.")
 
 

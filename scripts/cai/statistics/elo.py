@@ -70,11 +70,6 @@ def elo_ratings(
     }
 
 
-def expected_score(rating: float, other: float) -> float:
-    """The probability that a player with the first rating wins against one with the other."""
-    return 1 / (1 + 10 ** ((other - rating) / 400))
-
-
 def _points(strengths: numpy.ndarray) -> numpy.ndarray:
     """Log-odds as Elo points, of any shape."""
     return numpy.round(SCALE * strengths, DIGITS)

@@ -13,13 +13,13 @@ from cai.core.errors import fail_if
 from cai.core.project import SCRIPTS
 from cai.files.members import Members
 from cai.nemo.composition import read_value
+from cai.nemo.keys import LORA_SCHEME
 from cai.running.launch import Launch
 from cai.running.launcher import Launcher
 from cai.training.watching import POLL, failure
 
 PROGRAM = SCRIPTS / "training/merge_adapters.py"
 WEIGHTS = "model_weights.ckpt"  # a whole model's are in a folder model_weights
-SCHEME = "model.peft.peft_scheme"
 STARTS = ("model.restore_from_path", "pretrained_checkpoint.restore_from_path")
 
 
@@ -31,7 +31,7 @@ def holds_adapters(archive: Path) -> bool:
 
 def trains_adapters(command: Sequence[str]) -> bool:
     """Whether a training program is told to train adapters alone."""
-    return f"{SCHEME}=lora" in (argument.lstrip("+") for argument in command)
+    return f"{LORA_SCHEME}=lora" in (argument.lstrip("+") for argument in command)
 
 
 def base_of(command: Sequence[str]) -> Path:

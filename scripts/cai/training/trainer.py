@@ -23,6 +23,7 @@ from cai.core.errors import UserError, fail_if
 from cai.core.project import SCRIPTS
 from cai.files.partials import partial, size_of
 from cai.models.nemo_tokenizer import complete
+from cai.nemo.keys import LORA_SCHEME
 from cai.nemo.triton import tidied
 from cai.nemo.unpacking import ARCHIVE, check_room, unpacked
 from cai.provenance import software
@@ -32,7 +33,7 @@ from cai.running.launch import Launch
 from cai.running.launcher import LOOPBACK, Launcher
 from cai.running.process import AT_ONCE, GRACE, Program
 from cai.settings import overrides
-from cai.training.adapter_training import SCHEME, holds_adapters, merge, trains_adapters
+from cai.training.adapter_training import holds_adapters, merge, trains_adapters
 from cai.training.checkpoints import Kept, Pairs, is_whole, kept_folder, link, newest, settle, step
 from cai.training.critic import critic_answers, wait_for_critic
 from cai.training.metrics import export_metrics
@@ -91,9 +92,8 @@ class Training:
         self.trained = self.folder / "train" / "checkpoints" / f"{self.name}.nemo"
         self.pairs = Pairs(self.folder, ("train", "critic"))
         self.kept = Kept(self.folder / "train", kept_folder(self.folder), self.keep_steps)
-        self._stops: float | None = (
-            None  # when the program ends for its time limit, at the earliest
-        )
+        # when the program ends for its time limit, at the earliest
+        self._stops: float | None = None
         gpus = self.launch.gpus + (self.critic_launch.gpus if self.critic else 0)
         self.attempts = Attempts(self.folder / "attempts.json", self.launch.attempt, gpus)
 
@@ -105,7 +105,7 @@ class Training:
         """
         fail_if(
             self.keep_steps and trains_adapters(self.command),
-            f"{self.what}: {SCHEME}: found lora; accepted: none where checkpoints are kept "
+            f"{self.what}: {LORA_SCHEME}: found lora; accepted: none where checkpoints are kept "
             "(paper.snapshots), for they would hold adapters alone",
         )
         with locked(self.work):
@@ -214,7 +214,7 @@ class Training:
             fills = {"FREE_PORT": port, "CRITIC_HOST": critic.host() if apart else LOOPBACK}
             log = self.log.with_name(f"{self.log.stem}.critic.log")
             with (
-                tidied(self.work) as own,  # the shorter of its folders: paths of sockets are
+                tidied(self.work) as own,  # not self.folder: a socket's path must be short
                 self._program(critic, serving, fills, "critic", log, own) as server,
             ):
                 wait_for_critic(server, int(port))

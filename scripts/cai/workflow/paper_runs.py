@@ -6,11 +6,13 @@ from math import gcd
 from typing import NamedTuple
 
 from cai.checks import contract
+from cai.checks.lora import trains_adapters
 from cai.checks.preflight import rl_options
 from cai.core.digests import canonical_json
 from cai.core.errors import fail_if
 from cai.files.records import uniform
 from cai.nemo import programs
+from cai.nemo.keys import LORA_SCHEME
 from cai.nemo.values import Program, Values
 from cai.settings.configuration import Overrides, Settings
 from cai.settings.last_stages import Policy
@@ -58,6 +60,8 @@ def check_snapshots(settings: Settings) -> None:
         UserError: naming the field and what is accepted.
     """
     for policy, way in WAYS.items():
+        if kept_steps(settings, policy):
+            check_whole_checkpoints(settings, policy)
         key = f"trainer.{way.loop}.save_interval"
         saved = Values(settings, way.program).whole(key) or 1
         between = [step for step in kept_steps(settings, policy) if step % saved]
@@ -66,6 +70,20 @@ def check_snapshots(settings: Settings) -> None:
             f"configuration: paper.snapshots.{way.field}: with paper.snapshots.during_run they "
             f"must be multiples of {key} ({saved}), found {between and between[0]}",
         )
+
+
+def check_whole_checkpoints(settings: Settings, policy: Policy) -> None:
+    """Check that a training's checkpoints are whole models, as its snapshots must be.
+
+    Raises:
+        UserError: it trains adapters alone, naming the override.
+    """
+    way = WAYS[policy]
+    fail_if(
+        trains_adapters(Values(settings, way.program)),
+        f"configuration: nemo.overrides.{way.program}: {LORA_SCHEME}: found lora; accepted: none "
+        f"with snapshots (paper.snapshots.{way.field}), whose checkpoints would be adapters alone",
+    )
 
 
 def steps(settings: Settings, policy: Policy = "rl_cai") -> list[int]:

@@ -100,7 +100,7 @@ def check_server(settings: Settings) -> None:
     if settings.server.kind != "nemo":
         return
     try:
-        preflight.check_nemo(settings, ["server"])
+        preflight.check_nemo_is_here(settings, ["server"])
     except UserError as error:
         raise UserError(
             f"{error}; name the configuration of the run that made the model: --profile "

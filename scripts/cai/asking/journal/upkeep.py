@@ -137,8 +137,8 @@ def journals(folder: Path) -> dict[str, list[Path]]:
     """
     fail_if(
         not folder.is_dir(),
-        f"{folder}: no such folder; has the workflow run yet? For the demo's add "
-        "--profile profiles/demo",
+        f"{folder}: no such folder; has the workflow run yet? The demo's journals: --profile "
+        "profiles/demo",
     )
     stages: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("[!.]*.jsonl")):
