@@ -72,6 +72,19 @@ def test_accuracies_by_method_and_part_with_what_is_missing(comparisons):
         ]
 
 
+def test_every_part_is_drawn_however_many_there_are(tmp_path):
+    parts = [f"part {letter}" for letter in "abcdefgh"]
+    rows = [
+        {"id": f"{part}{i}", "set": part, "chosen": 1.0, "rejected": 0.0}
+        for part in parts
+        for i in range(3)
+    ]
+    write_jsonl(tmp_path / "hhh_438.rewards.jsonl", rows)
+    rewards = ("--rewards", tmp_path / "hhh_438.rewards.jsonl")
+    _, _, svg = draw("hhh", tmp_path / "fig04.svg", *rewards)
+    assert [part for part in parts if f"{part} (n = 3)" in svg] == parts
+
+
 def test_calibration_shows_the_bins_and_the_error(comparisons):
     record, rows, _ = draw(
         "calibration", comparisons / "fig09.svg", "--judged", comparisons / "hhh_221.judge.jsonl"
