@@ -56,7 +56,7 @@ def test_a_warning_of_both_runs_stands_once_in_reports_of_any_version(finished, 
     new = {"what": "repetition", "about": "SL-CAI", "weight": "high", "text": "It loops."}
     new |= {"advice": "", "expected": None}
     b = comparison.read_run("b", copied)
-    a = comparison.Run("a", original | {"warnings": ["in both", new]}, b.models)
+    a = comparison.FinishedRun("a", original | {"warnings": ["in both", new]}, b.models)
     warnings = comparison.compare(a, b, seed=0)["warnings"]
     assert [warning_list.sentence(warning) for warning in warnings] == [
         "a: SL-CAI: It loops.",

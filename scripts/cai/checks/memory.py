@@ -50,7 +50,7 @@ Parts = dict[str, int]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MemoryNeed:
     """The memory of one GPU, and of one node, in bytes.
 
     Attributes:
@@ -76,17 +76,17 @@ class Estimate:
         return sum(self.peak[1].values())
 
 
-def estimate(settings: Settings, sizing: Sizing, shape: ModelShape, stage: str) -> Estimate:
+def estimate(settings: Settings, sizing: Sizing, shape: ModelShape, stage: str) -> MemoryNeed:
     """The memory that a stage takes with these sizes (formulas: see the module)."""
     given = sizing.launch.gpu_memory * GB
     if sizing.program in ("server", "instruct_server"):
         parts = _served(settings, sizing, shape, judged=kind_of(stage).what == "judging")
-        return Estimate({"weights": parts["weights"]}, {"serving": parts}, {}, given)
+        return MemoryNeed({"weights": parts["weights"]}, {"serving": parts}, {}, given)
     if sizing.program == "reward_server":
         weights = _weights(sizing, shape)
         tokens = sizing.size("model.forward_micro_batch_size") * _length(sizing)
         parts = {"weights": weights, "activations": tokens * _inference(sizing, shape)}
-        return Estimate({"weights": weights}, {"serving": parts}, {}, given)
+        return MemoryNeed({"weights": weights}, {"serving": parts}, {}, given)
     exact = {
         "weights": _weights(sizing, shape),
         "gradients": _gradients(sizing, shape),
@@ -104,7 +104,7 @@ def estimate(settings: Settings, sizing: Sizing, shape: ModelShape, stage: str) 
         micro = 2 * sizing.size("model.dpo.log_prob_forward_micro_batch_size")
         phases["reference"] = exact | _scoring(sizing, shape, micro * _length(sizing))
     host = _host(sizing, exact, bool(offloaded))
-    return Estimate(exact, phases, host, given)
+    return MemoryNeed(exact, phases, host, given)
 
 
 OFFLOAD = {"actor": "model.ppo.offload_adam_states", "critic": "model.offload_adam_states"}
@@ -302,7 +302,7 @@ def _host(sizing: Sizing, exact: Parts, offloaded: bool) -> Parts:
 # --------------------------------------------------------------------------- lines
 
 
-def problem(found: Estimate, sizing: Sizing, larger: int | None = None) -> str | None:
+def problem(found: MemoryNeed, sizing: Sizing, larger: int | None = None) -> str | None:
     """The line for a stage whose weights, gradients and optimizer do not fit.
 
     Args:
@@ -321,7 +321,7 @@ def problem(found: Estimate, sizing: Sizing, larger: int | None = None) -> str |
     )
 
 
-def fits(found: Estimate) -> bool:
+def fits(found: MemoryNeed) -> bool:
     """Whether what is exact has room."""
     return sum(found.exact.values()) <= found.given
 
@@ -330,7 +330,7 @@ def _tensor(sizing: Sizing) -> str:
     return sizing.values.settable(f"{sizing.prefix}tensor_model_parallel_size")
 
 
-def warning(found: Estimate, sizing: Sizing, stage: str) -> list[str]:
+def warning(found: MemoryNeed, sizing: Sizing, stage: str) -> list[str]:
     """Lines for a stage that is estimated to fill its GPUs, or its nodes."""
     lines = []
     phase, parts = found.peak

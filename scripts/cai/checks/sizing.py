@@ -129,7 +129,7 @@ def _batch(settings: Settings, sizing: Sizing) -> str:
 
 def _estimates(
     settings: Settings, launches: Launches
-) -> dict[tuple[str, Program], tuple[Sizing, memory.Estimate]]:
+) -> dict[tuple[str, Program], tuple[Sizing, memory.MemoryNeed]]:
     """The memory of each stage that has GPUs and sizes that are known and fit."""
     shapes, _ = shapes_of(settings)
     return {

@@ -68,7 +68,7 @@ def hf_to_nemo(source: Path | str, target: Path | str, dtype: str = "source") ->
     folder, target = HfFolder(source), Path(target)
     where = str(folder.path / CONFIG)
     family = family_of(folder.config, where)
-    model = Source(folder, family, Shape.from_hf(folder.config, where))
+    model = SourceModel(folder, family, Shape.from_hf(folder.config, where))
     for name, sizes in model.sizes.items():
         folder.entry(name, sizes)
     wanted = DTYPES.get(dtype) or _common_dtype(model)
@@ -88,7 +88,7 @@ def hf_to_nemo(source: Path | str, target: Path | str, dtype: str = "source") ->
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceModel:
     """A model that is converted."""
 
     folder: HfFolder
@@ -114,7 +114,7 @@ class Source:
         return self.folder.read(name, self.sizes[name])
 
 
-def _common_dtype(model: Source) -> torch.dtype:
+def _common_dtype(model: SourceModel) -> torch.dtype:
     folder = model.folder
     dtypes = {folder.entries[name].dtype for name in model.sizes}
     found = " and ".join(sorted(str(dtype) for dtype in dtypes))
@@ -141,14 +141,14 @@ def _tokenizer(folder: Path, shape: Shape) -> tuple[dict[str, Any], dict[str, by
     return model_config.sentencepiece(artifact), {artifact: content, **chats}, tokenizer.size
 
 
-def _archive_bytes(model: Source, dtype: torch.dtype) -> int:
+def _archive_bytes(model: SourceModel, dtype: torch.dtype) -> int:
     numbers = sum(map(prod, model.written.nemo_shapes(model.family).values()))
     chunks = 3 + MOST_CHUNKS * model.shape.layers
     states = 1 + len(layout.LAYER_STATES) * model.shape.layers
     return numbers * int(dtype.itemsize) + chunks * CHUNK_OVERHEAD + states * STATE_BYTES + 2**20
 
 
-def _write_checkpoint(archive: ArchiveWriter, model: Source, dtype: torch.dtype) -> None:
+def _write_checkpoint(archive: ArchiveWriter, model: SourceModel, dtype: torch.dtype) -> None:
     writer, shapes = CheckpointWriter(archive), model.written.nemo_shapes(model.family)
     chunks = list(_chunks(model))
     with writer.file(), Progress(len(chunks), "converting", "tensors") as progress:
@@ -166,7 +166,7 @@ def _write_checkpoint(archive: ArchiveWriter, model: Source, dtype: torch.dtype)
 Chunk = tuple[str, tuple[int, ...], Callable[[], torch.Tensor]]
 
 
-def _chunks(model: Source) -> Iterator[Chunk]:
+def _chunks(model: SourceModel) -> Iterator[Chunk]:
     """Each chunk as (NeMo's name, its offsets in the global tensor, how to read it)."""
     read = model.read
     yield layout.EMBEDDING, (0, 0), bound(read, layout.HF_EMBEDDING)
@@ -177,7 +177,7 @@ def _chunks(model: Source) -> Iterator[Chunk]:
     yield layout.OUTPUT, (0, 0), bound(read, output)
 
 
-def _layer_chunks(model: Source, layer: int, tensor: Tensor) -> Iterator[Chunk]:
+def _layer_chunks(model: SourceModel, layer: int, tensor: Tensor) -> Iterator[Chunk]:
     names = [layout.in_layer(layer, part.name) for part in tensor.parts]
     key, across = layout.stacked(tensor), (0,) * (tensor.columns is not None)
 

@@ -32,7 +32,7 @@ SHOWN = 12  # prompts of each set
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished run: what its report says, and what each model did on each prompt.
 
     Attributes:
@@ -48,7 +48,7 @@ class Run:
     took: Took = field(default_factory=Took)
 
 
-def read_run(name: str, folder: Path) -> Run:
+def read_run(name: str, folder: Path) -> FinishedRun:
     """Read a finished run, with what its own files took.
 
     Raises:
@@ -59,11 +59,11 @@ def read_run(name: str, folder: Path) -> Run:
     return run_of(name, folder, read_json(path), run_cost.took(folder))
 
 
-def run_of(name: str, folder: Path, report: Record, took: Took) -> Run:
+def run_of(name: str, folder: Path, report: Record, took: Took) -> FinishedRun:
     """A run of which the report's data are known, with the answers that are in its folder."""
     names = [model["name"] for model in report["summary"]["models"]]
     models = {model: _rows(folder / "evaluation", model) for model in names}
-    return Run(name, report, models, took)
+    return FinishedRun(name, report, models, took)
 
 
 def _rows(folder: Path, model: str) -> dict[str, Record]:
@@ -72,7 +72,7 @@ def _rows(folder: Path, model: str) -> dict[str, Record]:
     return read_model(folder / "answers" / f"{model}.jsonl", there)
 
 
-def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
+def compare(a: FinishedRun, b: FinishedRun, seed: int, judged: Path | None = None) -> Record:
     """All that is known of two runs, as data.
 
     Args:
@@ -125,7 +125,7 @@ def compare(a: Run, b: Run, seed: int, judged: Path | None = None) -> Record:
     }
 
 
-def _models(a: Run, b: Run) -> tuple[list[str], list[str]]:
+def _models(a: FinishedRun, b: FinishedRun) -> tuple[list[str], list[str]]:
     """The models to compare, those whose answers differ, and the others that both runs have.
 
     The last one is compared even if nothing differs.
@@ -139,7 +139,7 @@ def _models(a: Run, b: Run) -> tuple[list[str], list[str]]:
     return models, [name for name in both if name not in models]
 
 
-def _common(a: Run, b: Run, model: str) -> list[str]:
+def _common(a: FinishedRun, b: FinishedRun, model: str) -> list[str]:
     """The ids of the prompts that a model answered in both runs, in their order."""
     return sorted(a.models[model].keys() & b.models[model].keys())
 
@@ -148,7 +148,7 @@ def _left_out(model: str) -> str:
     return f"{tables.label(model)} is left out: its answers are the same in both runs."
 
 
-def _warnings(a: Run, b: Run) -> list[Record]:
+def _warnings(a: FinishedRun, b: FinishedRun) -> list[Record]:
     """The warnings of both runs, each with the run that it is about; one of both stands once."""
     first, second = (_read_warnings(run) for run in (a, b))
     named = [
@@ -161,7 +161,7 @@ def _warnings(a: Run, b: Run) -> list[Record]:
     )
 
 
-def _read_warnings(run: Run) -> list[Record]:
+def _read_warnings(run: FinishedRun) -> list[Record]:
     """The warnings of a run's report, each once."""
     found: list[Record] = []
     for warning in map(warning_list.as_record, run.report["warnings"]):
@@ -174,13 +174,13 @@ def _joined(run: str, about: str) -> str:
     return f"{run}: {about}" if about else run
 
 
-def _same(a: Run, b: Run, model: str) -> bool:
+def _same(a: FinishedRun, b: FinishedRun, model: str) -> bool:
     """Whether a model gave the same answers in both runs: as one that both share does."""
     answers = ({key: row["answer"] for key, row in run.models[model].items()} for run in (a, b))
     return next(answers) == next(answers)
 
 
-def _run(run: Run, other: Run) -> Record:
+def _run(run: FinishedRun, other: FinishedRun) -> Record:
     """What a run is, and its cost: all of it, and the part that was made for both runs."""
     report = run.report
     theirs = {one["sha256"] for one in other.report["manifests"]}
@@ -198,7 +198,7 @@ def _run(run: Run, other: Run) -> Record:
 # What is not compared
 
 
-def uncomparable(a: Run, b: Run) -> tuple[list[str], set[str]]:
+def uncomparable(a: FinishedRun, b: FinishedRun) -> tuple[list[str], set[str]]:
     """What cannot be compared: the reasons as sentences, and how the names of its metrics begin."""
     notes, names = [], set()
     if _judging(a) != _judging(b):
@@ -212,14 +212,14 @@ def uncomparable(a: Run, b: Run) -> tuple[list[str], set[str]]:
     return notes, names
 
 
-def _judging(run: Run) -> Any:
+def _judging(run: FinishedRun) -> Any:
     preferences = run.report["settings"]["preferences"]
     judge = preferences["judge"], preferences["judges"][preferences["judge"]]
     [text] = STAGE_TEXTS["preference"]
     return judge, {row["id"]: row[text] for row in run.report["principles"] if row[text]}
 
 
-def _reward_model(run: Run) -> str | None:
+def _reward_model(run: FinishedRun) -> str | None:
     known = {one["artefact"]: content_digest(one) for one in run.report["manifests"]}
     return known.get("reward_model.nemo")
 
@@ -227,7 +227,9 @@ def _reward_model(run: Run) -> str | None:
 # What came of it
 
 
-def _metrics(a: Run, b: Run, model: str, left_out: set[str], seed: int) -> Iterator[Record]:
+def _metrics(
+    a: FinishedRun, b: FinishedRun, model: str, left_out: set[str], seed: int
+) -> Iterator[Record]:
     """The measures of one model in both runs, on all prompts that both answered."""
     shared = _common(a, b, model)
     runs = {
@@ -283,7 +285,7 @@ def judge_together(rows: Sequence[Record]) -> None:
             row["verdict"] = words[row["good"] * direction]
 
 
-def _changed(a: Run, b: Run, model: str) -> list[Record]:
+def _changed(a: FinishedRun, b: FinishedRun, model: str) -> list[Record]:
     """By set: how many prompts were good in both runs, in one of them, in neither."""
     counts: dict[str, dict[str, int]] = {}
     for _, one, other in _pairs(a, b, model):
@@ -300,12 +302,12 @@ def _good(row: Record) -> int:
     return int(bool(row["truth"]["harmless" if row["set"] == "harmful" else "helpful"]))
 
 
-def _pairs(a: Run, b: Run, model: str) -> Iterator[tuple[str, Record, Record]]:
+def _pairs(a: FinishedRun, b: FinishedRun, model: str) -> Iterator[tuple[str, Record, Record]]:
     for key in _common(a, b, model):
         yield key, a.models[model][key], b.models[model][key]
 
 
-def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
+def _transcripts(a: FinishedRun, b: FinishedRun, model: str) -> dict[str, list[Record]]:
     """By set, the prompts whose answers differ, most first; they are not typical ones."""
     found: dict[str, list[tuple[Any, Record]]] = {"harmful": [], "helpful": []}
     shifts = _shifts(a, b, model)
@@ -335,7 +337,7 @@ def _transcripts(a: Run, b: Run, model: str) -> dict[str, list[Record]]:
     }
 
 
-def _shifts(a: Run, b: Run, model: str) -> Counter[tuple[str, str | None]]:
+def _shifts(a: FinishedRun, b: FinishedRun, model: str) -> Counter[tuple[str, str | None]]:
     """By set and category, by how many prompts the runs differ in what is good."""
     shifts: Counter[tuple[str, str | None]] = Counter()
     for _, one, other in _pairs(a, b, model):

@@ -38,7 +38,7 @@ KEY = re.compile("[0-9a-f]{64}")
 DAY = re.compile("([0-9]{4}-[0-9]{2}-[0-9]{2})?")
 
 
-class Entry(NamedTuple):
+class KeptLine(NamedTuple):
     """The line that counts for a key in one file, without its value.
 
     Attributes:
@@ -69,7 +69,7 @@ class Contents:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, KeptLine] = {}
         self.finished = ""
         self.superseded = self.malformed = self.size = 0
         self.torn = False
@@ -115,7 +115,7 @@ class Contents:
         day, model, sampling = map(
             sys.intern, (line.day or self._no_later_than, line.model, line.sampling)
         )
-        self.entries[line.key] = Entry(offset, day, model, sampling, _use(line.value))
+        self.entries[line.key] = KeptLine(offset, day, model, sampling, _use(line.value))
 
 
 class Pruned(NamedTuple):
@@ -204,7 +204,7 @@ def _pruned(contents: Contents, in_use: set[str], before: str, dry_run: bool) ->
     )
 
 
-def _rewrite(contents: Contents, kept: Sequence[Entry], dry_run: bool) -> int:
+def _rewrite(contents: Contents, kept: Sequence[KeptLine], dry_run: bool) -> int:
     """Keep only these entries in the file, or remove it if there are none; returns its new size."""
     if dry_run:
         return sum(map(len, _encoded(contents, kept)))
@@ -215,7 +215,7 @@ def _rewrite(contents: Contents, kept: Sequence[Entry], dry_run: bool) -> int:
         return sum(map(stream.write, _encoded(contents, kept)))
 
 
-def _encoded(contents: Contents, kept: Sequence[Entry]) -> Iterator[bytes]:
+def _encoded(contents: Contents, kept: Sequence[KeptLine]) -> Iterator[bytes]:
     """The lines of a file with these entries, in their order, and with its mark."""
     with open(contents.path, "rb") as stream:
         for entry in kept:
@@ -229,7 +229,7 @@ def forget(paths: Sequence[Path], uses: Collection[str], *, dry_run: bool = Fals
 
     Args:
         paths: all journals of the stage.
-        uses: which of them, see :class:`Entry`.
+        uses: which of them, see :class:`KeptLine`.
         dry_run: only count.
 
     Returns:
@@ -248,7 +248,7 @@ def forget(paths: Sequence[Path], uses: Collection[str], *, dry_run: bool = Fals
 
 
 def of_no_use(paths: Sequence[Path], use: str) -> int:
-    """How many answers of a stage are of no use, see :class:`Entry`."""
+    """How many answers of a stage are of no use, see :class:`KeptLine`."""
     files = [Contents(path) for path in paths]
     return len({key for c in files for key, entry in c.entries.items() if entry.use == use})
 
