@@ -27,7 +27,7 @@ from cai.steps.answers import respond
 from cai.steps.candidates import sample_candidates
 from cai.steps.critique import Revising, revise
 
-SAMPLED = Sampling(max_tokens=24, temperature=1.0)
+SAMPLED = Sampling(max_tokens=48, temperature=0.7)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,9 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="module")
 def template(smollm2: Path) -> Template:
-    return own_template(small_files(smollm2), tokenizer_of_folder(smollm2), "SmolLM2")
+    """The model's own, but an answer ends with its first sentence."""
+    own = own_template(small_files(smollm2), tokenizer_of_folder(smollm2), "SmolLM2")
+    return own.model_copy(update={"stop": [".", *own.stop]})
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_responses_are_criticised_and_revised(model, prompts, settings):
 
 def test_candidates_are_judged_as_through_nemos_server(model, through_nemo, prompts, settings):
     ledger = Ledger("candidates")
-    candidates = list(sample_candidates(model, prompts, [1.0] * 2, SAMPLED, SEED, ledger))
+    candidates = list(sample_candidates(model, prompts, [0.7] * 2, SAMPLED, SEED, ledger))
     assert len(candidates) > len(prompts) // 2
     here, there = (judged(each, candidates, settings, 2) for each in (model, through_nemo))
     assert here.keys() == there.keys()
