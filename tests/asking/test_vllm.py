@@ -88,22 +88,24 @@ def candidates(model: ChatModel, prompts: list[Prompt]) -> list[Candidates]:
 
 
 def judged(
-    model: ChatModel, candidates: list[Candidates], settings: Settings, most: int | None = None
+    model: ChatModel,
+    candidates: list[Candidates],
+    settings: Settings,
+    ledger: Ledger,
+    most: int | None = None,
 ) -> dict[tuple[str, str, str], float]:
     """What the judge says of each pair by each principle (of the first few), over both orders."""
     principles = for_stage(load_constitution(settings.constitution), "preference")[:most]
     texts = {each["id"]: each["preference"] for each in principles}
     judge = settings.judge.model_copy(update={"tie": 0.01})
-    asker, ledger = ServedAsker(judge, model, SEED), Ledger("judge")
+    asker = ServedAsker(judge, model, SEED)
     orders = (False, True)
     rows = judge_pairs("logprob", judge, orders, candidates, texts, SEED, asker, ledger)
-    found = {
+    return {
         (row["a"], row["b"], name): p_a
         for row in rows
         for name, p_a in row["judge"]["by_principle"].items()
     }
-    assert not ledger.dropped
-    return found
 
 
 def test_responses_critiques_and_revisions_are_sampled_by_seeds_of_their_own(
@@ -128,7 +130,9 @@ def test_the_judge_says_what_it_says_through_nemos_server(
     model, nemo_server, template, candidates, settings
 ):
     nemo = ChatModel(Client(nemo_server, Journal(None), "demo", ClientSettings()), template)
-    here, there = (judged(each, candidates, settings) for each in (model, nemo))
+    ledger = Ledger("judge")
+    here, there = (judged(each, candidates, settings, ledger) for each in (model, nemo))
+    assert not ledger.dropped
     assert here.keys() == there.keys()
     assert all(abs(here[key] - there[key]) <= APART for key in here)
     ties = [{key for key, p_a in found.items() if p_a == 0.5} for found in (here, there)]

