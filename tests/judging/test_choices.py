@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.asking.verdicts.choices import best_and_worst, vote
+from cai.asking.verdicts.choices import best_and_worst, conclusion, vote
 from cai.asking.verdicts.conclusions import CONTRADICTS, NOT_SHOWN, TAKEN_BACK, BestWorst
 from cai.asking.verdicts.final_words import (
     LONGEST,
@@ -128,6 +128,51 @@ def test_a_conclusion_is_a_vote(form, letter) -> None:
 )
 def test_what_stands_around_a_conclusion_does_not_turn_it(text) -> None:
     assert vote(text) == 1.0
+
+
+SIGNS = [("[x]", "[ ]"), ("(x)", "( )"), ("[X]", "[_]"), ("\u2705", "\u274c"), ("\u2611", "\u2610")]
+LABELS = [
+    *[("Winner", lesser) for lesser in ("Loser", "Runner-up", "Second", "2nd", "Worse answer")],
+    *[("Preferred", lesser) for lesser in ("Dispreferred", "Not preferred", "Other")],
+    *[("Chosen", "Rejected"), ("**Best answer**", "**Losing answer**")],
+    ("The better answer", "The harmful answer"),
+]
+
+
+@pytest.mark.parametrize(("yes", "no"), SIGNS)
+@given(form=st.sampled_from(["{} ({})", "{} {}", "- {} {}", "{} **Answer {}**"]), letter=letters)
+def test_of_signed_answers_the_ticked_one_is_meant_in_either_order(yes, no, form, letter) -> None:
+    ticked = form.format(yes, letter)
+    other = form.format(no, "B" if letter == "A" else "A")
+    assert vote(f"{ticked}\n{other}") == vote(f"{other}\n{ticked}") == said(letter)
+
+
+@pytest.mark.parametrize("text", ["[ ] X\n[ ] Y", "[x] X\n[x] Y", "[ ] X", "[ ] X\n\nAnswer: X"])
+@pytest.mark.parametrize("letter", ["A", "B"])
+def test_an_empty_box_names_no_answer(text, letter) -> None:
+    assert isinstance(vote(text.replace("X", letter).replace("Y", "AB".strip(letter))), Unreadable)
+
+
+@pytest.mark.parametrize(("better", "lesser"), LABELS)
+@given(break_=st.sampled_from(["\n", "\n\n", "\n- "]), letter=letters)
+def test_the_lesser_answer_may_be_named_before_or_after(better, lesser, break_, letter) -> None:
+    other = "B" if letter == "A" else "A"
+    best, worst = f"{better}: {letter}", f"{lesser}: ({other})"
+    assert vote(best + break_ + worst) == vote(worst + break_ + best) == said(letter)
+    assert isinstance(vote(f"{best}{break_}{lesser}: {letter}"), Unreadable)
+
+
+def test_two_titles_do_not_reject_the_second() -> None:
+    assert vote("First: A\nSecond: B\n\nAnswer: B") == 0.0
+
+
+@pytest.mark.parametrize("letter", "ABCD")
+def test_a_mark_is_read_for_every_letter_that_is_shown(letter) -> None:
+    """MT-Bench's tie has the letter of a third answer."""
+    assert conclusion(f"[[{letter}]]", "stop", "ABCD").letter == letter
+    worst = "B" if letter == "A" else "A"
+    text = f'{{"best": "{letter}", "worst": "{worst}"}}\n\n[[{letter}]]'
+    assert best_and_worst(text, "stop", "ABCD") == BestWorst(letter, worst)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +408,13 @@ def test_the_best_and_the_worst_are_read_however_they_are_dressed(text) -> None:
 )
 def test_what_does_not_name_the_best_and_the_worst_is_not_guessed(text) -> None:
     assert isinstance(best_and_worst(text, "stop", SHOWN), Unreadable)
+
+
+@pytest.mark.parametrize("shown", ["", "A"])
+@given(st.sampled_from(['{"best": "A", "worst": "A"}', "(A)", "Answer: B", "(A)\n\nIt is kind."]))
+def test_reading_never_fails_however_few_answers_were_shown(shown, text) -> None:
+    read = best_and_worst(text, "stop", shown)
+    assert isinstance(read, Unreadable) or set(read) <= set(shown)
 
 
 def test_of_two_answers_the_better_one_is_enough() -> None:

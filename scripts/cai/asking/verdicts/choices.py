@@ -21,6 +21,7 @@ from cai.asking.verdicts.conclusions import (
 from cai.asking.verdicts.final_words import Unreadable, blanked, final_words, objects
 from cai.asking.verdicts.json_verdicts import in_objects, of_object
 from cai.asking.verdicts.phrases import MARKS
+from cai.asking.verdicts.rejected import without_rejected
 from cai.asking.verdicts.spoken import in_marks, in_speech, is_taken_back
 
 
@@ -46,9 +47,10 @@ def conclusion(text: str, finish: str = "stop", shown: str = PAIR) -> Named | Un
     found = list(in_objects(words, shown))
     for item in objects(words):
         words = blanked(words, item.start, item.end)
-    found += in_marks(words)
+    found += in_marks(words, shown)
     for match in MARKS.finditer(words):
         words = blanked(words, *match.span())
+    words, rejected = without_rejected(words)
     bare = in_speech(words, found)
     named = {one.letter for one in found} | bare
     if not named:
@@ -58,6 +60,8 @@ def conclusion(text: str, finish: str = "stop", shown: str = PAIR) -> Named | Un
     last = max(found, key=lambda one: one.end)
     if last.letter not in (*shown, TIE):
         return Unreadable(NOT_SHOWN if last.letter else UNREADABLE, text)
+    if any(one.contradicts(last) for one in rejected):
+        return Unreadable(CONTRADICTS, text)
     if is_taken_back(words[last.end :], last.letter, shown):
         return Unreadable(TAKEN_BACK, text)
     return last
@@ -95,10 +99,14 @@ def best_and_worst(text: str, finish: str, shown: str) -> BestWorst | Unreadable
         return BestWorst(shown[0], shown[0]) if both else Unreadable(UNREADABLE, text)
     if not set(verdict) <= set(shown):
         return Unreadable(NOT_SHOWN, text)
+    words, rejected = without_rejected(words)
     after = blanked(words, 0, end)
-    spoken: list[Named] = list(in_marks(after))
+    spoken: list[Named] = list(in_marks(after, shown))
     bare = in_speech(after, spoken)
+    best = Named(verdict.best, 0, end)
     if ({one.letter for one in spoken} | bare) - {verdict.best}:
+        return Unreadable(CONTRADICTS, text)
+    if any(one.contradicts(best) for one in rejected):
         return Unreadable(CONTRADICTS, text)
     end = max([end, *(one.end for one in spoken)])
     if is_taken_back(words[end:], verdict.best, shown):

@@ -28,7 +28,8 @@ _NOUN = (
 _QUALITY = r"(?:final|overall|better|best|preferred|correct|chosen|right|own|superior|preferable)"
 _LABEL = (
     rf"(?i:(?:(?:the|my|our)\s+)?(?:(?:{_QUALITY}\s+)*{_NOUN}"
-    rf"|(?:{_QUALITY}\s+)+(?:one|{_WORDS})|(?:better|best|preferred)(?:\s+of the two)?)"
+    rf"|(?:{_QUALITY}\s+)+(?:one|{_WORDS})|(?:better|best|preferred|preferable|superior|chosen|selected|correct|final)"
+    r"(?:\s+of the two)?)"
     r"|\u7b54\u6848|\u7b54\u3048|\u56de\u7b54|\u7ed3\u8bba|\u7d50\u8ad6|antwort"
     r"|r\u00e9ponse|respuesta|risposta)"
 )
@@ -104,9 +105,31 @@ RELATIVE = re.compile(
     r"\b(?:other|another|first|second|former|latter|neither|opposite|alternative)\b", re.I
 )
 BLAMED = re.compile(r"\b(?:this (?:one|is|answer|response)|worse|worst|bad|reject\w*)\b", re.I)
-CROSSED = re.compile("[\u274c\u274e\u2717\u2718\u2716\u26d4\U0001f6ab\U0001f44e]")  # signs of a no
+_NO_BOX = r"(?<![\w\])])(?:\[[ _]*\]|\([ _]*\))|[\u2610\u2b1c]"  # one that is not ticked
+BOX = re.compile(_NO_BOX)
+CROSSED = re.compile(  # signs of a no
+    rf"[\u00d7\u274c\u274e\u2715\u2717\u2718\u2716\u26d4\U0001f6ab\U0001f44e]|{_NO_BOX}"
+)
+TICKED = re.compile(
+    r"^[ \t>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?([\[(][xX\u2713\u2714\u2705\u2611][\])])(?=\s)",
+    re.M,
+)
+_LOST = (
+    r"(?:worse|worst|los(?:er|ing)|lesser|inferior|weaker|reject(?:ed)?|dispreferred|discarded"
+    r"|runner[ -]?up|harmful|(?:not|non|un|less)[ -]?(?:preferred|chosen|selected|winning))"
+    rf"(?:\s+(?:one|{_WORDS}))?"
+)
+_NEXT = r"(?:second|2nd)(?:[ -]best|\s+place|\s+choice)?|other"
+LESSER = re.compile(  # "Loser: B"; what is merely second may be a title before a conclusion
+    r"(?:^|[,;|])[ \t>#*_`\u2022+-]*(?i:(?:the|my)\s+)?"
+    rf"(?i:(?P<lost>{_LOST})|(?P<next>{_NEXT}))[*_`]*"
+    r"(?:\s+(?i:is)\b|[ \t]*[:=\u2192\u2013\u2014-]|[ \t]*(?=\n))[^\w?]{0,20}"
+    rf"{_TERM}(?:[^\w?\n,;|]*(?:[,;|]|$)|[^\w?\n]+(?i:because|since|as|it|which)\b[^?\n]*$)",
+    re.M,
+)
 CHOICE_WORDS = re.compile(
-    r"\b(?:choos\w*|chose|prefer\w*|better|best|winner|wins|go with|correct|final|right one)\b",
+    r"\b(?:choos\w*|chosen?|prefer\w*|better|best|winner|wins|go with|correct|final|right one"
+    r"|pick\w*|select\w*)\b",
     re.I,
 )
 COMPARED = re.compile(
@@ -114,9 +137,7 @@ COMPARED = re.compile(
     rf"|[^\w\n]*(?:{_WORD}\W+)?[A-Z]\b)"
     r"|\b(?i:which|that)\s+[^\w\n]*[A-Z]\W+(?i:does not|doesn't|lacks)\b"
 )
-ASIDE = re.compile(
-    r"\b(?:draft|form|format|example|options?|worse|worst|rejected|less|first impression)\b", re.I
-)
+ASIDE = re.compile(r"\b(?:draft|form|format|example|options?|first impression)\b", re.I)
 BECAUSE = re.compile(
     r"[\W_]*(?:because|since|reason\w*|explanation|rationale|justification|why)\b", re.I
 )

@@ -29,15 +29,18 @@ from cai.asking.verdicts.phrases import (
 )
 
 
-def in_marks(words: str) -> Iterator[Named]:
-    """The conclusions in marks that are made for them: ``[[B]]``, ``[[A>>B]]``, ``\\boxed{B}``."""
+def in_marks(words: str, shown: str) -> Iterator[Named]:
+    """The conclusions in marks that are made for them: ``[[B]]``, ``[[A>>B]]``, ``\\boxed{B}``.
+
+    ``[[C]]`` is MT-Bench's mark of a tie, unless it is one of the letters that were shown.
+    """
     for match in MARKS.finditer(words):
         group = next(name for name in ("mark", "boxed", "tagged") if match[name] is not None)
         inner = match[group]
         if ranked := RANKED.fullmatch(inner):
             first, sign, second = ranked.groups()
             letter = TIE if sign == "=" else first if sign[0] == ">" else second
-        elif group == "mark" and inner.strip() == "C":  # MT-Bench's mark of a tie
+        elif group == "mark" and inner.strip() == "C" and "C" not in shown:
             letter = TIE
         else:
             letter = letter_of(inner)
@@ -61,11 +64,14 @@ class _Line(NamedTuple):
         return re.search(r":[^\w?]*$", self.text) is not None
 
 
-LINE_MARKS = re.compile(r"[\s>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?[\s*_`]*")
+LINE_MARKS = re.compile(
+    r"[\s>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?[\s*_`\u2611\u2705\u2713\u2714\ufe0f]*"
+)
 SENTENCE_MARKS = re.compile(r"[\s*_`]*")
 
 
-def _before_words(marks: re.Pattern[str], text: str) -> str:
+def before_words(marks: re.Pattern[str], text: str) -> str:
+    """What of these marks stands at the beginning of a text."""
     found = marks.match(text)
     return found[0] if found else ""
 
@@ -76,15 +82,15 @@ def _lines(words: str) -> list[_Line]:
     for match in raw:
         if not match[0].strip():
             continue
-        marks = _before_words(LINE_MARKS, match[0])
+        marks = before_words(LINE_MARKS, match[0])
         after = words[match.end() : match.end() + 200]
         gap = not after.strip() or re.match(r"\n[^\S\n]*(\n|$)", after) is not None
-        text, start = _capital(match[0][len(marks) :]), match.start() + len(marks)
+        text, start = capital(match[0][len(marks) :]), match.start() + len(marks)
         found.append(_Line(text, start, "#" in marks, ">" in marks, gap))
     return found
 
 
-def _capital(line: str) -> str:
+def capital(line: str) -> str:
     """The line with a capital, if it names a small letter and nothing else."""
     small = SMALL.match(line)
     return line if small is None else line[: small.start(1)] + line[small.start(1) :].upper()
@@ -108,7 +114,7 @@ def in_speech(words: str, found: list[Named]) -> set[str]:
             found += concluded
             before = "" if concluded else _introduction(line)
             continue
-        one = _named(bare, line.start)
+        one = letter_in(bare, line.start)
         if before == "label":
             found.append(one)
         else:
@@ -147,7 +153,7 @@ def _introduction(line: _Line) -> str:
     ended = re.search(r"(?:[.!?\u3002]|\b[A-Z]\b)[^\w:]*$", line.text)
     if ended and not line.introduces:
         return ""
-    return "aside" if ASIDE.search(text) else "other"
+    return "aside" if ASIDE.search(text) or BLAMED.search(text) else "other"
 
 
 def _sentences(line: _Line) -> Iterator[tuple[str, int]]:
@@ -161,7 +167,7 @@ def _sentences(line: _Line) -> Iterator[tuple[str, int]]:
 
 def _sentence(line: _Line, start: int, end: int) -> Iterator[tuple[str, int]]:
     text = line.text[start:end]
-    lead = len(_before_words(SENTENCE_MARKS, text))
+    lead = len(before_words(SENTENCE_MARKS, text))
     yield text[lead:], line.start + start + lead
 
 
@@ -174,7 +180,7 @@ def _statements(line: _Line) -> Iterator[Named]:
             match = form.match(text)
             if match is None or HEDGES.search(match["tail"] or ""):
                 continue
-            named = _named(match, start)
+            named = letter_in(match, start)
             groups = match.groupdict()
             other = groups.get("than_letter") or (groups.get("than_small") or "").upper()
             if other != named.letter:
@@ -185,7 +191,8 @@ def _statements(line: _Line) -> Iterator[Named]:
                 yield Named(TIE, start, start + len(text))
 
 
-def _named(match: re.Match[str], start: int) -> Named:
+def letter_in(match: re.Match[str], start: int) -> Named:
+    """The letter that a form of :mod:`cai.asking.verdicts.phrases` has found."""
     group = "letter" if match["letter"] else "small"
     return Named(match[group].upper(), start + match.start(group), start + match.end())
 
@@ -212,11 +219,16 @@ def _is_unclear(rest: str, named: Named) -> bool:
 
 def _at_end(letters: set[str]) -> re.Pattern[str]:
     """Matches a line that is one of these letters, or ends in one after a colon or similar."""
-    return re.compile(rf"(?:^|[\n.:,!])[^\w\n]*[{''.join(sorted(letters))}][^\w\n]*(?:$|\n)")
+    return re.compile(rf"(?:^|[\n.:,!])[^\w\n]*{_any_of(letters)}[^\w\n]*(?:$|\n)")
 
 
 def _mention(letters: set[str]) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w'])[{''.join(sorted(letters))}](?![\w'\u2019])")
+    return re.compile(rf"(?<![\w']){_any_of(letters)}(?![\w'\u2019])")
+
+
+def _any_of(letters: set[str]) -> str:
+    """Matches one of these letters; of none, nothing."""
+    return f"[{''.join(sorted(letters))}]" if letters else r"(?!)"
 
 
 def _without_comparison(text: str) -> str:
