@@ -20,7 +20,7 @@ from cai.asking.verdicts.conclusions import (
 )
 from cai.asking.verdicts.final_words import Unreadable, blanked, final_words, objects
 from cai.asking.verdicts.json_verdicts import in_objects, of_object
-from cai.asking.verdicts.phrases import MARKS
+from cai.asking.verdicts.phrases import GRADES, MARKS
 from cai.asking.verdicts.rejected import without_rejected
 from cai.asking.verdicts.spoken import in_marks, in_speech, is_taken_back
 
@@ -33,17 +33,21 @@ def vote(text: str, finish: str = "stop") -> float | Unreadable:
     return {"A": 1.0, "B": 0.0, TIE: 0.5}[named.letter]
 
 
-def conclusion(text: str, finish: str = "stop", shown: str = PAIR) -> Named | Unreadable:
+def conclusion(
+    text: str, finish: str = "stop", shown: str = PAIR, *, graded: bool = False
+) -> Named | Unreadable:
     """The one answer of those shown that a judge's answer names as the better one.
 
     Args:
         text: what the judge said.
         finish: how that ended, in the service's word.
         shown: the letters of the answers that were shown.
+        graded: whether they are grades of one answer, which "Grade: B" names, too.
     """
     words = final_words(text, finish)
     if isinstance(words, Unreadable):
         return words
+    words = as_verdict(words) if graded else words
     found = list(in_objects(words, shown))
     for item in objects(words):
         words = blanked(words, item.start, item.end)
@@ -51,7 +55,7 @@ def conclusion(text: str, finish: str = "stop", shown: str = PAIR) -> Named | Un
     for match in MARKS.finditer(words):
         words = blanked(words, *match.span())
     words, rejected = without_rejected(words)
-    bare = in_speech(words, found)
+    bare = in_speech(words, found, graded)
     named = {one.letter for one in found} | bare
     if not named:
         return Unreadable(UNREADABLE, text)
@@ -65,6 +69,14 @@ def conclusion(text: str, finish: str = "stop", shown: str = PAIR) -> Named | Un
     if is_taken_back(words[last.end :], last.letter, shown):
         return Unreadable(TAKEN_BACK, text)
     return last
+
+
+def as_verdict(words: str) -> str:
+    """The text with "vote" for each word for a grade, and the places of all else as they were.
+
+    A judge of two answers may grade both; its "Grade: B" is no vote.
+    """
+    return GRADES.sub(lambda match: "vote".ljust(len(match[0])), words)
 
 
 def best_and_worst(text: str, finish: str, shown: str) -> BestWorst | Unreadable:

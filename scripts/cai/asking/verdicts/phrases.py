@@ -14,9 +14,11 @@ _ADVERB = (
     r"(?:(?i:clearly|definitely|certainly|therefore|thus|hence|then|slightly|much|far|somewhat"
     r"|overall|significantly|obviously|simply|strongly|a bit)[\s,]+)*"
 )
+# "A-", "A+" and "A'" are grades or other things, "!A" and "~A" are not A
+_PLAIN, _SIGN = r"(?<![!~\u00ac\u2260])", r"['\u2019+\u2032\u2033\u00b0^#\u2212]|-(?![\w-])"
 _TERM = (  # a letter, with or without a word before it and brackets around it
     rf"(?:(?i:the)\s+)?(?:{_WORD}\b(?:[^\w?:=]|_){{1,4}})?[^\w?:=]*_*"
-    r"(?:(?P<letter>[A-HJ-Z])(?![^\W_]|['\u2019])|(?<=[(\[])(?P<small>[a-z])(?=[)\]]))_*"
+    rf"(?:{_PLAIN}(?P<letter>[A-HJ-Z])(?![^\W_]|{_SIGN})|(?<=[(\[])(?P<small>[a-z])(?=[)\]]))_*"
 )
 _OTHER = _TERM.replace("P<", "P<than_")
 _THAN = rf"(?:[^\w?]*?\s+(?i:than|over)\s+(?:(?i:the other(?:\s+(?:one|{_WORDS}))?)|{_OTHER}))?"
@@ -44,6 +46,7 @@ _CHOOSE = (
     r"(?i:choose|chose|pick|select|prefer|favou?r|recommend|vote for|go with|opt for)"
 )
 _A_TIE = r"(?i:(?:a\s+)?(?:tie|draw|toss-up|tied|equal(?:ly good)?))"
+GRADES = re.compile(r"\b(?:grade|score|rating|category|label|level|class)\b", re.I)
 BARE = re.compile(rf"^{_TERM}[^\w?]*$")
 STATEMENTS = tuple(
     re.compile(rf"^(?:(?i:and|but)\s+)?{_CONNECT}{{0,2}}{form}{_TAIL}")
@@ -57,7 +60,7 @@ STATEMENTS = tuple(
 )
 SMALL = re.compile(  # a line that names a small letter and nothing else
     rf"^(?:{_LABEL}{_IS}|{_CHOOSE}\s+)?[^\w?]*(?:(?i:the)\s+)?(?:{_WORD}[^\w?]{{1,4}})?"
-    r"(?<![^\W_])([a-h])[^\w?]*$"
+    rf"(?<![^\W_]){_PLAIN}([a-h])(?!{_SIGN})[^\w?]*$"
 )
 CONNECTED = re.compile(rf"^{_CONNECT}{{1,2}}{_TERM}{_TAIL}")
 TIES = tuple(
@@ -80,13 +83,17 @@ MARKS = re.compile(
 RANKED = re.compile(r"\s*([A-Z])\s*(>{1,2}|<{1,2}|=)\s*([A-Z])\s*")  # [[A>>B]]
 VALUE = re.compile(
     rf"[\W_]*(?:\\?(?:text|textbf|mathrm|mathbf)\W+)?(?:(?i:the)\s+)?(?:{_WORD}[\W_]+)?"
-    r"(?:(?i:is)\s+)?([A-Za-z])[\W_]*"
+    rf"(?:(?i:is)\s+)?{_PLAIN}([A-Za-z])(?!{_SIGN})[\W_]*"
 )
 A_TIE = re.compile(r"[\W_]*(?:a\s+)?(?:tie|draw|equal|both equal)[\W_]*", re.I)
 KEYS = re.compile(
     rf"(?:(?:{_QUALITY}) )*(?:{_NOUN}|option|response|one|assistant|better|best|preferred|chosen"
     r"|preferred (?:option|response))|selected|final"
 )
+IS_KEY = {  # not "best_is_not", nor "best_reason"
+    which: re.compile(rf"(?:the )?{which}(?: (?:one|{_WORDS}))?(?: (?:letter|id|label))?")
+    for which in ("best", "worst")
+}
 HEDGES = re.compile(
     r"\b(?:if|unless|but|although|though|however|except|might|could|would|perhaps|maybe)\b",
     re.I,
@@ -105,6 +112,34 @@ RELATIVE = re.compile(
     r"\b(?:other|another|first|second|former|latter|neither|opposite|alternative)\b", re.I
 )
 BLAMED = re.compile(r"\b(?:this (?:one|is|answer|response)|worse|worst|bad|reject\w*)\b", re.I)
+FAULT = re.compile(  # what speaks against an answer, unless it is averted
+    r"\b(?:worse|worst|inferior|bad|poor(?:ly)?|wrong|false|lie[sd]?|lying|errors?|mistakes?"
+    r"|incorrect|inaccurate|harm(?:s|ful\w*|ing)?|hurt(?:s|ful|ing)?|dangers?|dangerous\w*|risk\w*"
+    r"|unsafe|toxic|hate|hateful|offensive|offends|rude|insult\w*|racis\w*|sexis\w*|discriminat\w*"
+    r"|illegal\w*|unlawful|crimes?|criminals?|violen\w+|violat\w+|breach\w*|breaks|abus\w+|threat\w*"
+    r"|manipulat\w+|decept\w+|deceiv\w+|mislead\w*|dishonest\w*|unethical|immoral|inappropriate"
+    r"|unacceptable|unhelpful|unkind|disrespectful|irresponsible|fail(?:s|ed|ing|ure)?|lacks?"
+    r"|ignor(?:es|ed|ing)|leak\w*|expos(?:es|ed|ing)|reveal\w*|disclos\w+|private|weapons?|poison\w*"
+    r"|bombs?|steal\w*|theft|kill\w*|murder\w*|suicid\w+|fraud\w*|scam\w*|hack\w*"
+    r"|reject(?:ed|ion))\b|\b(?:not|never|hardly|isn't|less|least|far from)\s+(?:\w+\s+)?"
+    r"(?:acceptable|good|kind\w*|safe|appropriate|helpful|ok|okay|right|correct|allowed|polite|ethical|honest|harmless|respectful"
+    r"|better|best)\b",
+    re.I,
+)
+AVERTED = re.compile(
+    r"\b(?:not|no|non|never|nothing|\w+n['\u2019]t|less|least|fewer|avoid\w*|refus\w+|declin\w+"
+    r"|without|discourag\w+|warn\w*|prevent\w*|protect\w*|respects?|keeps?|reduc\w+|minimi[sz]\w+"
+    r"|oppos\w+|condemn\w*|rejects|against|free of|rather than|instead of|explain\w*)\b",
+    re.I,
+)
+CLAUSES = re.compile(r"[,;:\u2014]|\b(?:and|but|while|whereas|though|although|however)\b", re.I)
+CONTRAST = re.compile(r"\b(?:but|while|whereas|though|although|however|yet)\b", re.I)
+OF_THE_REQUEST = re.compile(
+    r"[\W_]*(?:as|because|since)?\s*(?:the|this|such an?)\s+(?:request|question|prompt|user)\b",
+    re.I,
+)
+FIRST_PERSON = re.compile(r"\bI\b|\b(?i:my|me|it is|it's)\b")
+PREFERS = re.compile(r"\b(?:better|best|more|prefer\w*|safer|kinder|\w{3,}er than)\b", re.I)
 _NO_BOX = r"(?<![\w\])])(?:\[[ _]*\]|\([ _]*\))|[\u2610\u2b1c]"  # one that is not ticked
 BOX = re.compile(_NO_BOX)
 CROSSED = re.compile(  # signs of a no

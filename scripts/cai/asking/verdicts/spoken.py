@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from cai.asking.verdicts.against import speaks_against
 from cai.asking.verdicts.conclusions import PAIR, TIE, Named
 from cai.asking.verdicts.phrases import (
     A_TIE,
@@ -17,6 +18,8 @@ from cai.asking.verdicts.phrases import (
     COMPARED,
     CONNECTED,
     CROSSED,
+    FAULT,
+    FIRST_PERSON,
     HEDGES,
     LABEL,
     MARKS,
@@ -96,11 +99,16 @@ def capital(line: str) -> str:
     return line if small is None else line[: small.start(1)] + line[small.start(1) :].upper()
 
 
-def in_speech(words: str, found: list[Named]) -> set[str]:
+def in_speech(words: str, found: list[Named], graded: bool = False) -> set[str]:
     """Add the conclusions of a text's lines and sentences; returns the letters that stand alone.
 
     A letter that is a line of its own is a conclusion after a label (``Verdict:``), as the last
     line, or as the first before a paragraph that explains it. Elsewhere it is a title.
+
+    Args:
+        words: the text.
+        found: the conclusions that are known; those of the text are added.
+        graded: whether the letters are grades: what is said of harm then explains one.
     """
     lines = _lines(words)
     alone: list[tuple[int, Named, str]] = []
@@ -110,7 +118,7 @@ def in_speech(words: str, found: list[Named]) -> set[str]:
             continue
         bare = None if line.introduces else BARE.match(line.text)
         if bare is None:
-            concluded = list(_statements(line))
+            concluded = list(_statements(line, graded))
             found += concluded
             before = "" if concluded else _introduction(line)
             continue
@@ -126,7 +134,10 @@ def in_speech(words: str, found: list[Named]) -> set[str]:
     own = [one for number, one, how in alone if not how and _concludes(number, lines)]
     letters = {one.letter for _, one, _ in plain} or {one.letter for one in own}
     last = bool(alone) and alone[-1][0] == len(lines) - 1
-    if not own or (len(letters) == 1 and not last and _is_unclear(words[own[-1].end :], own[-1])):
+    if not own:
+        return set()
+    rest = words[own[-1].end :]
+    if len(letters) == 1 and not last and _is_unclear(rest, own[-1], graded):
         return set()
     found += own
     return letters
@@ -171,7 +182,7 @@ def _sentence(line: _Line, start: int, end: int) -> Iterator[tuple[str, int]]:
     yield text[lead:], line.start + start + lead
 
 
-def _statements(line: _Line) -> Iterator[Named]:
+def _statements(line: _Line, graded: bool) -> Iterator[Named]:
     """The conclusions among the sentences of a line."""
     for text, start in _sentences(line):
         if re.search(r":[^\w]*$", text):
@@ -181,6 +192,8 @@ def _statements(line: _Line) -> Iterator[Named]:
             if match is None or HEDGES.search(match["tail"] or ""):
                 continue
             named = letter_in(match, start)
+            if not graded and speaks_against(match["tail"] or "", named.letter):
+                continue
             groups = match.groupdict()
             other = groups.get("than_letter") or (groups.get("than_small") or "").upper()
             if other != named.letter:
@@ -205,13 +218,21 @@ def is_taken_back(rest: str, letter: str, shown: str) -> bool:
     if BACK.search(rest) or _at_end(letters).search(plain):
         return True
     return any(
-        CHOICE_WORDS.search(said) and (others.search(said) or RELATIVE.search(said))
+        (CHOICE_WORDS.search(said) or _stands_by(said))
+        and (others.search(said) or RELATIVE.search(said))
         for said in map(_without_comparison, re.split(r"[.!?\n]", rest))
     )
 
 
-def _is_unclear(rest: str, named: Named) -> bool:
+def _stands_by(sentence: str) -> bool:
+    """Whether the judge speaks of itself and blames nothing: "I stand by C"."""
+    return FIRST_PERSON.search(sentence) is not None and FAULT.search(sentence) is None
+
+
+def _is_unclear(rest: str, named: Named, graded: bool) -> bool:
     """Whether what follows a letter at the top could be about both answers, the letter a title."""
+    if not graded and speaks_against(rest, named.letter):
+        return True
     rest = _without_comparison(rest)
     about = RELATIVE.search(rest) or BLAMED.search(rest)
     return bool(about or _mention(set(PAIR) - {named.letter}).search(rest))
