@@ -40,6 +40,10 @@ STRUCK = re.compile(  # what a writer has struck out; a stroke is a character ov
     r"~~.{1,2000}?~~|<(?P<tag>s|del|strike)>.{0,2000}?</(?P=tag)>|.[\u0335-\u0338]", re.S | re.I
 )
 ACCENTED = re.compile("[A-Za-z][\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff]+")  # not this letter
+NAMES = ("letter", "answer", "option", "choice", "id", "label")  # of an answer, in an object
+UNCLOSED_OBJECT = re.compile(  # whose last brace is missing; no words may follow
+    r"""\{(?:\s*["'][\w -]{1,40}["']\s*:\s*["'][^"'\n{},]{1,40}["']\s*,?)+\s*\Z"""
+)
 OTHER = "\u00f8"
 FENCES = re.compile(r"^[ \t]*```[^\n]*$", re.M)
 TOKENS = re.compile(r"</s>|<\|[a-z_]+\|>|<(?:end_of_turn|eos)>", re.I)  # ends that servers leave
@@ -156,12 +160,14 @@ def _flat(value: Any) -> Iterator[tuple[str, Any]]:
     for key, item in value:
         if isinstance(item, _Pairs):
             yield from _flat(item)
+            letters = [inner for name, inner in item if name.lower() in NAMES]
+            yield from ((key.lower().strip(), letter) for letter in letters)
         else:
             yield " ".join(re.split(r"[\s_-]+", key.lower())).strip(), item
 
 
 def _loose(text: str, place: int) -> Object | None:
-    match = re.compile(r"\{[^{}]*\}").match(text, place)
+    match = re.compile(r"\{[^{}]*\}").match(text, place) or UNCLOSED_OBJECT.match(text, place)
     if match is None:
         return None
     found = LOOSE.findall(match[0])

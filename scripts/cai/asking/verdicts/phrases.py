@@ -21,7 +21,10 @@ _TERM = (  # a letter, with or without a word before it and brackets around it
     rf"(?:{_PLAIN}(?P<letter>[A-HJ-Z])(?![^\W_]|{_SIGN})|(?<=[(\[])(?P<small>[a-z])(?=[)\]]))_*"
 )
 _OTHER = _TERM.replace("P<", "P<than_")
-_THAN = rf"(?:[^\w?]*?\s+(?i:than|over)\s+(?:(?i:the other(?:\s+(?:one|{_WORDS}))?)|{_OTHER}))?"
+_THAN = (
+    r"(?:[^\w?]*?[\s(](?i:than|over|to|(?:and )?not|rather than)\s+"
+    rf"(?:(?i:the other(?:\s+(?:one|{_WORDS}))?)|{_OTHER}))?"
+)
 _TAIL = r"(?:[^\w?]*|[^\w?]+(?P<tail>(?i:since|because|as it|as they|for it|which|due to)\b[^?]*))$"
 _NOUN = (
     r"(?:answer|verdict|choice|decision|conclusion|winner|preference|judge?ment|selection|pick"
@@ -42,19 +45,27 @@ _BETTER = (
 )
 _MINE = r"(?i:(?:my|the)\s+(?:choice|answer|pick|winner))"
 _CHOOSE = (
-    rf"I(?:['\u2019]d|\s+would|\s+will|\s+do)?\s+{_ADVERB}"
-    r"(?i:choose|chose|pick|select|prefer|favou?r|recommend|vote for|go with|opt for)"
+    rf"(?:I(?:['\u2019]m|\s+am)\s+{_ADVERB}(?i:going with|choosing|picking|selecting)"
+    rf"|I(?:['\u2019]d|\s+would|\s+will|\s+do)?\s+{_ADVERB}"
+    r"(?i:choose|chose|pick|select|prefer|favou?r|recommend|vote for|go with|opt for))"
 )
 _A_TIE = r"(?i:(?:a\s+)?(?:tie|draw|toss-up|tied|equal(?:ly good)?))"
 GRADES = re.compile(r"\b(?:grade|score|rating|category|label|level|class)\b", re.I)
+_OPINION = (
+    r"(?:(?:I\s+(?i:think|believe|find|conclude|judge)(?:\s+(?i:that))?"
+    r"|(?i:in my (?:opinion|view|judge?ment))"
+    r"|(?i:my (?:verdict|answer|choice|decision|conclusion|judge?ment) is that))[\s,:]+)?"
+)
 BARE = re.compile(rf"^{_TERM}[^\w?]*$")
 STATEMENTS = tuple(
-    re.compile(rf"^(?:(?i:and|but)\s+)?{_CONNECT}{{0,2}}{form}{_TAIL}")
+    re.compile(rf"^(?:(?i:and|but)\s+)?{_CONNECT}{{0,2}}{_OPINION}{form}{_TAIL}")
     for form in (
-        rf"{_LABEL}{_IS}{_ADVERB}{_TERM}{_THAN}",
+        rf"(?:{_LABEL}[^\w?\n]*?:[^\w?]*)?{_LABEL}{_IS}{_ADVERB}{_TERM}{_THAN}",
         rf"(?:{_LABEL}[^\w?\n]*?:[^\w?(\[]*)?{_TERM}[^\w?]*?\s+"
         rf"(?:(?i:wins)|(?i:is)\s+{_ADVERB}(?:{_BETTER}|{_MINE})){_THAN}",
         rf"{_CHOOSE}\s+{_TERM}{_THAN}",
+        rf"I\s+{_ADVERB}(?i:judge|find|consider|deem)\s+{_TERM}[^\w?]*\s+"
+        rf"(?i:to be\s+)?{_BETTER}{_THAN}",
         rf"{_TERM}(?=[^\w?]+(?:because|since)\b)",
     )
 )
