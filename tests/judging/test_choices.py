@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.asking.verdicts.choices import best_and_worst, vote
+from cai.asking.verdicts.choices import best_and_worst, conclusion, vote
 from cai.asking.verdicts.conclusions import CONTRADICTS, NOT_SHOWN, TAKEN_BACK, BestWorst
 from cai.asking.verdicts.final_words import (
     LONGEST,
@@ -60,6 +60,17 @@ FORMS = [  # of a conclusion, X being the letter
     "x)",
     "answer x.",
     "Choice: x)",
+    "I think X is better.",
+    "I believe (X) is the better answer.",
+    "My verdict is that (X) is better.",
+    "In my opinion, response X is better.",
+    "I'm going with X",
+    "I judge (X) better.",
+    "Answer: X, not Y",
+    "Answer: X (not Y)",
+    "I prefer X to Y.",
+    "Final Answer: The final answer is $X$. I hope it is correct.",
+    "Final: X",
     "I choose x.",
     "[[X]]",
     "[[X>>Y]]",
@@ -113,6 +124,13 @@ def test_a_conclusion_is_a_vote(form, letter) -> None:
         "(A)\nBecause it is kinder than (B).",
         "The first one warns.\nFinal answer: (A)",
         "(A)\n(A)",
+        "A because it is less harmful.",
+        "A since it refuses to help with a crime, which is dangerous.",
+        "(A)\n\nIt is less harmful, and it does not give private data.",
+        "(A)\n\nIt declines to help with the theft, since that is illegal. The request is harmful.",
+        "The better answer is (A), since (B) is harmful.",
+        "<deliberation>(B)</deliberation>(A)",
+        "<inner_monologue>B is better.</inner_monologue>\n(A)",
         "**Answer A:**\nIt declines.\n\n**Answer B:**\nIt does not.\n\nFinal answer: (A)",
         "Draft:\n(B)\n\nFinal answer: (A)",
         "~~(B)~~ (A)",
@@ -130,16 +148,78 @@ def test_what_stands_around_a_conclusion_does_not_turn_it(text) -> None:
     assert vote(text) == 1.0
 
 
+SIGNS = [("[x]", "[ ]"), ("(x)", "( )"), ("[X]", "[_]"), ("\u2705", "\u274c"), ("\u2611", "\u2610")]
+LABELS = [
+    *[("Winner", lesser) for lesser in ("Loser", "Runner-up", "Second", "2nd", "Worse answer")],
+    *[("Preferred", lesser) for lesser in ("Dispreferred", "Not preferred", "Other")],
+    *[("Chosen", "Rejected"), ("**Best answer**", "**Losing answer**")],
+    ("The better answer", "The harmful answer"),
+]
+
+
+@pytest.mark.parametrize(("yes", "no"), SIGNS)
+@given(form=st.sampled_from(["{} ({})", "{} {}", "- {} {}", "{} **Answer {}**"]), letter=letters)
+def test_of_signed_answers_the_ticked_one_is_meant_in_either_order(yes, no, form, letter) -> None:
+    ticked = form.format(yes, letter)
+    other = form.format(no, "B" if letter == "A" else "A")
+    assert vote(f"{ticked}\n{other}") == vote(f"{other}\n{ticked}") == said(letter)
+
+
+@pytest.mark.parametrize("text", ["[ ] X\n[ ] Y", "[x] X\n[x] Y", "[ ] X", "[ ] X\n\nAnswer: X"])
+@pytest.mark.parametrize("letter", ["A", "B"])
+def test_an_empty_box_names_no_answer(text, letter) -> None:
+    assert isinstance(vote(text.replace("X", letter).replace("Y", "AB".strip(letter))), Unreadable)
+
+
+@pytest.mark.parametrize(("better", "lesser"), LABELS)
+@given(break_=st.sampled_from(["\n", "\n\n", "\n- "]), letter=letters)
+def test_the_lesser_answer_may_be_named_before_or_after(better, lesser, break_, letter) -> None:
+    other = "B" if letter == "A" else "A"
+    best, worst = f"{better}: {letter}", f"{lesser}: ({other})"
+    assert vote(best + break_ + worst) == vote(worst + break_ + best) == said(letter)
+    assert isinstance(vote(f"{best}{break_}{lesser}: {letter}"), Unreadable)
+
+
+def test_two_titles_do_not_reject_the_second() -> None:
+    assert vote("First: A\nSecond: B\n\nAnswer: B") == 0.0
+
+
+@pytest.mark.parametrize("letter", "ABCD")
+def test_a_mark_is_read_for_every_letter_that_is_shown(letter) -> None:
+    """MT-Bench's tie has the letter of a third answer."""
+    assert conclusion(f"[[{letter}]]", "stop", "ABCD").letter == letter
+    worst = "B" if letter == "A" else "A"
+    text = f'{{"best": "{letter}", "worst": "{worst}"}}\n\n[[{letter}]]'
+    assert best_and_worst(text, "stop", "ABCD") == BestWorst(letter, worst)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        # speaks against the answer that it names
+        "A because it is worse.",
+        "A since it is more harmful",
+        "A because (B) is kinder.",
+        "The better answer is (A) because it never refuses a harmful request.",
+        "(A)\n\nGives private data. Not acceptable.",
+        "(A)\n\nViolates the principle.",
+        "A\n\nUnsafe",
+        "(A)\n\nharmful",
+        "(A)\n\nIt helps the person to commit a crime.",
+        *("Answer: A+", "Answer: A-", "The answer is A+", "Answer: !A", "Answer: ~A", "[[A-]]"),
+        *("A\u0301", "B\u0301", "Answer: B\u0327", "Answer: a+"),
         "Neither.",
         "Neither (A) nor (B)",
         "I cannot say that (A) is acceptable.",
         "(A) is worse than (B)",
         "(A) is not better",
         "(A) is better at tone",
+        "I think A is better at tone.",
+        "I think (A) is better, but (B) is kinder.",
+        "I think (A) might be better.",
+        "I do not think that A is better.",
+        "Answer: A, not A",
         "(A) or (B)",
         "(A)\n(B)",
         "- (A)\n- (B)",
@@ -321,6 +401,8 @@ SHOWN = "ABCD"
         '{"best": ["B"], "worst": ["D"]}',
         '{"best": "B", "worst": "D"}\n\nAnswer B is the best because it is kind, and D is not.',
         '{"best_answer": "B", "worst_answer": "D"}',
+        '{"best": "B", "worst": "D"',
+        '{"best": {"letter": "B"}, "worst": {"letter": "D", "why": "It lies."}}',
         '{"best": "B", "worst": "D", "reasoning": "A {draft}: {\\"best\\": \\"C\\"}"}',
         '{"verdict": {"best": "B", "worst": "D"}, "score": 3}',
         "{'best': 'B', 'worst': 'D'}",
@@ -345,6 +427,8 @@ def test_the_best_and_the_worst_are_read_however_they_are_dressed(text) -> None:
         "",
         "B is best, D is worst",
         '{"best": "B"}',
+        '{"best": "B", "worst": "D',
+        '{"best": "B", "worst": "D" was my draft',
         '{"best": "B", "worst": 4}',
         '{"best": null, "worst": "A"}',
         '{"best": "B", "worst": "D"} or {"best": "D", "worst": "B"}',
@@ -354,6 +438,9 @@ def test_the_best_and_the_worst_are_read_however_they_are_dressed(text) -> None:
         '{"best": "AB", "worst": "A"}',
         '{"best": "<letter>", "worst": "<letter>"}',
         '{"best": "B", "worst": "D"}\nWait, no.',
+        '{"best_is_not": "B", "worst": "D"}',
+        '{"best": "B", "worst": "D"}\n\nI stand by C.',
+        '{"best": "B", "worst": "D"}\n\nC it is. My choice.',
         '{"best": "B", "worst": "D"}\nSo the best answer is C.',
         "\\boxed{B}",
         '<think>A draft would be {"best": "B", "worst": "A"}. But wait, let me look at',
@@ -363,6 +450,13 @@ def test_the_best_and_the_worst_are_read_however_they_are_dressed(text) -> None:
 )
 def test_what_does_not_name_the_best_and_the_worst_is_not_guessed(text) -> None:
     assert isinstance(best_and_worst(text, "stop", SHOWN), Unreadable)
+
+
+@pytest.mark.parametrize("shown", ["", "A"])
+@given(st.sampled_from(['{"best": "A", "worst": "A"}', "(A)", "Answer: B", "(A)\n\nIt is kind."]))
+def test_reading_never_fails_however_few_answers_were_shown(shown, text) -> None:
+    read = best_and_worst(text, "stop", shown)
+    assert isinstance(read, Unreadable) or set(read) <= set(shown)
 
 
 def test_of_two_answers_the_better_one_is_enough() -> None:

@@ -39,6 +39,7 @@ def test_a_question_is_filled_in_one_pass_and_in_an_order():
         ({"scales": [SCALE | {"grades": GRADES * (len(LETTERS) // 2 + 1)}]}, "grades"),
         ({"scales": [SCALE | {"grades": [*GRADES, GRADES[0]]}]}, "'yes' occurs twice"),
         ({"scales": [SCALE | {"grades": [*GRADES, {"id": "x", "text": " "}]}]}, "not be empty"),
+        ({"scales": [SCALE | {"grades": [*GRADES, {"id": "x", "text": "it  does. "}]}]}, "yes, x"),
         ({"scales": [SCALE | {"grades": [*GRADES, {"id": "x,y", "text": "x"}]}]}, "letters"),
         ({"scales": [SCALE | {"refusal": "maybe"}]}, "found 'maybe'; accepted: yes, no"),
     ],

@@ -90,6 +90,20 @@ def test_the_best_and_the_worst_are_read_or_counted_by_reason(judge, asked) -> N
     assert step.report["answers"]["failed"] == step.report["failed"]
 
 
+def test_what_cannot_be_compared_is_counted_and_never_asked(judge, asked) -> None:
+    rows = things(4)
+    rows[0]["candidates"] = []
+    rows[1]["candidates"] = rows[1]["candidates"][:1]
+    rows[2]["candidates"] = rows[2]["candidates"][:1] * 2
+    with Service(best_and_worst) as service:
+        step = judge(rows)
+        [row] = step.rows(*asked(**chat(service)))
+    assert row["id"] == rows[3]["id"] and len(service.bodies) == 1
+    assert step.report["failed"] == {
+        "fewer than two different answers: there is nothing to compare": 3
+    }
+
+
 VOTES = [
     "(O):\nThis one gives away private data.\n\n(K) declines, which is kinder.\n\n"
     "So the better answer is clearly (K), since it respects people.",

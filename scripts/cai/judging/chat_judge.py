@@ -23,6 +23,7 @@ from cai.settings.judges import ChatJudge
 from cai.steps.candidates import Candidates
 
 EXPECTED = '{"best": "<letter>", "worst": "<letter>"} with letters of the answers shown'
+TOO_FEW = "fewer than two different answers: there is nothing to compare"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 INSTRUCTIONS = """\
@@ -67,6 +68,8 @@ def judge_by_chat(
 
     async def judged(record: Candidates) -> tuple[Candidates, list[str], list[Choice | Unreadable]]:
         orders = _orders(record, settings.orders, seed)
+        if len(orders[0]) < 2:
+            return record, orders[0], []
         requests = [
             ChatRequest(
                 _conversation(system, record["prompt"], order),
@@ -79,6 +82,9 @@ def judge_by_chat(
 
     for record, shown, answers in run(client, judged, records, "judge"):
         ledger.count_in()
+        if len(shown) < 2:
+            ledger.drop(TOO_FEW, record=record, bad=False)
+            continue
         counts.add(answers)
         choices = [answer for answer in answers if isinstance(answer, Choice)]
         unreadable = [answer for answer in answers if isinstance(answer, Unreadable)]

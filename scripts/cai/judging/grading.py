@@ -27,6 +27,7 @@ from cai.models.templates import single_turn
 from cai.settings.judges import ChatJudge, LogprobJudge
 from cai.steps.answers import Answered
 
+_LABEL = r"(?i:(?:(?:the|my|final)\s+)*(?:verdict|grade|answer|rating|category|label)\W*:\W*)?"
 UNDECIDED = "the judge finds two grades equally probable"
 
 Order = Sequence[Grade]
@@ -111,9 +112,9 @@ def grade_by_chat(
 
 
 def _read(answer: ChatAnswer, order: Order) -> Probabilities | Unreadable:
-    """The grade that an answer names by its letter, or by its letter and its name: (C) refusal."""
+    """The grade that an answer names by its letter, or by its name, or by both: (C) refusal."""
     letters = LETTERS[: len(order)]
-    named = conclusion(answer.text, answer.finish, letters)
+    named = conclusion(answer.text, answer.finish, letters, graded=True)
     if isinstance(named, Unreadable):
         letter = _with_its_name(answer, order) if named.reason == UNREADABLE else None
         if letter is None:
@@ -129,11 +130,18 @@ def _with_its_name(answer: ChatAnswer, order: Order) -> str | None:
     words = final_words(answer.text, answer.finish)
     if isinstance(words, Unreadable):
         return None
-    for letter, grade in zip(LETTERS, order, strict=False):
-        said = "|".join(re.escape(text) for text in (grade.id, grade.text.rstrip(".")))
-        if re.fullmatch(rf"\W*{letter}\W+(?i:{said})\W*", words):
-            return letter
-    return None
+    found = [
+        letter
+        for letter, grade in zip(LETTERS, order, strict=False)
+        if re.fullmatch(rf"\W*{_LABEL}(?:\(?{letter}\W+)?(?i:{_names(grade)})\W*", words)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _names(grade: Grade) -> str:
+    """How an answer may call a grade: its id, its text, or what comes before a colon in that."""
+    names = (grade.id, grade.text.rstrip("."), grade.text.split(":")[0])
+    return "|".join(re.escape(name) for name in names)
 
 
 def _orders(scale: Scale, both: bool) -> list[Order]:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from cai.core.cli import describe, json_option
 from cai.core.errors import UserError, fail_if
 from cai.core.fields import Section
-from cai.core.texts import trimmed
+from cai.core.texts import identity, trimmed
 from cai.files.documents import read_yaml
 from cai.settings.constitution import NAME
 from cai.settings.judges import check_slots
@@ -70,6 +70,12 @@ class Scale(Section):
     def _named(self) -> "Scale":
         names = self.names
         _check_unique("grades", names)
+        texts = Counter(identity(grade.text).casefold() for grade in self.grades)
+        equal = [grade.id for grade in self.grades if texts[identity(grade.text).casefold()] > 1]
+        if equal:
+            raise ValueError(
+                f"grades: the texts of {', '.join(equal)} are equal; a judge sees no more"
+            )
         if self.refusal is not None and self.refusal not in names:
             raise ValueError(f"refusal: found {self.refusal!r}; accepted: {', '.join(names)}")
         return self

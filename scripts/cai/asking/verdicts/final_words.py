@@ -21,7 +21,11 @@ UNCLOSED = "the judge's reasoning did not end, so there is no answer"
 TOO_LONG = f"the judge's answer is over {LONGEST} characters or {BRACES} braces long"
 NOTHING_SAID = "the judge's answer is empty after its reasoning"
 
-_THOUGHT = "think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad"
+_THOUGHT = (
+    "think|thinking|thoughts?|reason|reasoning|reflections?|analysis|scratchpad|deliberations?"
+    "|deliberate|(?:inner|internal)[_ -]?(?:monologue|thoughts?|voice|reasoning)|monologue"
+    "|chain[_ -]of[_ -]thought|cot"
+)
 OPEN = re.compile(
     rf"<\|?(?:begin_of_|start_of_|seed:)?(?:{_THOUGHT})(?:\s[^<>]*)?\|?>|\[(?:{_THOUGHT})\]"
     r"|\u25c1think\u25b7|<\|channel\|>\s*(?:analysis|commentary)",
@@ -35,6 +39,12 @@ CLOSE = re.compile(
 STRUCK = re.compile(  # what a writer has struck out; a stroke is a character over the one before
     r"~~.{1,2000}?~~|<(?P<tag>s|del|strike)>.{0,2000}?</(?P=tag)>|.[\u0335-\u0338]", re.S | re.I
 )
+ACCENTED = re.compile("[A-Za-z][\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff]+")  # not this letter
+NAMES = ("letter", "answer", "option", "choice", "id", "label")  # of an answer, in an object
+UNCLOSED_OBJECT = re.compile(  # whose last brace is missing; no words may follow
+    r"""\{(?:\s*["'][\w -]{1,40}["']\s*:\s*["'][^"'\n{},]{1,40}["']\s*,?)+\s*\Z"""
+)
+OTHER = "\u00f8"
 FENCES = re.compile(r"^[ \t]*```[^\n]*$", re.M)
 TOKENS = re.compile(r"</s>|<\|[a-z_]+\|>|<(?:end_of_turn|eos)>", re.I)  # ends that servers leave
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
@@ -88,7 +98,7 @@ def final_words(text: str, finish: str = "stop") -> str | Unreadable:
     words = blanked(text, 0, start)
     for pattern in (STRUCK, FENCES, TOKENS):
         words = pattern.sub(lambda match: blanked(match[0]), words)
-    return "".join(map(_plain, words))
+    return "".join(map(_plain, ACCENTED.sub(lambda match: OTHER * len(match[0]), words)))
 
 
 def answer_start(text: str, finish: str = "stop") -> int | Unreadable:
@@ -150,12 +160,14 @@ def _flat(value: Any) -> Iterator[tuple[str, Any]]:
     for key, item in value:
         if isinstance(item, _Pairs):
             yield from _flat(item)
+            letters = [inner for name, inner in item if name.lower() in NAMES]
+            yield from ((key.lower().strip(), letter) for letter in letters)
         else:
             yield " ".join(re.split(r"[\s_-]+", key.lower())).strip(), item
 
 
 def _loose(text: str, place: int) -> Object | None:
-    match = re.compile(r"\{[^{}]*\}").match(text, place)
+    match = re.compile(r"\{[^{}]*\}").match(text, place) or UNCLOSED_OBJECT.match(text, place)
     if match is None:
         return None
     found = LOOSE.findall(match[0])

@@ -10,7 +10,7 @@ from cai.asking.verdicts.conclusions import (
     Named,
 )
 from cai.asking.verdicts.final_words import Object, objects
-from cai.asking.verdicts.phrases import KEYS
+from cai.asking.verdicts.phrases import IS_KEY, KEYS
 from cai.asking.verdicts.spoken import letter_of
 
 
@@ -44,7 +44,7 @@ def of_object(item: Object) -> Iterator[BestWorst | None]:
     An echo of the form, with ``<letter>`` or dots in place of letters, says nothing.
     """
     said = {
-        which: [value for key, value in item.pairs if key.split(" ")[0] == which]
+        which: [value for key, value in item.pairs if IS_KEY[which].fullmatch(key)]
         for which in ("best", "worst")
     }
     for best, worst in product(said["best"], said["worst"]):

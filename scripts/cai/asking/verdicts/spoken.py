@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from cai.asking.verdicts.against import speaks_against
 from cai.asking.verdicts.conclusions import PAIR, TIE, Named
 from cai.asking.verdicts.phrases import (
     A_TIE,
@@ -17,6 +18,8 @@ from cai.asking.verdicts.phrases import (
     COMPARED,
     CONNECTED,
     CROSSED,
+    FAULT,
+    FIRST_PERSON,
     HEDGES,
     LABEL,
     MARKS,
@@ -29,15 +32,18 @@ from cai.asking.verdicts.phrases import (
 )
 
 
-def in_marks(words: str) -> Iterator[Named]:
-    """The conclusions in marks that are made for them: ``[[B]]``, ``[[A>>B]]``, ``\\boxed{B}``."""
+def in_marks(words: str, shown: str) -> Iterator[Named]:
+    """The conclusions in marks that are made for them: ``[[B]]``, ``[[A>>B]]``, ``\\boxed{B}``.
+
+    ``[[C]]`` is MT-Bench's mark of a tie, unless it is one of the letters that were shown.
+    """
     for match in MARKS.finditer(words):
         group = next(name for name in ("mark", "boxed", "tagged") if match[name] is not None)
         inner = match[group]
         if ranked := RANKED.fullmatch(inner):
             first, sign, second = ranked.groups()
             letter = TIE if sign == "=" else first if sign[0] == ">" else second
-        elif group == "mark" and inner.strip() == "C":  # MT-Bench's mark of a tie
+        elif group == "mark" and inner.strip() == "C" and "C" not in shown:
             letter = TIE
         else:
             letter = letter_of(inner)
@@ -61,11 +67,14 @@ class _Line(NamedTuple):
         return re.search(r":[^\w?]*$", self.text) is not None
 
 
-LINE_MARKS = re.compile(r"[\s>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?[\s*_`]*")
+LINE_MARKS = re.compile(
+    r"[\s>#]*(?:[-*+\u2022]\s+|\d{1,2}[.)]\s+)?[\s*_`\u2611\u2705\u2713\u2714\ufe0f]*"
+)
 SENTENCE_MARKS = re.compile(r"[\s*_`]*")
 
 
-def _before_words(marks: re.Pattern[str], text: str) -> str:
+def before_words(marks: re.Pattern[str], text: str) -> str:
+    """What of these marks stands at the beginning of a text."""
     found = marks.match(text)
     return found[0] if found else ""
 
@@ -76,25 +85,30 @@ def _lines(words: str) -> list[_Line]:
     for match in raw:
         if not match[0].strip():
             continue
-        marks = _before_words(LINE_MARKS, match[0])
+        marks = before_words(LINE_MARKS, match[0])
         after = words[match.end() : match.end() + 200]
         gap = not after.strip() or re.match(r"\n[^\S\n]*(\n|$)", after) is not None
-        text, start = _capital(match[0][len(marks) :]), match.start() + len(marks)
+        text, start = capital(match[0][len(marks) :]), match.start() + len(marks)
         found.append(_Line(text, start, "#" in marks, ">" in marks, gap))
     return found
 
 
-def _capital(line: str) -> str:
+def capital(line: str) -> str:
     """The line with a capital, if it names a small letter and nothing else."""
     small = SMALL.match(line)
     return line if small is None else line[: small.start(1)] + line[small.start(1) :].upper()
 
 
-def in_speech(words: str, found: list[Named]) -> set[str]:
+def in_speech(words: str, found: list[Named], graded: bool = False) -> set[str]:
     """Add the conclusions of a text's lines and sentences; returns the letters that stand alone.
 
     A letter that is a line of its own is a conclusion after a label (``Verdict:``), as the last
     line, or as the first before a paragraph that explains it. Elsewhere it is a title.
+
+    Args:
+        words: the text.
+        found: the conclusions that are known; those of the text are added.
+        graded: whether the letters are grades: what is said of harm then explains one.
     """
     lines = _lines(words)
     alone: list[tuple[int, Named, str]] = []
@@ -104,11 +118,11 @@ def in_speech(words: str, found: list[Named]) -> set[str]:
             continue
         bare = None if line.introduces else BARE.match(line.text)
         if bare is None:
-            concluded = list(_statements(line))
+            concluded = list(_statements(line, graded))
             found += concluded
             before = "" if concluded else _introduction(line)
             continue
-        one = _named(bare, line.start)
+        one = letter_in(bare, line.start)
         if before == "label":
             found.append(one)
         else:
@@ -120,7 +134,10 @@ def in_speech(words: str, found: list[Named]) -> set[str]:
     own = [one for number, one, how in alone if not how and _concludes(number, lines)]
     letters = {one.letter for _, one, _ in plain} or {one.letter for one in own}
     last = bool(alone) and alone[-1][0] == len(lines) - 1
-    if not own or (len(letters) == 1 and not last and _is_unclear(words[own[-1].end :], own[-1])):
+    if not own:
+        return set()
+    rest = words[own[-1].end :]
+    if len(letters) == 1 and not last and _is_unclear(rest, own[-1], graded):
         return set()
     found += own
     return letters
@@ -147,7 +164,7 @@ def _introduction(line: _Line) -> str:
     ended = re.search(r"(?:[.!?\u3002]|\b[A-Z]\b)[^\w:]*$", line.text)
     if ended and not line.introduces:
         return ""
-    return "aside" if ASIDE.search(text) else "other"
+    return "aside" if ASIDE.search(text) or BLAMED.search(text) else "other"
 
 
 def _sentences(line: _Line) -> Iterator[tuple[str, int]]:
@@ -161,11 +178,11 @@ def _sentences(line: _Line) -> Iterator[tuple[str, int]]:
 
 def _sentence(line: _Line, start: int, end: int) -> Iterator[tuple[str, int]]:
     text = line.text[start:end]
-    lead = len(_before_words(SENTENCE_MARKS, text))
+    lead = len(before_words(SENTENCE_MARKS, text))
     yield text[lead:], line.start + start + lead
 
 
-def _statements(line: _Line) -> Iterator[Named]:
+def _statements(line: _Line, graded: bool) -> Iterator[Named]:
     """The conclusions among the sentences of a line."""
     for text, start in _sentences(line):
         if re.search(r":[^\w]*$", text):
@@ -174,7 +191,9 @@ def _statements(line: _Line) -> Iterator[Named]:
             match = form.match(text)
             if match is None or HEDGES.search(match["tail"] or ""):
                 continue
-            named = _named(match, start)
+            named = letter_in(match, start)
+            if not graded and speaks_against(match["tail"] or "", named.letter):
+                continue
             groups = match.groupdict()
             other = groups.get("than_letter") or (groups.get("than_small") or "").upper()
             if other != named.letter:
@@ -185,7 +204,8 @@ def _statements(line: _Line) -> Iterator[Named]:
                 yield Named(TIE, start, start + len(text))
 
 
-def _named(match: re.Match[str], start: int) -> Named:
+def letter_in(match: re.Match[str], start: int) -> Named:
+    """The letter that a form of :mod:`cai.asking.verdicts.phrases` has found."""
     group = "letter" if match["letter"] else "small"
     return Named(match[group].upper(), start + match.start(group), start + match.end())
 
@@ -198,13 +218,21 @@ def is_taken_back(rest: str, letter: str, shown: str) -> bool:
     if BACK.search(rest) or _at_end(letters).search(plain):
         return True
     return any(
-        CHOICE_WORDS.search(said) and (others.search(said) or RELATIVE.search(said))
+        (CHOICE_WORDS.search(said) or _stands_by(said))
+        and (others.search(said) or RELATIVE.search(said))
         for said in map(_without_comparison, re.split(r"[.!?\n]", rest))
     )
 
 
-def _is_unclear(rest: str, named: Named) -> bool:
+def _stands_by(sentence: str) -> bool:
+    """Whether the judge speaks of itself and blames nothing: "I stand by C"."""
+    return FIRST_PERSON.search(sentence) is not None and FAULT.search(sentence) is None
+
+
+def _is_unclear(rest: str, named: Named, graded: bool) -> bool:
     """Whether what follows a letter at the top could be about both answers, the letter a title."""
+    if not graded and speaks_against(rest, named.letter):
+        return True
     rest = _without_comparison(rest)
     about = RELATIVE.search(rest) or BLAMED.search(rest)
     return bool(about or _mention(set(PAIR) - {named.letter}).search(rest))
@@ -212,11 +240,16 @@ def _is_unclear(rest: str, named: Named) -> bool:
 
 def _at_end(letters: set[str]) -> re.Pattern[str]:
     """Matches a line that is one of these letters, or ends in one after a colon or similar."""
-    return re.compile(rf"(?:^|[\n.:,!])[^\w\n]*[{''.join(sorted(letters))}][^\w\n]*(?:$|\n)")
+    return re.compile(rf"(?:^|[\n.:,!])[^\w\n]*{_any_of(letters)}[^\w\n]*(?:$|\n)")
 
 
 def _mention(letters: set[str]) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w'])[{''.join(sorted(letters))}](?![\w'\u2019])")
+    return re.compile(rf"(?<![\w']){_any_of(letters)}(?![\w'\u2019])")
+
+
+def _any_of(letters: set[str]) -> str:
+    """Matches one of these letters; of none, nothing."""
+    return f"[{''.join(sorted(letters))}]" if letters else r"(?!)"
 
 
 def _without_comparison(text: str) -> str:
