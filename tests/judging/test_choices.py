@@ -522,3 +522,14 @@ def test_it_is_a_probability_that_exchanging_the_letters_turns_round(p, q, first
     turned = probability_of_a([token(letters[1], p, **{letters[0]: q})])
     assert 0 <= found <= 1
     assert found + turned == pytest.approx(1)
+
+
+@pytest.mark.parametrize("letter", "AB")
+@pytest.mark.parametrize("reason", ["A kind answer.", "A polite refusal, and a reason for it."])
+def test_an_article_is_no_letter(letter, reason):
+    assert vote(f"({letter})\n\n{reason}") == float(letter == "A")
+
+
+@pytest.mark.parametrize("reason", ["A refuses politely.", "A is kind.", "A would be kinder."])
+def test_the_other_letter_in_the_reason_leaves_it_open(reason):
+    assert not isinstance(vote(f"(B)\n\n{reason}"), float)

@@ -85,6 +85,11 @@ TIES = tuple(
     )
 )
 LABEL = re.compile(rf"^{_CONNECT}{{0,2}}{_LABEL}(?:\s+(?i:is))?[^\w?]*$")
+# "A kind answer" names no answer. "A is kind", "A helps" do: a verb of the third person ends in s.
+ARTICLE = re.compile(
+    r"(?<![\w'(*\[])A(?=\s+[a-z])"
+    r"(?!\s+(?:was|did|would|will|can|may|might|could|should|and|or|than|to|over|[a-z]*[^s\W]s)\b)"
+)
 CHOOSING = re.compile(rf"^{_CONNECT}{{0,2}}I\s+{_ADVERB}(?i:choose|pick|select|prefer)[^\w?]*$")
 MARKS = re.compile(
     r"\[\[(?P<mark>[^\[\]\n]{1,40})\]\]|\\boxed\s*\{+(?P<boxed>[^{}\n]{1,40}(?:\{[^{}\n]{1,40}\})?)\}"

@@ -8,6 +8,7 @@ from cai.asking.verdicts.against import speaks_against
 from cai.asking.verdicts.conclusions import PAIR, TIE, Named
 from cai.asking.verdicts.phrases import (
     A_TIE,
+    ARTICLE,
     ASIDE,
     BACK,
     BARE,
@@ -233,7 +234,7 @@ def _is_unclear(rest: str, named: Named, graded: bool) -> bool:
     """Whether what follows a letter at the top could be about both answers, the letter a title."""
     if not graded and speaks_against(rest, named.letter):
         return True
-    rest = _without_comparison(rest)
+    rest = ARTICLE.sub("", _without_comparison(rest))
     about = RELATIVE.search(rest) or BLAMED.search(rest)
     return bool(about or _mention(set(PAIR) - {named.letter}).search(rest))
 
