@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from running import complaint as complaint_of
 from running import run_program
 from sklearn.metrics import cohen_kappa_score
 
@@ -392,6 +393,25 @@ def test_over_refusal_stands_beside_harmlessness_and_is_paired_by_prompt(tmp_pat
     assert not changes["sl_cai", "helpful", "refused"]["differs"]
     assert found["unsupported"] == [{"what": "xstest", "why": "evaluations.xstest is not set"}]
     assert "heuristic" in found["method"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"answer": None}, "answer: found null; accepted: a text"),
+        ({"answer": 5}, "answer: found 5; accepted: a text"),
+        ({"set": None}, "set: found null; accepted: a text"),
+        ({"set": [1]}, "set: found [1]; accepted: a text"),
+        ({"id": [1]}, "id: found [1]; accepted: a text"),
+    ],
+)
+def test_answers_of_another_form_are_refused_in_one_line(tmp_path, change, complaint):
+    row = {"id": "1", "set": "harmful", "prompt": "?", "answer": "No.", "finish": "stop"}
+    path = tmp_path / "rl_cai.jsonl"
+    write_jsonl(path, [row, {**row, "id": "2", **change}])
+    output = tmp_path / "over_refusal.svg"
+    told = complaint_of("measure_refusals", "--answers", path, "--output", output)
+    assert told == f"{path}:2: {complaint}"
 
 
 def test_grades_stand_with_intervals_beside_their_agreement_with_the_phrases(tmp_path):

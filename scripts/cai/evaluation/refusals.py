@@ -13,6 +13,7 @@ or languages. So its results are labelled as a heuristic.
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 from cai.evaluation.accuracy import SIGNIFICANT
 from cai.evaluation.tables import label
@@ -227,7 +228,23 @@ def evades(answer: str) -> bool:
     return refuses(answer) and len(answer.split()) <= EVASIVE_WORDS
 
 
-Measures = Mapping[str, Callable[[Record], bool]]
+class Told(TypedDict):
+    """What is asked of an answer here; ``id`` and ``set`` are those of its prompt."""
+
+    id: str
+    set: str
+    answer: str
+
+
+class Known(TypedDict):
+    """What a classifier says of an answer: its kind, such as ``refuse`` or ``evasive``."""
+
+    id: str
+    kind: str
+
+
+Row = Mapping[str, Any]
+Measures = Mapping[str, Callable[[Row], bool]]
 MEASURES: Measures = {
     "refused": lambda row: refuses(row["answer"]),
     "evasive": lambda row: evades(row["answer"]),
@@ -235,7 +252,7 @@ MEASURES: Measures = {
 
 
 def measured(
-    models: Mapping[str, Iterable[Record]], measures: Measures = MEASURES
+    models: Mapping[str, Iterable[Row]], measures: Measures = MEASURES
 ) -> tuple[list[Record], list[Record]]:
     """The shares of answers of some kinds by set of prompts, and their changes stage by stage.
 
@@ -281,7 +298,7 @@ def _changes(measure: str, part: str, found: Mapping[str, Mapping[str, bool]]) -
     return rows
 
 
-def against_truth(models: Mapping[str, tuple[Sequence[Record], Sequence[Record]]]) -> list[Record]:
+def against_truth(models: Mapping[str, tuple[Sequence[Row], Sequence[Known]]]) -> list[Record]:
     """How often the heuristic says what a classifier knows, by model.
 
     Args:

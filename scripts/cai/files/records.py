@@ -16,6 +16,7 @@ from cai.core.errors import UserError
 from cai.core.texts import csv_cell, identity
 from cai.files.documents import NotJson, decode, dump_json, flaw_in
 from cai.files.documents import read_json as read_json  # the programs' own files are read with it
+from cai.files.field_types import misfit
 from cai.files.partials import partial
 
 Record = dict[str, Any]
@@ -129,29 +130,31 @@ def read_jsonl(path: Path | str) -> Iterator[Record]:
 
 
 def read_records(path: Path | str, kind: type[Row]) -> Iterator[Row]:
-    """Yield the records of a file, each with all fields of its kind.
+    """Yield the records of a file, each with all fields of its kind and of their types.
 
     Raises:
-        UserError: the first line that is malformed or lacks a field.
+        UserError: the first line that is malformed or not of the kind.
     """
+    for _, row in located_records(path, kind):
+        yield row
+
+
+def located_records(path: Path | str, kind: type[Row]) -> Iterator[tuple[str, Row]]:
+    """Yield ``(file:line, record)`` as :func:`read_records` does."""
     for where, value in _lines(path):
         if isinstance(value, str):
             raise UserError(f"{where}: {value}")
-        yield of_kind(value, kind, where)
+        yield where, of_kind(value, kind, where)
 
 
 def of_kind(record: Record, kind: type[Row], where: str) -> Row:
     """The record as one of this kind; if it is not, the message begins with ``where``.
 
     Raises:
-        UserError: a field is missing.
+        UserError: a field is missing, or has another type than the kind says.
     """
-    fields: frozenset[str] = vars(kind)["__required_keys__"]
-    if missing := fields - record.keys():
-        raise UserError(
-            f"{where}: found no field {', '.join(sorted(missing))}; accepted: a record with "
-            f"{', '.join(sorted(fields))}"
-        )
+    if amiss := misfit(record, kind):
+        raise UserError(f"{where}: {amiss}")
     return cast("Row", record)
 
 
