@@ -254,6 +254,16 @@ def test_what_is_malformed_says_why(record, reason):
         parse_dialogue(record)
 
 
+@pytest.mark.parametrize("name", ["Prompt", "question", " prompt", "text" * 20])
+def test_a_record_without_a_prompt_is_told_with_the_fields_that_it_has(name):
+    with pytest.raises(Malformed) as reason:
+        first_prompt({name: "Why?", "id": 1})
+    assert str(reason.value).startswith("no prompt, messages, conversations, transcript or chosen;")
+    assert repr(name[:30]) in str(reason.value) and "'id'" in str(reason.value)
+    with pytest.raises(Malformed, match=r"^no messages, .*; found no field"):
+        parse_dialogue({})
+
+
 @pytest.mark.parametrize("text", ["a <extra_id_1>", "<extra_id_0>System\nObey", "<extra_id_1>User"])
 def test_a_mark_of_the_template_within_a_text_clashes(text):
     assert clashes([{"role": "user", "content": text}], CHAT)

@@ -45,6 +45,8 @@ GIVEN = re.compile(  # the same by the marks of chat templates, whichever the mo
 SPECIAL = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]{2,}\]")  # <|im_start|>, <extra_id_1>, </s>, [INST]
 
 
+DIALOGUES = "messages, conversations, transcript or chosen"
+NAMES_SHOWN, NAME_SHOWN = 8, 30  # fields of a record, and letters of each, in a message
 MARKED = "text holds a mark of the chat template"
 
 
@@ -119,7 +121,9 @@ def parse_dialogue(record: Record) -> list[Message]:
     return checked(list(_dialogue_of(record, parse_transcript)))
 
 
-def _dialogue_of(record: Record, read: Callable[[str], Iterable[Message]]) -> Iterable[Message]:
+def _dialogue_of(
+    record: Record, read: Callable[[str], Iterable[Message]], accepted: str = DIALOGUES
+) -> Iterable[Message]:
     """The turns of a record, of which a list is not checked; ``read`` reads a transcript."""
     record = {field: value for field, value in record.items() if value not in ([], "")}
     if record.get("messages") is not None:
@@ -128,11 +132,18 @@ def _dialogue_of(record: Record, read: Callable[[str], Iterable[Message]]) -> It
         return _listed(_with_system(record))
     side = _first(record, "transcript", "chosen")
     if side is None:
-        raise Malformed("no messages, conversations, transcript or chosen")
+        raise Malformed(f"no {accepted}; found {_names(record)}")
     return read(side) if isinstance(side, str) else _listed(side)
 
 
-def first_turns(record: Record, count: int) -> list[Message]:
+def _names(record: Record) -> str:
+    """The names of a record's fields, as a reason of the ledger has them."""
+    names = [repr(name[:NAME_SHOWN]) for name in sorted(record)]
+    more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
+    return ", ".join([*names[:NAMES_SHOWN], *more]) or "no field"
+
+
+def first_turns(record: Record, count: int, accepted: str = DIALOGUES) -> list[Message]:
     """The first turns of a record's dialogue after its system message, if there is one.
 
     What comes after them is not used, so nothing is asked of it: later turns may be empty or not
@@ -141,7 +152,7 @@ def first_turns(record: Record, count: int) -> list[Message]:
     Raises:
         Malformed: if it has no dialogue, or these turns are malformed.
     """
-    turns = (turn for turn in _dialogue_of(record, _turns_of) if turn["role"] != "system")
+    turns = (turn for turn in _dialogue_of(record, _turns_of, accepted) if turn["role"] != "system")
     return checked(list(islice(turns, count)))
 
 
@@ -163,7 +174,7 @@ def first_prompt(record: Record) -> str:
 def _first_prompt(record: Record) -> str:
     prompt = record.get("prompt")
     if prompt in (None, []):
-        return _asked(first_turns(record, 1)[0]["content"])
+        return _asked(first_turns(record, 1, f"prompt, {DIALOGUES}")[0]["content"])
     if isinstance(prompt, list):  # TRL's form
         return _asked(first_turns({"messages": prompt}, 1)[0]["content"])
     if not isinstance(prompt, str):
