@@ -1,5 +1,6 @@
 """Records, ledgers and draws."""
 
+import gzip
 import json
 from typing import Literal, NotRequired, TypedDict
 
@@ -233,3 +234,27 @@ def test_another_value_fits_exactly_where_pydantic_accepts_it(record, field, val
     found = misfit(changed, Outer)
     assert (found is None) is accepted
     assert found is None or found.place.startswith(field)
+
+
+LINES = b'{"a": 1}\n{"a": 2}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (LINES.decode().encode("utf-16"), "text in UTF-16"),
+        (LINES.decode().encode("utf-16-le"), "text in UTF-16"),
+        (gzip.compress(LINES, mtime=0), r"a gzip file; accepted: .*\.gz"),
+        (b'[\n{"a": 1},\n{"a": 2}\n]\n', "a JSON list"),
+        (b'[{"a": 1}, {"a": 2}]', "a JSON list"),
+        (b"<!DOCTYPE html>\n<html>\n", "an HTML or XML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"PK\x03\x04...", "a packed or binary file"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_by_what_it_looks_like(tmp_path, content, found):
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"data\.jsonl: found {found}") as error:
+        list(read_jsonl_tolerant(path, Ledger("test")))
+    assert "\n" not in str(error.value)
