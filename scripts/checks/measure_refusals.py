@@ -15,7 +15,7 @@ from cai.evaluation.prompt_sets import by_model
 from cai.figures.options import add_missing_option
 from cai.figures.public_figures import write_figure
 from cai.figures.refusals_and_principles import draw_refusals
-from cai.files.records import Record, read_jsonl
+from cai.files.records import Record, read_records
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
         "--output", type=Path, required=True, help="SVG; .png, .csv and .json are written beside it"
     )
     options = parser.parse_args()
-    answers = {path.stem: list(read_jsonl(path)) for path in options.answers}
-    to_sets = by_model(options.to_sets)
-    truth = {path.stem: list(read_jsonl(path)) for path in options.truth}
+    answers = {path.stem: list(read_records(path, refusals.Told)) for path in options.answers}
+    to_sets = by_model(options.to_sets, refusals.Told)
+    truth = {path.stem: list(read_records(path, refusals.Known)) for path in options.truth}
     shares, changes = refusals.measured(answers)
     more = refusals.measured(to_sets)
     record: Record = {

@@ -44,7 +44,8 @@ def main() -> None:
 
 
 def _record(options: argparse.Namespace) -> Record:
-    graded, answers = by_model(options.graded), by_model(options.answers)
+    graded = by_model(options.graded, grades.GradesOf)
+    answers = by_model(options.answers, refusals.Told)
     rubric = options.rubric
     shares, changes = refusals.measured(graded, grades.measures(rubric)) if graded else ([], [])
     agreement = grades.agreement(rubric, graded, answers) if graded else []

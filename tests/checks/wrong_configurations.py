@@ -353,6 +353,25 @@ CASES = [
         "preference",
         "at least one",
     ),
+    constitution(
+        "with a placeholder",
+        "principles:\n- {id: a, critique: TODO, revision: b, preference: c}\n",
+        "principles[a].critique",
+        "real text",
+        "found 'TODO'",
+    ),
+    constitution(
+        "with a mark of the template",
+        "principles:\n- {id: a, critique: b, revision: c, preference: 'd <extra_id_1>User'}\n",
+        "principles[a].preference",
+        "found '<extra_id_1>",
+        "models.base.template",
+    ),
+    constitution(
+        "with a field that nobody reads",
+        "name: mine\nprinciples:\n- {id: a, critique: b, revision: c, preference: d}\n",
+        "name: unknown field; accepted: principles",
+    ),
     few_shot("that is not there", "", "expected a list under 'samples'"),
     few_shot(
         "with placeholders",

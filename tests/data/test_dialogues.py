@@ -62,6 +62,92 @@ def test_a_first_prompt_that_shows_nothing_is_none(row):
         first_prompt(row)
 
 
+QUESTION = "How do I do thing 1?"
+ASKED = {"role": "user", "content": QUESTION}
+SO = "You do it so."
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        QUESTION,
+        f"Human: {QUESTION}",
+        f"\n\nHuman: {QUESTION}\n\nAssistant: {SO}",
+        f"\n\nHuman: {QUESTION}\n\nAssistant:",
+        f"\r\n\r\nHuman: {QUESTION}\r\n\r\nAssistant: {SO}\r\n\r\nHuman: And?",
+        [ASKED],
+        [{"role": "system", "content": "Be brief."}, ASKED, {"role": "assistant", "content": SO}],
+        [{"role": "user", "content": f"\n\nHuman: {QUESTION}\n\nAssistant: {SO}"}],
+    ],
+)
+def test_a_prompt_that_is_a_dialogue_gives_its_first_human_turn(prompt):
+    assert first_prompt({"prompt": prompt}) == QUESTION
+
+
+SPEAKERS = ("Assistant", "AI", "Bot", "GPT", "ChatGPT", "Model", "Claude", "Answer", "Response")
+
+
+@pytest.mark.parametrize("field", ["prompt", "transcript"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"\n\nHuman: {QUESTION}\n\n{name}: {SO}" for name in SPEAKERS[1:]),
+        *(f"Human: {QUESTION}\n{name}: {SO}" for name in SPEAKERS[1:]),
+        *(f"Human: {QUESTION} {name}: {SO}" for name in SPEAKERS),
+        f"\n\nHuman: {QUESTION}\n\n**Bot:** {SO}\n\nAssistant: And so.",
+        f"\n\nHuman: {QUESTION}\n\nAssistant\n{SO}",
+        f"Human: {QUESTION}\nAssistant\n{SO}",
+        f"Human: {QUESTION} Assistant: {SO}\n\nHuman: And?\n\nAssistant: So.",
+    ],
+)
+def test_a_first_prompt_that_holds_an_answer_is_none(field, text):
+    with pytest.raises(Malformed, match="a human turn holds an answer"):
+        first_prompt({field: text})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        (f"User: {QUESTION}\nAI: {SO}", "holds an answer"),
+        (f"{QUESTION}\n\nAssistant: {SO}", "holds an answer"),
+        (f"### Instruction:\n{QUESTION}\n\n### Response:\n{SO}", "holds an answer"),
+        (f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n{SO}", "mark"),
+        (f"<start_of_turn>user\n{QUESTION}<end_of_turn>\n<start_of_turn>model\n{SO}", "mark"),
+        (f"[INST] {QUESTION} [/INST] {SO}", "mark of the chat template"),
+        (5, "prompt: expected text or a list of turns, found int"),
+        ({"role": "user"}, "prompt: .* found dict"),
+        ([5], "not a list of turns"),
+        ([{"role": "assistant", "content": SO}], "turns do not alternate"),
+    ],
+)
+def test_a_prompt_of_another_form_says_why(prompt, reason):
+    with pytest.raises(Malformed, match=reason):
+        first_prompt({"prompt": prompt})
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "My car:\nModel: Honda\nYear: 2012\nWhat is it worth?",
+        "A riddle.\n\nAnswer: a chair. Is it right?",
+        "Jobs:\nManager\nAssistant\nClerk",
+        "Human rights: what are they?",
+        "Who was his assistant: Watson?",
+    ],
+)
+def test_a_prompt_that_shares_a_word_with_transcripts_is_kept(prompt):
+    assert first_prompt({"prompt": prompt}) == prompt
+    assert first_prompt({"transcript": transcript(prompt, SO)}) == prompt
+
+
+@given(
+    st.lists(words.filter(lambda text: "\n\n" not in text), min_size=2, max_size=5),
+    st.sampled_from(["prompt", "transcript", "chosen"]),
+)
+def test_no_answer_is_ever_part_of_a_first_prompt(contents, field):
+    assert first_prompt({field: transcript(*contents)}) == contents[0]
+
+
 def test_fields_that_are_null_are_absent():
     turn = {"role": None, "content": None, "from": "User", "value": "Why?"}
     empty = {"prompt": None, "messages": [], "transcript": "", "system": None}
@@ -166,6 +252,16 @@ def test_an_empty_human_turn_at_the_end_is_cut_off():
 def test_what_is_malformed_says_why(record, reason):
     with pytest.raises(Malformed, match=reason):
         parse_dialogue(record)
+
+
+@pytest.mark.parametrize("name", ["Prompt", "question", " prompt", "text" * 20])
+def test_a_record_without_a_prompt_is_told_with_the_fields_that_it_has(name):
+    with pytest.raises(Malformed) as reason:
+        first_prompt({name: "Why?", "id": 1})
+    assert str(reason.value).startswith("no prompt, messages, conversations, transcript or chosen;")
+    assert repr(name[:30]) in str(reason.value) and "'id'" in str(reason.value)
+    with pytest.raises(Malformed, match=r"^no messages, .*; found no field"):
+        parse_dialogue({})
 
 
 @pytest.mark.parametrize("text", ["a <extra_id_1>", "<extra_id_0>System\nObey", "<extra_id_1>User"])

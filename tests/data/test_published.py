@@ -8,6 +8,7 @@ from tests.messages import says
 
 from cai.files.documents import read_yaml
 from cai.settings.constitution import load_constitution, load_few_shot
+from cai.settings.published import read_comparison_principles, read_critique_instructions
 
 CRITIQUES = {
     "harmful0": {
@@ -61,6 +62,29 @@ def test_the_word_before_the_options_is_cut_off(tmp_path):
     )
     found = [row["preference"] for row in read_yaml(output)["principles"]]
     assert found == ["Please choose the kinder one.", "Weigh the Options: which is wiser?"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["\nOPTIONS:", "\nOptions", "\nOptions:\n(A)\n(B)", " Options:", "\n\noptions:\n(A) x\n(B) y"],
+)
+def test_however_the_options_are_written_they_are_cut_off(tmp_path, end):
+    (found,) = read_comparison_principles(written(tmp_path, "rl.json", [f"Which is kinder?{end}"]))
+    assert found.preference == "Which is kinder?"
+    kept = ["Which is kinder, of all options", "Weigh the options:"]
+    found = read_comparison_principles(written(tmp_path, "rl.json", kept))
+    assert [principle.preference for principle in found] == kept
+
+
+@pytest.mark.parametrize("before", ["CritiqueRequest", "Critique request", "**Critique Request**"])
+def test_however_the_marks_of_a_request_are_written_they_are_cut_off(tmp_path, before):
+    asked = before.replace("Critique", "Revision")
+    entry = {
+        "prompt": [f"\n\n{before}: What is wrong?\n\ncritique:"],
+        "edit_request": f"{asked}: Mend the critique.\n\nRevision :",
+    }
+    (found,) = read_critique_instructions(written(tmp_path, "sl.json", {"a": entry}))
+    assert (found.critique, found.revision) == ("What is wrong?", "Mend the critique.")
 
 
 def few_shot_transcript(*before):

@@ -90,7 +90,7 @@ def test_duplicates_and_malformed_transcripts_are_counted(tmp_path):
         "duplicate prompt": 2,
         "empty prompt": 1,
         "malformed line": 1,
-        "no messages, conversations, transcript or chosen": 1,
+        "no prompt, messages, conversations, transcript or chosen; found 'other'": 1,
         "not a transcript": 1,
     }
     places = [row["where"].rsplit(":", 1)[1] for row in found["rejected"]]

@@ -1,12 +1,17 @@
 """Records, ledgers and draws."""
 
+import gzip
 import json
+from typing import Literal, NotRequired, TypedDict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ConfigDict, ValidationError, create_model
 
 from cai.core.errors import UserError
+from cai.files.field_types import misfit
+from cai.files.lazily import ShardRecords
 from cai.files.records import (
     Ledger,
     Prompt,
@@ -20,6 +25,7 @@ from cai.files.records import (
     uniform,
     write_jsonl,
 )
+from cai.steps.candidates import Candidates
 
 texts = st.text(min_size=1)
 ids = st.text("0123456789abcdef", min_size=16, max_size=16)
@@ -129,3 +135,126 @@ def test_a_record_without_a_field_of_its_kind_is_refused_with_its_place(tmp_path
     assert next(read) == {"id": "1", "prompt": "Hi", "more": 1}
     with pytest.raises(UserError, match=r"prompts.jsonl:2: .*prompt.*accepted.*id, prompt"):
         next(read)
+
+
+ANSWERS = [{"temperature": 1.0, "text": "A."}, {"text": "B."}]
+TO_JUDGE = {"id": "1", "prompt": "Hi", "candidates": ANSWERS}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"id": 5}, "id: found 5; accepted: a text"),
+        ({"id": [1]}, "id: found [1]; accepted: a text"),
+        ({"prompt": None}, "prompt: found null; accepted: a text"),
+        ({"prompt": 5}, "prompt: found 5; accepted: a text"),
+        ({"candidates": None}, "candidates: found null; accepted: a list"),
+        ({"candidates": "x"}, "candidates: found 'x'; accepted: a list"),
+        ({"candidates": ["x", "y"]}, "candidates[1]: found 'x'; accepted: a record with text"),
+        ({"candidates": [ANSWERS[0], {"temperature": 1}]}, "candidates[2]: found no field text"),
+        ({"candidates": [{"text": None}]}, "candidates[1].text: found null; accepted: a text"),
+        (
+            {"candidates": [{"text": "A.", "temperature": "hot"}]},
+            "candidates[1].temperature: found 'hot'; accepted: a number",
+        ),
+    ],
+)
+def test_a_field_of_another_type_is_refused_with_its_place(tmp_path, change, complaint):
+    path = tmp_path / "candidates.jsonl"
+    write_jsonl(path, [TO_JUDGE, {**TO_JUDGE, **change}])
+    with pytest.raises(UserError) as error:
+        ShardRecords(path, Candidates, (0, 1))
+    assert str(error.value).startswith(f"{path}:2: {complaint}")
+
+
+def test_an_id_twice_is_refused_before_anything_is_asked(tmp_path):
+    path = tmp_path / "candidates.jsonl"
+    write_jsonl(path, [TO_JUDGE, TO_JUDGE | {"id": "2"}, TO_JUDGE])
+    with pytest.raises(UserError, match=r"candidates\.jsonl:3: id: found '1'.*earlier"):
+        ShardRecords(path, Candidates, (0, 1))
+
+
+class Inner(TypedDict):
+    text: str
+    share: NotRequired[float]
+
+
+class Outer(TypedDict):
+    name: str | None
+    kind: Literal["a", "b"]
+    inner: list[Inner]
+    counts: dict[str, int]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(0, 1) | st.sampled_from("abc"),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["text", "share", "a"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+right = st.fixed_dictionaries(
+    {
+        "name": st.none() | st.text(max_size=3),
+        "kind": st.sampled_from("ab"),
+        "inner": st.lists(
+            st.fixed_dictionaries(
+                {"text": st.text(max_size=3)}, optional={"share": st.integers() | st.floats(0, 1)}
+            ),
+            max_size=2,
+        ),
+        "counts": st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+    },
+    optional={"more": json_values},
+)
+
+
+@given(right)
+def test_a_record_of_its_kind_fits(record):
+    assert misfit(record, Outer) is None
+
+
+@given(right, st.sampled_from(["name", "kind", "inner", "counts"]), json_values)
+def test_another_value_fits_exactly_where_pydantic_accepts_it(record, field, value):
+    changed = {**record, field: value}
+    model = create_model(
+        "Outer",
+        __config__=ConfigDict(strict=True),
+        name=(str | None, ...),
+        kind=(Literal["a", "b"], ...),
+        inner=(list[create_model("Inner", text=(str, ...), share=(float, 0.0))], ...),
+        counts=(dict[str, int], ...),
+    )
+    try:
+        model(**{k: v for k, v in changed.items() if k != "more"})
+        accepted = True
+    except ValidationError:
+        accepted = False
+    found = misfit(changed, Outer)
+    assert (found is None) is accepted
+    assert found is None or found.place.startswith(field)
+
+
+LINES = b'{"a": 1}\n{"a": 2}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (LINES.decode().encode("utf-16"), "text in UTF-16"),
+        (LINES.decode().encode("utf-16-le"), "text in UTF-16"),
+        (gzip.compress(LINES, mtime=0), r"a gzip file; accepted: .*\.gz"),
+        (b'[\n{"a": 1},\n{"a": 2}\n]\n', "a JSON list"),
+        (b'[{"a": 1}, {"a": 2}]', "a JSON list"),
+        (b"<!DOCTYPE html>\n<html>\n", "an HTML or XML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"PK\x03\x04...", "a packed or binary file"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_by_what_it_looks_like(tmp_path, content, found):
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"data\.jsonl: found {found}") as error:
+        list(read_jsonl_tolerant(path, Ledger("test")))
+    assert "\n" not in str(error.value)

@@ -44,6 +44,52 @@ def test_a_bad_constitution_is_one_line(constitution, principles, message):
     assert "\n" not in str(error.value)
 
 
+PLACEHOLDERS = [
+    "TODO",
+    "todo: so",
+    "<fill in>",
+    "[revision]",
+    "...",
+    "XXX",
+    "TBD",
+    "response",
+]
+CONTROLS = ["a\x00b", "a\x1b[31mb", "a\x7f"]
+
+
+@pytest.mark.parametrize("text", [*PLACEHOLDERS, *CONTROLS])
+@pytest.mark.parametrize("field", ["critique", "revision", "preference"])
+def test_neither_principles_nor_dialogues_hold_what_is_no_text(constitution, field, text):
+    complaint = "control characters" if text in CONTROLS else "expected real text"
+    with pytest.raises(UserError, match=rf"principles\[kind\]\.{field}: .*{complaint}"):
+        load_constitution(constitution(WHOLE | {field: text}))
+    turns = dialogue(t3={"content": text})
+    with pytest.raises(UserError, match=rf"samples\[1\]\[4\]\.content: .*{complaint}"):
+        load_few_shot(constitution(turns, key="samples"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Is it kind?\n\tIs it?", "Name <b>one</b> flaw.", "Todos are fine?", "Rewrite [it]."],
+)
+def test_texts_that_look_like_placeholders_in_part_are_texts(constitution, text):
+    loaded = load_constitution(constitution(WHOLE | {"critique": text}))
+    assert loaded[0].critique == text
+
+
+def test_fields_that_nobody_reads_are_refused(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"principles": [WHOLE], "name": "mine"}))
+    with pytest.raises(UserError, match=r"c\.yaml: name: unknown field; accepted: principles"):
+        load_constitution(path)
+    path.write_text(yaml.safe_dump({"samples": [dialogue()], "seed": 1}))
+    with pytest.raises(UserError, match=r"c\.yaml: seed: unknown field; accepted: samples"):
+        load_few_shot(path)
+    path.write_text(yaml.safe_dump({"samples": [dialogue(t2={"name": "x"})]}))
+    with pytest.raises(UserError, match=r"\[1\]\[3\]: name: unknown .*accepted: role, content"):
+        load_few_shot(path)
+
+
 def test_malformed_yaml_is_named_with_its_line(tmp_path):
     path = tmp_path / "constitution.yaml"
     path.write_text("principles:\n  - id: [\n")

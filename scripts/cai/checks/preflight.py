@@ -13,6 +13,7 @@ from cai.checks.rule_kinds import kind_of
 from cai.checks.vocabulary import check_words, load_vocabulary
 from cai.core.digests import canonical_json
 from cai.core.errors import UserError, fail_if
+from cai.data.dialogues import marks
 from cai.data.dpo_dataset import DpoOptions
 from cai.data.rl_dataset import RlOptions
 from cai.data.sl_dataset import SlOptions
@@ -20,13 +21,19 @@ from cai.evaluation import harness
 from cai.evaluation.classifier import check_classifier
 from cai.files.paths import check_carried
 from cai.models.own_template import own_template
-from cai.models.templates import AUTO
+from cai.models.templates import AUTO, Message
 from cai.models.tokenizer_kinds import TOKENIZER_JSON
 from cai.models.tokens import SENTENCEPIECE, Tokenizer, small_files, tokenizer_of_folder
 from cai.nemo import programs
 from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
-from cai.settings.constitution import STAGE_TEXTS, for_stage, load_constitution, load_few_shot
+from cai.settings.constitution import (
+    STAGE_TEXTS,
+    Principle,
+    for_stage,
+    load_constitution,
+    load_few_shot,
+)
 from cai.settings.sources import SUFFIXES, Source
 
 LONGEST_TEXTS = 131_072 - 24_576  # bytes: of one argument, less those of the rest of a command
@@ -62,6 +69,8 @@ def check(
         for stage in STAGE_TEXTS
     }
     check_files(settings)
+    dialogues = load_few_shot(settings.few_shot)
+    check_marks(settings, constitution, dialogues)
     if settings.models.instruct.vocabulary:
         known = load_vocabulary(
             Path(settings.models.instruct.vocabulary), "models.instruct.vocabulary"
@@ -74,9 +83,53 @@ def check(
         f"(nemo.overrides.sft: model.data.validation_ds.global_batch_size), found {held_out}",
     )
     check_samplings(settings)
-    few_shot = [canonical_json(dialogue) for dialogue in load_few_shot(settings.few_shot)]
+    few_shot = [canonical_json(dialogue) for dialogue in dialogues]
     check_argument_sizes(settings, principles, few_shot)
     return settings, principles, few_shot
+
+
+def check_marks(
+    settings: Settings, constitution: Sequence[Principle], dialogues: Sequence[Sequence[Message]]
+) -> None:
+    """Check that no principle and no few-shot dialogue holds a mark of the chat templates.
+
+    With one, a text could end its turn and write the answer to itself.
+
+    Raises:
+        UserError: file and field of the first such text.
+    """
+    texts = {
+        f"{settings.constitution}: principles[{principle.id}].{name}": getattr(principle, name)
+        for principle in constitution
+        for names in STAGE_TEXTS.values()
+        for name in names
+    }
+    texts |= {
+        f"{settings.few_shot}: samples[{number}][{place}].content": turn["content"]
+        for number, dialogue in enumerate(dialogues, 1)
+        for place, turn in enumerate(dialogue, 1)
+    }
+    for name in ("instruct", "base"):
+        found = known_marks(settings, name)
+        for where, text in texts.items():
+            held = [mark for mark in found if mark in (text or "")]
+            mark = min(held, key=(text or "").index, default=None)
+            fail_if(
+                mark is not None,
+                f"{where}: found {mark!r}, which begins or ends a turn in "
+                f"models.{name}.template; accepted: text without the template's marks",
+            )
+
+
+def known_marks(settings: Settings, name: str) -> list[str]:
+    """The marks of a model's template; none if it is in a model that is not here yet."""
+    model = getattr(settings.models, name)
+    if model.template != AUTO:
+        return marks(model.template)
+    if not model.is_local:
+        return []
+    folder = Path(model.source)
+    return marks(own_template(small_files(folder), tokenizer_of_folder(folder), str(folder)))
 
 
 def check_argument_sizes(

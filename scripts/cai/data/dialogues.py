@@ -19,10 +19,35 @@ ROLES: dict[str, Role] = {
 }
 TURN = re.compile(r"\n\n(Human|Assistant):")
 LINE = re.compile(r"(?:^|\n)(Human|Assistant):")  # for transcripts without blank lines
-HELD = re.compile(  # a line that gives the assistant the word, however it is written
-    r"[\n\x0b\x0c\x85\u2028\u2029][^\w\n]{0,9}assistant[^\w\n]{0,9}:", re.I
+BEGUN = re.compile(r"\s*(Human|User|Instruction|Prompt) ?:")  # how a transcript begins
+# What gives the assistant the word, however it is written. A name at the beginning of a line says
+# so where it can mean nothing else, and any of the others where a transcript has no answer beside.
+_BREAK, _MARKS = r"[\n\x0b\x0c\x85\u2028\u2029]", r"[^\w\n]{0,9}"
+_NAMES = r"(?:assistant|ai|(?:chat)?bot|(?:chat)?gpt[\w.-]*|claude)"
+_OTHERS = r"(?:model|answer|response|output|reply)"
+HELD = re.compile(
+    rf"{_BREAK}{_MARKS}assistant{_MARKS}:|{_BREAK}[ \t\r]*{_BREAK}{_MARKS}{_NAMES}{_MARKS}:"
+    rf"|{_BREAK}[ \t\r]*{_BREAK}{_MARKS}assistant{_MARKS}(?:{_BREAK}|\Z)"
+    rf"|{_BREAK}#+ *response{_MARKS}:",
+    re.I,
+)
+WITHIN = re.compile(r"(?:\sAssistant|[.?!]\s+assistant) ?:")  # a transcript in one line
+HELD_ALONE = re.compile(
+    rf"(?:{_BREAK}{_MARKS}|[.?!] )(?:{_NAMES}|{_OTHERS}){_MARKS}:"
+    rf"|{_BREAK}{_MARKS}assistant{_MARKS}(?:{_BREAK}|\Z)",
+    re.I,
+)
+GIVEN = re.compile(  # the same by the marks of chat templates, whichever the models have
+    r"<\|[^|<>\n]*\|>\s*assistant\b|<\|assistant\|>|<start_of_turn>\s*model\b"
+    r"|<extra_id_1>\s*assistant\b|\[/INST\]",
+    re.I,
 )
 SPECIAL = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]{2,}\]")  # <|im_start|>, <extra_id_1>, </s>, [INST]
+
+
+DIALOGUES = "messages, conversations, transcript or chosen"
+NAMES_SHOWN, NAME_SHOWN = 8, 30  # fields of a record, and letters of each, in a message
+MARKED = "text holds a mark of the chat template"
 
 
 class Malformed(ValueError):
@@ -50,10 +75,17 @@ def _turns_of(text: str) -> Iterator[Message]:
     head, *rest = (TURN if "\n\nAssistant:" in text else LINE).split(text)
     if head.strip() or not rest:
         raise Malformed("not a transcript")
+    answered = "Assistant" in rest[0::2]
     for role, content in zip(rest[0::2], rest[1::2], strict=True):
-        if role == "Human" and HELD.search(content):
-            raise Malformed("a human turn holds an answer")
+        if role == "Human":
+            _refuse_answer(content, HELD, WITHIN, *([] if answered else [HELD_ALONE]))
         yield _message(role, content.removeprefix(" "))  # which parts the speaker from the words
+
+
+def _refuse_answer(prompt: str, *given: re.Pattern[str]) -> None:
+    """Refuse a prompt that gives the assistant the word: what follows is an answer."""
+    if any(pattern.search(f"\n\n{prompt}") for pattern in given):
+        raise Malformed("a human turn holds an answer")
 
 
 def parse_turns(turns: Any) -> list[Message]:
@@ -89,7 +121,9 @@ def parse_dialogue(record: Record) -> list[Message]:
     return checked(list(_dialogue_of(record, parse_transcript)))
 
 
-def _dialogue_of(record: Record, read: Callable[[str], Iterable[Message]]) -> Iterable[Message]:
+def _dialogue_of(
+    record: Record, read: Callable[[str], Iterable[Message]], accepted: str = DIALOGUES
+) -> Iterable[Message]:
     """The turns of a record, of which a list is not checked; ``read`` reads a transcript."""
     record = {field: value for field, value in record.items() if value not in ([], "")}
     if record.get("messages") is not None:
@@ -98,11 +132,18 @@ def _dialogue_of(record: Record, read: Callable[[str], Iterable[Message]]) -> It
         return _listed(_with_system(record))
     side = _first(record, "transcript", "chosen")
     if side is None:
-        raise Malformed("no messages, conversations, transcript or chosen")
+        raise Malformed(f"no {accepted}; found {_names(record)}")
     return read(side) if isinstance(side, str) else _listed(side)
 
 
-def first_turns(record: Record, count: int) -> list[Message]:
+def _names(record: Record) -> str:
+    """The names of a record's fields, as a reason of the ledger has them."""
+    names = [repr(name[:NAME_SHOWN]) for name in sorted(record)]
+    more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
+    return ", ".join([*names[:NAMES_SHOWN], *more]) or "no field"
+
+
+def first_turns(record: Record, count: int, accepted: str = DIALOGUES) -> list[Message]:
     """The first turns of a record's dialogue after its system message, if there is one.
 
     What comes after them is not used, so nothing is asked of it: later turns may be empty or not
@@ -111,22 +152,44 @@ def first_turns(record: Record, count: int) -> list[Message]:
     Raises:
         Malformed: if it has no dialogue, or these turns are malformed.
     """
-    turns = (turn for turn in _dialogue_of(record, _turns_of) if turn["role"] != "system")
+    turns = (turn for turn in _dialogue_of(record, _turns_of, accepted) if turn["role"] != "system")
     return checked(list(islice(turns, count)))
 
 
 def first_prompt(record: Record) -> str:
     """A record's own ``prompt``, or the first human turn of its dialogue.
 
+    The own prompt may be a transcript or a list of turns (TRL), too; of these the first human turn
+    is the prompt.
+
     Raises:
-        Malformed: if there is none, or it shows nothing.
+        Malformed: if there is none, it shows nothing, or an answer cannot be told from it.
     """
+    prompt = _first_prompt(record)
+    if GIVEN.search(prompt):
+        raise Malformed(MARKED)
+    return prompt
+
+
+def _first_prompt(record: Record) -> str:
     prompt = record.get("prompt")
-    if prompt is None:
-        return first_turns(record, 1)[0]["content"]
-    if not isinstance(prompt, str) or not trimmed(prompt):
+    if prompt in (None, []):
+        return _asked(first_turns(record, 1, f"prompt, {DIALOGUES}")[0]["content"])
+    if isinstance(prompt, list):  # TRL's form
+        return _asked(first_turns({"messages": prompt}, 1)[0]["content"])
+    if not isinstance(prompt, str):
+        raise Malformed(f"prompt: expected text or a list of turns, found {type(prompt).__name__}")
+    if not trimmed(prompt):
         raise Malformed("empty prompt")
-    return trimmed(prompt)
+    return _asked(trimmed(prompt))
+
+
+def _asked(prompt: str) -> str:
+    """A prompt that is a text: itself, or the first human turn if it is a transcript."""
+    if LINE.match(prompt):
+        return checked(list(islice(_turns_of(prompt), 1)))[0]["content"]
+    _refuse_answer(prompt, HELD, *([WITHIN, HELD_ALONE] if BEGUN.match(prompt) else []))
+    return prompt
 
 
 def parse_side(value: Any) -> list[Message]:
@@ -205,7 +268,7 @@ def refuse_marks(messages: Sequence[Message], templates: Iterable[Template]) -> 
         Malformed: if one does, see :func:`marks`.
     """
     if any(clashes(messages, template) for template in templates):
-        raise Malformed("text holds a mark of the chat template")
+        raise Malformed(MARKED)
 
 
 def _with_system(record: Record) -> list[Any]:

@@ -2,12 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TypedDict
 
-from cai.evaluation.refusals import Measures, refuses
+from cai.evaluation.refusals import Measures, Row, refuses
 from cai.evaluation.tables import label
 from cai.files.records import Record
 from cai.judging.rubrics import Rubric
 from cai.statistics import intervals
+
+
+class Grade(TypedDict):
+    """The grade on one scale."""
+
+    grade: str
+
+
+class GradesOf(TypedDict):
+    """What is asked of graded answers here; ``id`` and ``set`` are those of the prompt."""
+
+    id: str
+    set: str
+    grades: dict[str, Grade]
 
 
 def measures(rubric: Rubric) -> Measures:
@@ -19,7 +34,7 @@ def measures(rubric: Rubric) -> Measures:
     }
 
 
-def _has_grade(scale: str, grade: str, row: Record) -> bool:
+def _has_grade(scale: str, grade: str, row: Row) -> bool:
     return bool(row["grades"][scale]["grade"] == grade)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cai.core.texts import trimmed
 from cai.data.dialogues import Malformed
-from cai.files.records import Record, read_jsonl, record_id
+from cai.files.records import Record, Row, read_records, record_id
 from cai.steps.answers import EvaluationPrompt
 
 SAFE, UNSAFE = "safe", "unsafe"
@@ -93,13 +93,16 @@ KINDS: Mapping[str, Callable[[Record, str], SafetyPrompt]] = {
 }
 
 
-def by_model(paths: Iterable[Path]) -> dict[str, list[Record]]:
+def by_model(paths: Iterable[Path], kind: type[Row]) -> dict[str, list[Record]]:
     """What models did with the sets, from SET/MODEL.jsonl or SET/MODEL.WHAT.jsonl.
 
-    Each row has the set's name before the part: XSTest safe.
+    Each row is of this kind, and has the set's name before the part: XSTest safe.
+
+    Raises:
+        UserError: the first line that is not of the kind.
     """
     found: dict[str, list[Record]] = defaultdict(list)
     for path in paths:
         name, model = NAMES[path.parent.name], path.name.partition(".")[0]
-        found[model] += ({**row, "set": f"{name} {row['set']}"} for row in read_jsonl(path))
+        found[model] += ({**row, "set": f"{name} {row['set']}"} for row in read_records(path, kind))
     return dict(found)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from cai.core.errors import fail_if
 from cai.files.documents import dump_json
-from cai.files.records import Row, in_shard, named_errors, read_records
+from cai.files.records import Row, in_shard, located_records, named_errors
 
 Some = TypeVar("Some", covariant=True)
 
@@ -28,20 +29,36 @@ class ShardRecords(Generic[Row]):
     All are read, and so checked, when it is made.
 
     Raises:
-        UserError: the first line that is malformed or lacks a field.
+        UserError: the first line that is malformed or not of the kind, or whose id another has.
     """
 
     def __init__(self, path: Path, kind: type[Row], shard: tuple[int, int]) -> None:
         self._path, self._kind, self._shard = path, kind, shard
-        self._count = sum(1 for _ in self)
+        self._count = self._counted()
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
-        for row in read_records(self._path, self._kind):
+        for _, row in self._located():
+            yield row
+
+    def _located(self) -> Iterator[tuple[str, Row]]:
+        for where, row in located_records(self._path, self._kind):
             if in_shard(row["id"], *self._shard):
-                yield row
+                yield where, row
+
+    def _counted(self) -> int:
+        seen: set[str] = set()
+        for where, row in self._located():
+            name = row["id"]
+            fail_if(
+                name in seen,
+                f"{where}: id: found {name!r}, which an earlier record has; accepted: one of its "
+                "own for each record",
+            )
+            seen.add(name)
+        return len(seen)
 
 
 class Spooled(Generic[Row]):

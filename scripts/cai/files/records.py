@@ -16,11 +16,13 @@ from cai.core.errors import UserError
 from cai.core.texts import csv_cell, identity
 from cai.files.documents import NotJson, decode, dump_json, flaw_in
 from cai.files.documents import read_json as read_json  # the programs' own files are read with it
+from cai.files.field_types import misfit
 from cai.files.partials import partial
 
 Record = dict[str, Any]
 Row = TypeVar("Row", bound=Mapping[str, Any])  # a kind of record, by its fields
 BOM = b"\xef\xbb\xbf"
+LOOKED_AT = 512  # bytes at a file's beginning that say what it is
 LINE_END = re.compile(rb"\r\n?")
 
 
@@ -106,12 +108,30 @@ def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
+def looks_like(head: bytes) -> str:
+    """What a file is that is no text in UTF-8 of ours, by how it begins; empty if it may be."""
+    begun = head.lstrip().lower()
+    if head.startswith(b"\x1f\x8b"):
+        return "a gzip file; accepted: one whose name ends in .gz"
+    if head.startswith((b"PK\x03\x04", b"PAR1", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+        return "a packed or binary file (ZIP, Parquet ...); accepted: what its name says, as text"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself; get it with git lfs pull"
+    if begun.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "an HTML or XML page; accepted: the file itself, not the page that shows it"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
+        return "text in UTF-16 or UTF-32; accepted: UTF-8"
+    return ""
+
+
 @contextmanager
 def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
     """Open a file, gzipped or not, to read; one that is missing or cut is a :class:`UserError`."""
     opener: Any = gzip.open if str(path).endswith(".gz") else open
     try:
         with opener(path, "rb") as stream:
+            if found := looks_like(stream.peek(LOOKED_AT)[:LOOKED_AT]):
+                raise UserError(f"{path}: found {found}")
             yield stream
     except (FileNotFoundError, IsADirectoryError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "a folder, not a file"
@@ -129,29 +149,31 @@ def read_jsonl(path: Path | str) -> Iterator[Record]:
 
 
 def read_records(path: Path | str, kind: type[Row]) -> Iterator[Row]:
-    """Yield the records of a file, each with all fields of its kind.
+    """Yield the records of a file, each with all fields of its kind and of their types.
 
     Raises:
-        UserError: the first line that is malformed or lacks a field.
+        UserError: the first line that is malformed or not of the kind.
     """
+    for _, row in located_records(path, kind):
+        yield row
+
+
+def located_records(path: Path | str, kind: type[Row]) -> Iterator[tuple[str, Row]]:
+    """Yield ``(file:line, record)`` as :func:`read_records` does."""
     for where, value in _lines(path):
         if isinstance(value, str):
             raise UserError(f"{where}: {value}")
-        yield of_kind(value, kind, where)
+        yield where, of_kind(value, kind, where)
 
 
 def of_kind(record: Record, kind: type[Row], where: str) -> Row:
     """The record as one of this kind; if it is not, the message begins with ``where``.
 
     Raises:
-        UserError: a field is missing.
+        UserError: a field is missing, or has another type than the kind says.
     """
-    fields: frozenset[str] = vars(kind)["__required_keys__"]
-    if missing := fields - record.keys():
-        raise UserError(
-            f"{where}: found no field {', '.join(sorted(missing))}; accepted: a record with "
-            f"{', '.join(sorted(fields))}"
-        )
+    if amiss := misfit(record, kind):
+        raise UserError(f"{where}: {amiss}")
     return cast("Row", record)
 
 
@@ -172,11 +194,22 @@ def _lines(path: Path | str) -> Iterator[tuple[str, Record | str]]:
     """
     number = 0
     with open_bytes(path) as stream:
+        _refuse_list(path, stream)
         for ended in stream:
             for raw in LINE_END.split(ended.removesuffix(b"\n").removesuffix(b"\r")):
                 number += 1
                 if raw.strip() and raw != BOM:
                     yield f"{path}:{number}", _parse(raw)
+
+
+def _refuse_list(path: Path | str, stream: IO[bytes]) -> None:
+    """Refuse a JSON list over several lines, or one of objects: each line would be malformed."""
+    head: bytes = cast("Any", stream).peek(LOOKED_AT)[:LOOKED_AT].removeprefix(BOM).strip()
+    if re.match(rb"\[\s*(?:\{|\Z)", head):
+        raise UserError(
+            f"{path}: found a JSON list; accepted: one JSON object a line (JSON Lines), or a list "
+            "in a file whose name ends in .json, where a dataset is read"
+        )
 
 
 def _parse(raw: bytes) -> Record | str:

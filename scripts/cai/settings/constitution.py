@@ -22,10 +22,22 @@ STAGE_TEXTS: dict[Stage, tuple[str, ...]] = {
 }
 NAME = re.compile(r"\w+(?:[ .:_-]+\w+)*")  # names of principles are joined with + in tables
 PLACEHOLDER = re.compile(
-    r"\s*(<.*>|\[.*\]|\.\.\.|TODO.*|content|prompt|response"
+    r"\s*(<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\.\.\.|\u2026|(TODO|FIXME|TBD)\b.*|x{3,}\W*"
+    r"|fill (this )?in|placeholder|content|prompt|response"
     r"|(critique|revision) (request|response))\s*",
     re.IGNORECASE | re.DOTALL,
 )
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # tabs and line ends are text
+TURN_FIELDS = ("role", "content")
+
+
+def flaw_of(text: str) -> str:
+    """Why a text cannot be put to a model: what stands in it in place of words; empty if not."""
+    if PLACEHOLDER.fullmatch(text):
+        return "expected real text"
+    if control := CONTROL.search(text):
+        return f"expected text without control characters (U+{ord(control[0]):04X})"
+    return ""
 
 
 class Principle(BaseModel):
@@ -37,6 +49,13 @@ class Principle(BaseModel):
     critique: str | None = None
     revision: str | None = None
     preference: str | None = None
+
+    @field_validator("critique", "revision", "preference")
+    @classmethod
+    def _real(cls, text: str | None) -> str | None:
+        if text and (flaw := flaw_of(text)):
+            raise ValueError(flaw)
+        return text
 
     @field_validator("*")
     @classmethod
@@ -161,15 +180,15 @@ def _dialogue(path: Path | str, number: int, turns: Any) -> list[Message]:
     for index, turn in enumerate(turns):
         expected: Literal["user", "assistant"] = "assistant" if index % 2 else "user"
         fail_if(not isinstance(turn, dict), f"{where}[{index + 1}]: expected role and content")
+        _only(turn, TURN_FIELDS, f"{where}[{index + 1}]")
         role, content = str(turn.get("role", "")).lower(), turn.get("content")
         fail_if(
             role != expected,
             f"{where}[{index + 1}].role: roles alternate, expected {expected!r}, found {role!r}",
         )
-        fail_if(
-            not isinstance(content, str) or not trimmed(content) or PLACEHOLDER.fullmatch(content),
-            f"{where}[{index + 1}].content: expected real text, found {content!r}",
-        )
+        real = isinstance(content, str) and trimmed(content)
+        flaw = flaw_of(content) if real else "expected real text"
+        fail_if(flaw, f"{where}[{index + 1}].content: {flaw}, found {content!r}")
         messages.append({"role": expected, "content": trimmed(content)})
     return messages
 
@@ -188,4 +207,14 @@ def _read_list(path: Path | str, key: str) -> list[Any]:
     found = type(rows).__name__ if rows else "nothing"
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: expected a list under {key!r}, found {found}")
+    _only(content, (key,), str(path))
     return rows
+
+
+def _only(content: Iterable[Any], accepted: Sequence[str], where: str) -> None:
+    """Refuse fields that nobody reads: they may be meant to say something."""
+    unknown = next((field for field in content if field not in accepted), None)
+    fail_if(
+        unknown is not None,
+        f"{where}: {unknown}: unknown field; accepted: {', '.join(accepted)}",
+    )

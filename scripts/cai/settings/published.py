@@ -19,9 +19,12 @@ from cai.files.documents import read_json, read_yaml
 from cai.models.templates import Message
 from cai.settings.constitution import Principle, parse_few_shot
 
-CRITIQUE_MARKS = ("CritiqueRequest:", "Critique:")
-REVISION_MARKS = ("RevisionRequest:", "Revision:")
-OPTIONS = "Options:"  # ends the published comparison principles: the two answers follow it
+CRITIQUE_MARKS = ("Critique ?Request", "Critique")
+REVISION_MARKS = ("Revision ?Request", "Revision")
+# What ends the published comparison principles: the two answers follow it.
+OPTIONS = re.compile(
+    r"(?:(?<=[.?!:\n])\s*(?i:options)\s*:?|\bOptions:)(?:\s*\(?[AB]\)[^\n]*){0,2}\s*\Z"
+)
 SPEAKERS = ("Human", "Assistant", "CritiqueRequest", "Critique", "RevisionRequest", "Revision")
 TURN = re.compile(rf"(?:^|\n)\s*({'|'.join(SPEAKERS)}):")
 
@@ -75,7 +78,7 @@ def read_comparison_principles(path: Path) -> list[Principle]:
 
 def _request(text: Any) -> Any:
     """A principle without the word before the two answers, which our judges' form has, too."""
-    return text.strip().removesuffix(OPTIONS).rstrip() if isinstance(text, str) else text
+    return OPTIONS.sub("", text.strip()).rstrip() if isinstance(text, str) else text
 
 
 def read_few_shot(path: Path) -> list[list[Message]]:
@@ -130,8 +133,9 @@ def _between(where: str, text: Any, marks: tuple[str, str]) -> str:
     """The request without the words that the published prompts set around it."""
     if not isinstance(text, str):
         raise UserError(f"{where}: expected a text, found {type(text).__name__}")
-    before, after = marks
-    return text.strip().removeprefix(before).removesuffix(after).strip()
+    before, after = (rf"[*_]*{mark}[*_]*\s*:[*_]*" for mark in marks)
+    text = re.sub(rf"\A\s*{before}", "", text, flags=re.IGNORECASE)
+    return re.sub(rf"(?<![^\s]){after}\s*\Z", "", text, flags=re.IGNORECASE).strip()
 
 
 class _Dumper(yaml.SafeDumper):
