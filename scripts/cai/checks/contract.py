@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cai.checks.overriding import reserved
+from cai.checks.overriding import accepted, reserved
 from cai.checks.rule_kinds import RULES
 from cai.core.project import ROOT
 from cai.nemo import programs
 from cai.nemo.composition import Problem, check, filled, nested
-from cai.nemo.own_overrides import Program
+from cai.nemo.own_overrides import Program, allowed
 from cai.settings.configuration import Overrides, Settings
 from cai.settings.overrides import value
 
@@ -116,16 +116,31 @@ def problems(settings: Settings) -> list[str]:
     unwritable = list(_unwritable(settings))
     if unwritable:
         return unwritable
-    lines = [
-        *reserved.problems(settings),
-        *(
-            f"{_origin(settings, use, problem)}: {problem}"
-            for use in _uses(settings)
-            for _, _, *overrides in [_whole(use, settings)]
-            for problem in refused(use.program, overrides)
-        ),
-    ]
+    keys = list(_refused_keys(settings))
+    told = [*keys, *(one for one in _refused_values(settings) if not _same(one, keys))]
+    lines = [*reserved.problems(settings), *(f"{where}: {problem}" for where, problem in told)]
     return list(dict.fromkeys(lines))
+
+
+def _refused_keys(settings: Settings) -> Iterator[tuple[str, Problem]]:
+    """What Hydra and upstream's configurations do not take, and where it is."""
+    for use in _uses(settings):
+        _, _, *overrides = _whole(use, settings)
+        for problem in refused(use.program, overrides):
+            yield _origin(settings, use, problem), problem
+
+
+def _refused_values(settings: Settings) -> Iterator[tuple[str, Problem]]:
+    """What they take, and no program can work with; a reserved key is told of as such alone."""
+    for use in _uses(settings):
+        for section in use.sections:
+            given: Overrides = getattr(settings.nemo.overrides, section)
+            for problem in accepted.problems(allowed(settings, use.program, given)):
+                yield f"nemo.overrides.{section}", problem
+
+
+def _same(one: tuple[str, Problem], others: Sequence[tuple[str, Problem]]) -> bool:
+    return any((one[0], one[1].key) == (where, problem.key) for where, problem in others)
 
 
 @functools.cache
