@@ -25,6 +25,7 @@ if (
 
 from cai.core.errors import UserError
 from cai.settings.origins import Origins
+from cai.workflow import command_line, snakemake_internals
 
 origins = Origins([])
 
@@ -50,5 +51,8 @@ OF_ALL = [] if replaced else ["config/config.yaml"]
 with one_line_errors():
     origins = Origins.of(
         [*OF_ALL, *workflow.config_settings.configfiles],
-        workflow.config_settings.config,
+        command_line.as_written(
+            workflow.config_settings.config,
+            snakemake_internals.given_values(workflow),
+        ),
     )

@@ -564,6 +564,35 @@ CASES = [
     experiment("that holds itself", "supervised: &x\n  response: *x\n", "itself"),
     experiment("with a field twice", "seed: 1\nseed: 2\n", "twice"),
     # ------------------------------------------------------------------ --config
+    Wrong(
+        "--config with a field twice",
+        ("--config: seed: found twice; accepted: once",),
+        config=("seed=1", "seed=2"),
+    ),
+    Wrong(
+        "--config with a field within twice",
+        ("--config: supervised: 'rounds' occurs twice",),
+        config=("supervised={rounds: 1, rounds: 2}",),
+    ),
+    *(
+        Wrong(
+            f"--config experiment={name} that is not there",
+            (f"--config: experiment: found no config/experiments/{name}/",),
+            config=(f"experiment={name}",),
+        )
+        for name in ("2025_06_01", "007", "1e3", "true")
+    ),
+    Wrong(
+        "--config of no experiment",
+        ("--config: experiment: found ''", "accepted: letters"),
+        config=("experiment=",),
+    ),
+    Wrong(
+        "--config against nothing",
+        ("--config: against: found ''", "accepted: letters"),
+        config=("against=",),
+    ),
+    Wrong("--config of no results", ("--config: results: ", "found ''"), config=("results=",)),
     Wrong("--config seed=-1", ("--config: seed: ", "found -1"), config=("seed=-1",)),
     Wrong("--config seed=x", ("--config: seed: ", "found 'x'"), config=("seed=x",)),
     Wrong("--config sead=1", ("--config: sead: unknown field", "'seed'"), config=("sead=1",)),
