@@ -28,6 +28,7 @@ from cai.core.errors import UserError
 from cai.core.fields import Section
 from cai.settings.chat_service import ChatSettings
 
+UNFILLED = re.compile(r"\$\w+|\$?\{[^}]*\}?|\$\(|<[^>]*>?")  # what stands for something else
 VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 # How the keys of services begin, of those that could be a variable's name.
 KEY = re.compile("(hf|gsk|csk|nvapi|sk|rk|pk|xai|ghp|gho|pplx|tgp|fw|r8)_(?=.{10})|AIza(?=.{20})")
@@ -198,9 +199,21 @@ class ChatJudge(Section):
             fine = server and not parts.fragment
         except ValueError:  # of the port, or of an IPv6 address
             fine = False
+        if unfilled := UNFILLED.search(url):
+            raise ValueError(
+                "expected the http(s) address of a service, such as https://host/v1, in which "
+                f"nothing is filled in ({unfilled[0]})"
+            )
         if not fine or not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("expected the http(s) address of a service, such as https://host/v1")
         return url
+
+    @field_validator("model")
+    @classmethod
+    def _name(cls, model: str) -> str:
+        if model != model.strip() or not model.isprintable():
+            raise ValueError("expected the model's name, without spaces around it")
+        return model
 
     @model_validator(mode="after")
     def _secrets(self) -> "ChatJudge":
