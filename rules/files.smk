@@ -23,6 +23,7 @@ if (
         "use this folder's own environment (make controller), or PYTHONPATH=scripts"
     )
 
+from cai.core import cli
 from cai.core.errors import UserError
 from cai.settings.origins import Origins
 from cai.workflow import command_line, snakemake_internals
@@ -44,6 +45,8 @@ def one_line_errors():
         yield
     except UserError as error:
         stop([error])
+    except OSError as error:  # of a path that the configuration names
+        stop([cli.system_error(error)])
 
 
 replaced = workflow.config_settings.replace_workflow_config

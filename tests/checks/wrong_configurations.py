@@ -101,6 +101,15 @@ CASES = [
     wrong("results", "", "accepted", "found ''"),
     wrong("results", " ", "accepted", "found ' '"),
     wrong("results", "/", "accepted", "found '/'"),
+    *(
+        wrong("results", name, "accepted", f"the project's own files in {own},")
+        for name, own in (
+            *(("config", "config"), ("./demo", "demo"), ("scripts/x", "scripts")),
+            *(("results/../docs", "docs"), (".git", ".git")),
+        )
+    ),
+    wrong("results", "x" * 300, "accepted: the name of a folder", "file name too long"),
+    Wrong("a constitution's long name", ("xxx: File name too long",), {"constitution": "x" * 300}),
     wrong("results", "Snakefile", "accepted", "Snakefile is a file"),
     wrong("results", "a\nb", "accepted", "found 'a\\nb'"),
     wrong("constitution", "", "1 character", "found ''"),
@@ -185,6 +194,27 @@ CASES = [
         wrong("preferences.judges.chat.url", url, "http", f"found '{url}'", over="mistral")
         for url in ("localhost:8000/v1", "ftp://judge/v1", "http://", "")
     ),
+    *(
+        wrong("preferences.judges.chat.url", url, f"nothing is filled in ({part})", over="mistral")
+        for url, part in (
+            ("https://$HOST/v1", "$HOST"),
+            ("https://{host}/v1", "{host}"),
+            ("https://${HOST}/v1", "${HOST}"),
+            ("https://<your-host>/v1", "<your-host>"),
+            ("https://h/{name}/v1", "{name}"),
+        )
+    ),
+    *(
+        wrong("preferences.judges.chat.model", name, "without spaces", over="mistral")
+        for name in (" ", "a ", "a\nb")
+    ),
+    wrong(
+        "preferences.judges.chat.key_variable",
+        "gsk_0123456789abcdefghij",
+        "key_variable must be the name",
+        at="preferences.judges.chat",
+        over="mistral",
+    ),
     wrong("preferences.judges.chat.model", "", "1 character", over="mistral"),
     wrong("preferences.judges.chat.orders", 3, "1 or 2", "found 3", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", 0, "0", "found 0", over="mistral"),
@@ -196,11 +226,30 @@ CASES = [
     wrong("evaluation.answer.max_tokens", 128, "found 128", "lengths.rl (72)"),
     wrong("evaluation.limit", 0, "1", "found 0"),
     wrong("evaluation.classifier", "nowhere.py", "nowhere.py", "no such file"),
+    wrong("evaluation.classifier", "demo", "found demo, a folder", "accepted: a Python file"),
+    wrong(
+        "evaluation.classifier",
+        "{here}/score.py",
+        "score: found score(prompt, answer)",
+        "score(prompt, answer, finished)",
+        files={"score.py": "def score(prompt, answer): return {}"},
+    ),
+    wrong("models.instruct.vocabulary", "demo", "found demo, a folder", "accepted: a text"),
+    wrong("models.base.source", "./Snakefile", "found a file", "accepted: a Hugging Face folder"),
+    wrong("evaluation.harness_tasks", "demo/harness", "found 'demo/harness'", at="evaluation"),
+    wrong("evaluation.harness_limit", 5, "found 5", "null", at="evaluation"),
     wrong("client.batch_size", 500, "128", "found 500"),
     wrong("client.timeout", 0, "0", "found 0"),
     wrong("client.timeout", float("inf"), "finite", "found inf"),
     wrong("client.eos", "", "1 character"),
     wrong("server.kind", "vllm", "'nemo' or 'openai'", "found 'vllm'"),
+    wrong(
+        "server.command",
+        ["vllm", "MODEL", "FREE_PORT"],
+        "command: found ['vllm', 'MODEL', 'FREE_PORT'] with kind nemo",
+        "accepted: kind openai",
+        at="server",
+    ),
     wrong("server.kind", "openai", "MODEL and FREE_PORT", "found []", at="server"),
     wrong("estimates.flops", 0, "0", "found 0"),
     wrong(
@@ -212,6 +261,16 @@ CASES = [
     wrong("nemo.python", "", "1 character"),
     # ------------------------------------------------------------------ data
     wrong("datasets.red_team.source", "nowhere.jsonl", "nowhere.jsonl", "no such file"),
+    *(
+        wrong(
+            "datasets.red_team.source",
+            address,
+            f"found '{address}', an address",
+            "accepted: files of this machine",
+            at="datasets.red_team",
+        )
+        for address in ("https://h/x.jsonl", "s3://bucket/x.jsonl", "hf://datasets/a/b")
+    ),
     wrong("datasets.red_team.source", "a/b", "a/b", "revision", at="datasets.red_team"),
     wrong("datasets.red_team.source", "a//b", "a//b", "owner/name", at="datasets.red_team"),
     wrong("datasets.red_team.source", "./Snakefile", "Snakefile", "accepted", ".jsonl"),
@@ -230,6 +289,8 @@ CASES = [
     ),
     wrong("datasets.helpful_preferences", [], "at least 1 item"),
     wrong("datasets.test_fraction", 1.0, "less than 1", "found 1"),
+    wrong("datasets.test_fraction", 0.999, "found 0.999", "up to 0.5", over="mistral"),
+    wrong("datasets.test_fraction", 1.0e-9, "found 1e-09", "at least 2.6e-05", over="mistral"),
     wrong("datasets.limit", 0, "1", "found 0"),
     wrong("datasets.limit", 3, "found 3"),
     wrong("datasets.max_bad_share", 2, "1", "found 2"),
@@ -253,6 +314,12 @@ CASES = [
     wrong("models.base.source", "https://host/a/b", "host", "owner/name", at="models.base"),
     wrong("models.base.source", "my model", "my model", "slash at its end", at="models.base"),
     wrong("models.instruct.template.user", "Q: ", "{content} exactly once", "found 'Q: '"),
+    wrong(
+        "models.instruct.template.user",
+        "[INST] {{content}} [/INST]",
+        "{content} exactly once, with single braces",
+        "found '[INST] {{content}} [/INST]'",
+    ),
     wrong("models.instruct.template.system", "<s>", "{content} exactly once", "found '<s>'"),
     wrong("models.instruct.template.stop", [], "at least 1 item"),
     wrong("models.instruct.template.stop", ["<x>"], "found ['<x>']", "accepted"),
@@ -332,8 +399,7 @@ CASES = [
     constitution(
         "with half a principle",
         "principles:\n- {id: a, critique: b}\n",
-        "principles[a]",
-        "critique and revision go together",
+        "principles[a]: critique and revision go together",
     ),
     constitution(
         "with an empty text",
