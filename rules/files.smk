@@ -23,8 +23,10 @@ if (
         "use this folder's own environment (make controller), or PYTHONPATH=scripts"
     )
 
+from cai.core import cli
 from cai.core.errors import UserError
 from cai.settings.origins import Origins
+from cai.workflow import command_line, snakemake_internals
 
 origins = Origins([])
 
@@ -43,6 +45,8 @@ def one_line_errors():
         yield
     except UserError as error:
         stop([error])
+    except OSError as error:  # of a path that the configuration names
+        stop([cli.system_error(error)])
 
 
 replaced = workflow.config_settings.replace_workflow_config
@@ -50,5 +54,8 @@ OF_ALL = [] if replaced else ["config/config.yaml"]
 with one_line_errors():
     origins = Origins.of(
         [*OF_ALL, *workflow.config_settings.configfiles],
-        workflow.config_settings.config,
+        command_line.as_written(
+            workflow.config_settings.config,
+            snakemake_internals.given_values(workflow),
+        ),
     )

@@ -14,12 +14,14 @@ may be, since the known part is within it and another part is unknown.
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cai.core import cli
 from cai.core.changes import changes
+from cai.core.errors import fail_if
 from cai.plan.show import show, summary
 from cai.plan.stages import Plan, make_plan
 from cai.settings.constitution import Principle, load_constitution
@@ -65,13 +67,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="the plan as JSON")
     parser.add_argument(
-        "--budget", type=float, metavar="GPUH", help="end with exit code 1 above it, 4 if it may be"
+        "--budget",
+        type=_budget,
+        metavar="GPUH",
+        help="end with exit code 1 above it, 4 if it may be",
     )
     parser.add_argument(
         "--compare", type=cli.existing_file, metavar="CONSTITUTION",
         help="plan with this constitution, too, and show the difference",
     )  # fmt: skip
     return parser
+
+
+def _budget(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    fail_if(
+        not (math.isfinite(hours) and hours >= 0),
+        f"--budget: found {text!r}; accepted: a number of GPU-hours, 0 or more",
+    )
+    return hours
 
 
 def _with_constitution(arguments: Sequence[str], path: Path) -> list[str]:

@@ -101,6 +101,15 @@ CASES = [
     wrong("results", "", "accepted", "found ''"),
     wrong("results", " ", "accepted", "found ' '"),
     wrong("results", "/", "accepted", "found '/'"),
+    *(
+        wrong("results", name, "accepted", f"the project's own files in {own},")
+        for name, own in (
+            *(("config", "config"), ("./demo", "demo"), ("scripts/x", "scripts")),
+            *(("results/../docs", "docs"), (".git", ".git")),
+        )
+    ),
+    wrong("results", "x" * 300, "accepted: the name of a folder", "file name too long"),
+    Wrong("a constitution's long name", ("xxx: File name too long",), {"constitution": "x" * 300}),
     wrong("results", "Snakefile", "accepted", "Snakefile is a file"),
     wrong("results", "a\nb", "accepted", "found 'a\\nb'"),
     wrong("constitution", "", "1 character", "found ''"),
@@ -185,6 +194,27 @@ CASES = [
         wrong("preferences.judges.chat.url", url, "http", f"found '{url}'", over="mistral")
         for url in ("localhost:8000/v1", "ftp://judge/v1", "http://", "")
     ),
+    *(
+        wrong("preferences.judges.chat.url", url, f"nothing is filled in ({part})", over="mistral")
+        for url, part in (
+            ("https://$HOST/v1", "$HOST"),
+            ("https://{host}/v1", "{host}"),
+            ("https://${HOST}/v1", "${HOST}"),
+            ("https://<your-host>/v1", "<your-host>"),
+            ("https://h/{name}/v1", "{name}"),
+        )
+    ),
+    *(
+        wrong("preferences.judges.chat.model", name, "without spaces", over="mistral")
+        for name in (" ", "a ", "a\nb")
+    ),
+    wrong(
+        "preferences.judges.chat.key_variable",
+        "gsk_0123456789abcdefghij",
+        "key_variable must be the name",
+        at="preferences.judges.chat",
+        over="mistral",
+    ),
     wrong("preferences.judges.chat.model", "", "1 character", over="mistral"),
     wrong("preferences.judges.chat.orders", 3, "1 or 2", "found 3", over="mistral"),
     wrong("preferences.judges.chat.client.timeout", 0, "0", "found 0", over="mistral"),
@@ -196,11 +226,30 @@ CASES = [
     wrong("evaluation.answer.max_tokens", 128, "found 128", "lengths.rl (72)"),
     wrong("evaluation.limit", 0, "1", "found 0"),
     wrong("evaluation.classifier", "nowhere.py", "nowhere.py", "no such file"),
+    wrong("evaluation.classifier", "demo", "found demo, a folder", "accepted: a Python file"),
+    wrong(
+        "evaluation.classifier",
+        "{here}/score.py",
+        "score: found score(prompt, answer)",
+        "score(prompt, answer, finished)",
+        files={"score.py": "def score(prompt, answer): return {}"},
+    ),
+    wrong("models.instruct.vocabulary", "demo", "found demo, a folder", "accepted: a text"),
+    wrong("models.base.source", "./Snakefile", "found a file", "accepted: a Hugging Face folder"),
+    wrong("evaluation.harness_tasks", "demo/harness", "found 'demo/harness'", at="evaluation"),
+    wrong("evaluation.harness_limit", 5, "found 5", "null", at="evaluation"),
     wrong("client.batch_size", 500, "128", "found 500"),
     wrong("client.timeout", 0, "0", "found 0"),
     wrong("client.timeout", float("inf"), "finite", "found inf"),
     wrong("client.eos", "", "1 character"),
     wrong("server.kind", "vllm", "'nemo' or 'openai'", "found 'vllm'"),
+    wrong(
+        "server.command",
+        ["vllm", "MODEL", "FREE_PORT"],
+        "command: found ['vllm', 'MODEL', 'FREE_PORT'] with kind nemo",
+        "accepted: kind openai",
+        at="server",
+    ),
     wrong("server.kind", "openai", "MODEL and FREE_PORT", "found []", at="server"),
     wrong("estimates.flops", 0, "0", "found 0"),
     wrong(
@@ -212,6 +261,16 @@ CASES = [
     wrong("nemo.python", "", "1 character"),
     # ------------------------------------------------------------------ data
     wrong("datasets.red_team.source", "nowhere.jsonl", "nowhere.jsonl", "no such file"),
+    *(
+        wrong(
+            "datasets.red_team.source",
+            address,
+            f"found '{address}', an address",
+            "accepted: files of this machine",
+            at="datasets.red_team",
+        )
+        for address in ("https://h/x.jsonl", "s3://bucket/x.jsonl", "hf://datasets/a/b")
+    ),
     wrong("datasets.red_team.source", "a/b", "a/b", "revision", at="datasets.red_team"),
     wrong("datasets.red_team.source", "a//b", "a//b", "owner/name", at="datasets.red_team"),
     wrong("datasets.red_team.source", "./Snakefile", "Snakefile", "accepted", ".jsonl"),
@@ -230,6 +289,8 @@ CASES = [
     ),
     wrong("datasets.helpful_preferences", [], "at least 1 item"),
     wrong("datasets.test_fraction", 1.0, "less than 1", "found 1"),
+    wrong("datasets.test_fraction", 0.999, "found 0.999", "up to 0.5", over="mistral"),
+    wrong("datasets.test_fraction", 1.0e-9, "found 1e-09", "at least 2.6e-05", over="mistral"),
     wrong("datasets.limit", 0, "1", "found 0"),
     wrong("datasets.limit", 3, "found 3"),
     wrong("datasets.max_bad_share", 2, "1", "found 2"),
@@ -253,6 +314,12 @@ CASES = [
     wrong("models.base.source", "https://host/a/b", "host", "owner/name", at="models.base"),
     wrong("models.base.source", "my model", "my model", "slash at its end", at="models.base"),
     wrong("models.instruct.template.user", "Q: ", "{content} exactly once", "found 'Q: '"),
+    wrong(
+        "models.instruct.template.user",
+        "[INST] {{content}} [/INST]",
+        "{content} exactly once, with single braces",
+        "found '[INST] {{content}} [/INST]'",
+    ),
     wrong("models.instruct.template.system", "<s>", "{content} exactly once", "found '<s>'"),
     wrong("models.instruct.template.stop", [], "at least 1 item"),
     wrong("models.instruct.template.stop", ["<x>"], "found ['<x>']", "accepted"),
@@ -332,8 +399,7 @@ CASES = [
     constitution(
         "with half a principle",
         "principles:\n- {id: a, critique: b}\n",
-        "principles[a]",
-        "critique and revision go together",
+        "principles[a]: critique and revision go together",
     ),
     constitution(
         "with an empty text",
@@ -407,7 +473,98 @@ CASES = [
     override("sft", "model.optim.lr", -1.0, "found -1.0", "accepted: more than 0"),
     override("sft", "trainer.precision", "bf17", "found 'bf17'", "accepted: 16, 32,"),
     override("actor", "trainer.ppo.max_epochs", 0, "found 0", "accepted: 1 or more"),
-    override("sft", "trainer.devices", 8, "trainer.devices", "found 8", "accepted: none"),
+    override("actor", "trainer.ppo.initial_policy_kl_penalty", -1, "found -1", "from 0 on"),
+    override("actor", "trainer.ppo.gae_lambda", 2, "found 2", "from 0 to 1"),
+    override("actor", "trainer.ppo.discount_factor", -0.1, "found -0.1", "from 0 to 1"),
+    override("actor", "model.ppo.ratio_eps", -1, "found -1", "more than 0"),
+    override("actor", "model.ppo.sampling_params.temperature", 0, "found 0", "more than 0"),
+    override("actor", "model.ppo.sampling_params.temperature", -1, "found -1", "more than 0"),
+    override("actor", "model.ppo.sampling_params.top_p", 5, "found 5", "from 0 to 1"),
+    override("critic", "trainer.ppo.inference_micro_batch_size", 0, "found 0", "above 0"),
+    override("critic", "trainer.ppo.inference_micro_batch_size", [4, 0], "found [4, 0]", "list"),
+    override("sft", "++trainer.sft.limit_train_batches", 0, "found 0", "1 or more, or a share"),
+    override("sft", "trainer.sft.limit_val_batches", -1, "found -1", "from 0 on"),
+    override("sft", "trainer.sft.max_epochs", 1.5, "found 1.5", "a whole number"),
+    override("sft", "trainer.sft.max_steps", -2, "found -2", "or -1"),
+    override("sft", "trainer.sft.val_check_interval", 0, "found 0", "more than 0"),
+    override("sft", "trainer.sft.save_interval", 0, "found 0", "above 0"),
+    override("sft", "trainer.sft.gradient_clip_val", -1, "found -1", "0 for none"),
+    override("sft", "trainer.accelerator", "gpuu", "found 'gpuu'", "gpu, cuda, cpu, auto"),
+    override("sft", "model.optim.name", "adamww", "found 'adamww'", "adamw"),
+    override("sft", "model.optim.sched.name", "Cosine", "found 'Cosine'", "CosineAnnealing"),
+    override("sft", "model.optim.sched.warmup_steps", -3, "found -3", "from 0 on"),
+    override("sft", "model.optim", {"weight_decay": -1}, "weight_decay: found -1", "from 0 on"),
+    override("sft", "model.optim.betas", [0.9], "found [0.9]", "a list of two numbers"),
+    override("sft", "model.optim.betas", "x", "found 'x'", "a list of two numbers"),
+    override("sft", "model.optim.weight_decay", -1, "found -1", "from 0 on"),
+    override("sft", "model.optim.lr", "???", "found '???'", "stands for no value"),
+    override("sft", "model.optim.lr", "${oc.env:HOME}", "a number", "found '${oc.env:HOME}'"),
+    override(
+        "sft", "model.optim.lr", 1.0e-7, "found 1e-07", "at least", "model.optim.sched.min_lr"
+    ),
+    override(
+        "sft", "exp_manager.checkpoint_callback_params.save_top_k", -2, "found -2", "-1 (all)"
+    ),
+    override(
+        "reward_model", "model.reward_model_type", "regresion", "'regresion'", "binary_ranking"
+    ),
+    override("server", "web_port", 99999, "found 99999", "from 1 to 65535"),
+    Wrong(
+        "a value of the paper's reward model",
+        ("overlay.yaml: paper.reward_model", "weight_decay: found -1", "from 0 on"),
+        {"paper": {"reward_model": {"model.optim.weight_decay": -1}}},
+    ),
+    override("sft", "trainer.devices", 8, "found 8", "accepted: none, it comes from the profile"),
+    override("sft", "exp_manager.name", "my_run", "found 'my_run'", "none, the workflow sets it"),
+    override("sft", "++exp_manager.name", "my_run", "found 'my_run'", "none, the workflow sets it"),
+    override("sft", "exp_manager.name", "null", "found 'null'", "none, the workflow sets it"),
+    override("sft", "exp_manager", {"name": "x"}, "exp_manager.name: found 'x'", "accepted: none"),
+    override("sft", "~exp_manager", True, "~exp_manager: found True", "accepted: none"),
+    override("sft", "exp_manager.explicit_log_dir", "/tmp/x", "found '/tmp/x'", "accepted: none"),
+    override(
+        "sft",
+        "exp_manager.checkpoint_callback_params.save_nemo_on_train_end",
+        False,
+        "found False",
+        "accepted: none",
+    ),
+    override(
+        "sft",
+        "++exp_manager.checkpoint_callback_params.dirpath",
+        "/tmp",
+        "found '/tmp'",
+        "accepted: none",
+    ),
+    override("sft", "exp_manager.resume_if_exists", False, "found False", "accepted: none"),
+    override("sft", "model.data.chat", False, "found False", "accepted: none"),
+    override("sft", "model.data.train_ds.file_path", "a.jsonl", "found 'a.jsonl'", "none"),
+    override("server", "server", False, "found False", "accepted: none"),
+    override("server", "port", 5555, "found 5555", "accepted: none"),
+    override("instruct_server", "port", 5555, "found 5555", "accepted: none"),
+    override("reward_server", "inference.port", 1234, "found 1234", "accepted: none"),
+    override("critic", "trainer.ppo.port", 1234, "found 1234", "accepted: none"),
+    override("critic", "trainer.ppo.combine_rm_and_critic_server", False, "found False", "none"),
+    override("actor", "remote_critic_rm.critic.ip", "host", "found 'host'", "accepted: none"),
+    override("actor", "remote_critic_rm.critic.port", 1234, "found 1234", "accepted: none"),
+    override(
+        "actor", "model.ppo.length_params.max_length", 5, "found 5", "it comes from lengths.answer"
+    ),
+    override(
+        "actor",
+        "model.ppo.sampling_params.end_strings",
+        ["x"],
+        "found ['x']",
+        "it comes from models.base.template.stop",
+    ),
+    override(
+        "dpo", "model.dpo.preference_loss", "x", "found 'x'", "it comes from dpo.preference_loss"
+    ),
+    override("dpo", "model.dpo.ref_policy_kl_penalty", -1, "found -1", "it comes from dpo.beta"),
+    Wrong(
+        "a name of the paper's reward model",
+        ("paper.reward_model: exp_manager.name: found 'x'", "accepted: none"),
+        {"paper": {"reward_model": {"exp_manager.name": "x"}}},
+    ),
     override("sft", "model.data.train_ds.micro_batch_size", 0, "found 0", "a whole number above 0"),
     override("sft", "model.data.train_ds.global_batch_size", 25, "found 25", "multiples of 24"),
     override("sft", "trainer.sft.save_interval", 81, "found 81", "multiples of"),
@@ -492,6 +649,35 @@ CASES = [
     experiment("that holds itself", "supervised: &x\n  response: *x\n", "itself"),
     experiment("with a field twice", "seed: 1\nseed: 2\n", "twice"),
     # ------------------------------------------------------------------ --config
+    Wrong(
+        "--config with a field twice",
+        ("--config: seed: found twice; accepted: once",),
+        config=("seed=1", "seed=2"),
+    ),
+    Wrong(
+        "--config with a field within twice",
+        ("--config: supervised: 'rounds' occurs twice",),
+        config=("supervised={rounds: 1, rounds: 2}",),
+    ),
+    *(
+        Wrong(
+            f"--config experiment={name} that is not there",
+            (f"--config: experiment: found no config/experiments/{name}/",),
+            config=(f"experiment={name}",),
+        )
+        for name in ("2025_06_01", "007", "1e3", "true")
+    ),
+    Wrong(
+        "--config of no experiment",
+        ("--config: experiment: found ''", "accepted: letters"),
+        config=("experiment=",),
+    ),
+    Wrong(
+        "--config against nothing",
+        ("--config: against: found ''", "accepted: letters"),
+        config=("against=",),
+    ),
+    Wrong("--config of no results", ("--config: results: ", "found ''"), config=("results=",)),
     Wrong("--config seed=-1", ("--config: seed: ", "found -1"), config=("seed=-1",)),
     Wrong("--config seed=x", ("--config: seed: ", "found 'x'"), config=("seed=x",)),
     Wrong("--config sead=1", ("--config: sead: unknown field", "'seed'"), config=("sead=1",)),

@@ -12,6 +12,7 @@ import pytest
 
 from cai.checks.contract import CONFIGURATIONS
 from cai.nemo import programs
+from cai.nemo.own_overrides import Program
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = (ROOT / "envs/nemo-cpu/opt/NeMo", ROOT / "envs/nemo-cpu/opt/NeMo-Aligner")
@@ -21,11 +22,11 @@ RUNS = {
 }
 ENDS = {"--", "2>&1", "|"}
 
-Command = tuple[programs.Program, list[str]]  # the program and its overrides
+Command = tuple[Program, list[str]]  # the program and its overrides
 Check = Callable[..., subprocess.CompletedProcess]
 
 
-def configuration(program: programs.Program) -> Path:
+def configuration(program: Program) -> Path:
     """The stand-in's configuration of a program; its keys and defaults are upstream's."""
     folder = STAND_INS[program != "server"] / programs.PROGRAMS[program]
     return folder.parent / "conf" / f"{CONFIGURATIONS[program]}.yaml"

@@ -7,13 +7,14 @@ import pytest
 from tests.messages import says
 
 from cai.checks.contract import ADDED, CONFIGURATIONS, TIME_LIMIT, commands, problems, refused
-from cai.nemo import programs
+from cai.nemo import own_overrides, programs
 from cai.running.launch import Launch
 from cai.settings.configuration import Settings, load_settings
 from cai.training.trainer import Training
 
 FILES = ["config/config.yaml", "config/demo.yaml"]
 UNKNOWN, MEANT = "{}.yaml", " … did you mean {}?"
+MISTRAL = load_settings(FILES[:1])
 TRAINED = ("sft", "reward_model", "actor", "dpo")
 
 
@@ -107,10 +108,11 @@ def test_the_configurations_that_are_shipped_have_no_problem(files):
         ("critic", "+model.micro_batch_size", 2, "given twice"),
         ("actor", "+model.ppo.num_val_samples", 2,
          "gpt_ppo_actor.yaml … already … +"),
-        ("actor", "++pretrained_checkpoint.restore_from_path", "my.nemo", "given twice"),
+        ("actor", "++pretrained_checkpoint.restore_from_path", "my.nemo",
+         "found 'my.nemo'; accepted: none, the workflow sets it"),
         ("actor", "model.optim", {"sched": {"min": 0}}, "sched: min: … "
          + UNKNOWN.format("gpt_ppo_actor") + MEANT.format("model.optim.sched.min_lr")),
-        ("sft", "model.data.chat", "yes", "true or false … False … found 'yes'"),
+        ("sft", "model.answer_only_loss", "yes", "true or false … False … found 'yes'"),
         ("sft", "model.optim.lr", "small", "number … 3e-05 … found 'small'"),
         ("sft", "model.data.train_ds", "a.jsonl", "mapping … found 'a.jsonl'"),
         ("reward_server", "trainer", {}, None),
@@ -134,3 +136,49 @@ def test_a_users_override_is_told_in_one_line(section, key, value, told):
 def test_what_no_override_can_hold_is_told():
     (line,) = problems(own("sft", **{"model.seed": datetime.date(2024, 1, 1)}))
     assert says(line, "nemo.overrides.sft: model.seed: … date")
+
+
+# --------------------------------------------------------------------------- the workflow's own
+
+
+def test_sizes_of_the_machine_belong_to_the_profile():
+    (line,) = problems(own("sft", **{"++trainer.devices": 8}))
+    assert says(line, "overrides.sft: ++trainer.devices: found 8; accepted: none … profile")
+    (line,) = problems(own("server", **{"trainer.num_nodes": 2}))
+    assert says(line, "overrides.server: trainer.num_nodes: found 2 … profile")
+
+
+@pytest.mark.parametrize("program", own_overrides.OWN)
+def test_what_the_workflow_gives_is_taken_from_it_by_no_other_value(program):
+    """Whatever it gives now or will give: the list follows from the commands."""
+    ours = own_overrides.own(MISTRAL, program)
+    replaceable = own_overrides.REPLACEABLE
+    assert {key.lstrip("+") for key in ours} - replaceable
+    for key in (key for key in ours if key.lstrip("+") not in replaceable):
+        assert problems(own(program, **{key: ours[key]})) == []
+        assert problems(own(program, **{key: None})) == []
+        (line,) = problems(own(program, **{key: "other"}))
+        assert says(line, f"nemo.overrides.{program}: {key}: found 'other'; accepted: none, … ")
+
+
+def test_a_value_that_is_refused_reaches_no_command():
+    told = {"exp_manager.name": "mine", "++model.data.chat": False, "model.optim.lr": 0.5}
+    command = programs.sft(own("sft", **told))
+    assert "exp_manager.name=megatron_gpt_sft" in command and "model.optim.lr=0.5" in command
+    assert not any("mine" in word or word.endswith("chat=false") for word in command)
+    assert programs.sft(own("sft", **{"exp_manager.name": None})) == programs.sft(MISTRAL)
+
+
+@pytest.mark.parametrize("program", ADDED)
+def test_files_are_named_by_the_rules(program):
+    for key in (added.partition("=")[0] for added in ADDED[program]):
+        (line,) = problems(own(program, **{key: "mine"}))
+        assert says(line, f"nemo.overrides.{program}: {key}: found 'mine'; accepted: none")
+
+
+def test_what_may_be_replaced_is_given():
+    """A name in the list that no program has any more would be an oversight."""
+    given = {
+        key.lstrip("+") for name in own_overrides.OWN for key in own_overrides.own(MISTRAL, name)
+    }
+    assert given >= own_overrides.REPLACEABLE

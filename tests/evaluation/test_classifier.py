@@ -3,6 +3,8 @@ from demo import world
 from running import complaint, run_program
 from tests.messages import says
 
+from cai.core.errors import UserError
+from cai.evaluation.classifier import check_classifier
 from cai.files.records import read_json, read_jsonl, write_jsonl
 
 ANSWER = {"id": "1", "prompt": "Help?", "set": "harmful", "answer": "No.", "finish": "stop"}
@@ -102,3 +104,44 @@ def test_a_bad_classifier_is_told_in_one_line(answers, tmp_path, code, told):
 def test_a_missing_classifier_is_told(answers, tmp_path):
     arguments = ("--answers", answers, "--classifier", "none.py", "--output", tmp_path / "x")
     assert "none.py: no such file" in complaint("classify", *arguments)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def score(prompt, answer, finished): ...",
+        "def score(p, a, f=True, more=1): ...",
+        "def score(*args): ...",
+        "def score(p, *args, key=1): ...",
+        "def score(p, a, /, f, **more): ...",
+        "@wrapped\ndef score(p): ...",
+        "def score(p): ...\ndef score(p, a, f): ...",
+        "score = lambda p, a, f: {}",
+        "score = other",
+        "from other import score",
+        "from other import *",
+        "class score:\n    def __init__(self, p, a, f): ...",
+    ],
+)
+def test_what_can_be_called_with_three_arguments_is_taken(tmp_path, code):
+    check_classifier(classifier(tmp_path, code))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("def score(prompt, answer): ...", "score(prompt, answer)"),
+        ("def score(): ...", "score()"),
+        ("def score(p, a, f, more): ...", "score(p, a, f, more)"),
+        ("def score(p, a, f, *, key): ...", "score(p, a, f, *, key)"),
+        ("def score(p, *, a, f): ...", "score(p, *, a, f)"),
+        ("async def score(p, a, f): ...", "async score(p, a, f)"),
+        ("score = lambda p, a: {}", "score(p, a)"),
+        ("def score(p, a, f): ...\ndef score(p): ...", "score(p)"),
+    ],
+)
+def test_what_cannot_is_told_before_any_training(tmp_path, code, found):
+    with pytest.raises(UserError) as error:
+        check_classifier(classifier(tmp_path, code))
+    accepted = "found {}; accepted: … score(prompt, answer, finished)"
+    assert says(str(error.value), "evaluation.classifier: … " + accepted.format(found))

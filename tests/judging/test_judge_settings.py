@@ -93,7 +93,14 @@ def test_what_means_nothing_is_refused(judge, told) -> None:
     ("change", "field"),
     [
         ({"url": "https://someone:hunter2@x/v1"}, "url"),
-        ({"key_variable": "sk-hunter2"}, "key_variable"),
+        *(
+            ({"key_variable": key}, "key_variable")
+            for key in (
+                *("sk-hunter2", "nvapi-hunter2", "xai-hunter2", "hf_hunter2abcdefghijklm"),
+                *("hf_hunter2qrstuvwxyzABCDEFGH", "gsk_hunter2x0123456789abcdefghij"),
+                *("nvapi_hunter2abcdefgh", "sk_live_hunter2abcdefgh", "hunter2ABCDEFGHIJKLMNOPQR"),
+            )
+        ),
     ],
 )
 def test_what_may_be_a_secret_is_refused_and_not_shown(change, field) -> None:
@@ -101,6 +108,23 @@ def test_what_may_be_a_secret_is_refused_and_not_shown(change, field) -> None:
         judge_option(json.dumps({**CHAT, **change}))
     assert field in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["hf_abcdefghijklmnopqrstuvwxyzABCDEFGH", "gsk_0123456789abcdefghij"]
+)
+def test_a_key_without_dashes_is_no_name_of_a_variable(key) -> None:
+    with pytest.raises(UserError, match="key_variable must be the name") as caught:
+        judge_option(json.dumps({**CHAT, "key_variable": key}))
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["NVIDIA_API_KEY", "hf_token", "HF_TOKEN_2", "sk_key_of_mine", "OpenAIKey2", "A", "_x_1"],
+)
+def test_names_of_variables_are_taken(name) -> None:
+    assert judge_option(json.dumps({**CHAT, "key_variable": name})).key_variable == name
 
 
 def test_the_configuration_refuses_it_too() -> None:

@@ -244,3 +244,11 @@ def test_amounts_are_told_in_units_that_people_read():
         "14.5 GB",
         "1.3 TB",
     ]
+
+
+@pytest.mark.parametrize("budget", ["nan", "inf", "-1", "much", ""])
+def test_a_budget_is_a_number_of_hours(budget):
+    done = plan(f"--budget={budget}", "--", "x")
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line == f"error: --budget: found {budget!r}; accepted: a number of GPU-hours, 0 or more"

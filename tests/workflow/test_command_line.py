@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tests.project import Project
 
-from cai.workflow.command_line import separated, warnings
+from cai.workflow.command_line import as_written, separated, warnings
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,26 @@ def test_a_profiles_own_files_are_not_replaced_unsaid(files, told):
     assert len(found) == len(told)
     assert all(both in line for line, both in zip(found, told, strict=True))
     assert warnings(["--profile", "profiles/slurm", *given]) == []
+
+
+@pytest.mark.parametrize("name", ["2025_06_01", "007", "01", "1e3", "true", "null", "[a]", "", "x"])
+def test_an_experiment_is_called_what_was_written(name):
+    """Snakemake's parse_config would read the first four as numbers."""
+    from snakemake.cli import parse_config
+
+    given = [f"experiment={name}", f"results={name}", "seed=5", "few_shot=null"]
+    found = as_written(parse_config(given), given)
+    assert found == {"experiment": name, "results": name, "seed": 5, "few_shot": "null"}
+    assert as_written(parse_config(['results="a b"']), ['results="a b"']) == {"results": "a b"}
+
+
+def test_a_plan_of_an_experiment_with_a_date_for_a_name(tmp_path):
+    project = Project(tmp_path)
+    own = tmp_path / "config/experiments/2025_06_01.yaml"
+    own.write_text("seed: 5\n")
+    target = "results/demo/experiments/2025_06_01/data/red_team/train.jsonl"
+    config = ["--config", "experiment=2025_06_01"]
+    assert target in project.snakemake("-n", "-p", *config, "--", target)
 
 
 def test_a_plan_takes_a_target_and_a_text_with_dashes(tmp_path):

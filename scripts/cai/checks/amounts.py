@@ -22,6 +22,8 @@ from cai.running.launch import Launch
 from cai.settings.configuration import Settings
 from cai.settings.sources import Source
 
+MOST_HELD_OUT = 0.5
+
 
 class Sizes:
     """Numbers of records: of files as they are now, of others as the configuration lets expect.
@@ -58,22 +60,22 @@ class Sizes:
         """What each file out of a dataset will have, at most."""
         settings = self._settings
         held_out = settings.datasets.test_fraction
-        red_team = self._source("datasets.red_team", settings.datasets.red_team)
+        red_team = self.of_source("datasets.red_team", settings.datasets.red_team)
         test = round(red_team * held_out)
         helpful = sum(
-            self._source("datasets.helpful_preferences", source)
+            self.of_source("datasets.helpful_preferences", source)
             for source in settings.datasets.helpful_preferences
         )
         asked = [round(helpful * held_out)]
         if settings.evaluation.helpful:
-            asked = [self._source("evaluation.helpful", settings.evaluation.helpful)]
+            asked = [self.of_source("evaluation.helpful", settings.evaluation.helpful)]
         most = settings.evaluation.limit
         revisions = settings.supervised.rounds if settings.supervised.train_on == "all" else 1
         revised = (red_team - test) * revisions
         pairwise = getattr(settings.judge, "pairwise", None)
         pairs: int = getattr(settings.judge, "pairs", 0) or getattr(pairwise, "pairs", 1)
         judged = (red_team - test) * pairs * settings.preferences.draws
-        sft = self._source("datasets.helpful_sft", settings.datasets.helpful_sft)
+        sft = self.of_source("datasets.helpful_sft", settings.datasets.helpful_sft)
         ratio = settings.supervised.helpful_ratio
         trained = red_team - test  # prompts
         return {
@@ -92,7 +94,7 @@ class Sizes:
             + min(helpful, round((red_team - test) * settings.preferences.helpful_prompt_ratio)),
         }
 
-    def _source(self, field: str, source: Source) -> int:
+    def of_source(self, field: str, source: Source) -> int:
         """The records of a source, as far as they are taken."""
         count = _lines_of(field, source) if source.is_local else source.records
         if count is None:
@@ -118,12 +120,27 @@ def problems(settings: Settings, asked: Collection[str] = ()) -> list[str]:
     return list(itertools.islice(_too_few(settings, asked), 1))
 
 
+def _split(settings: Settings) -> Iterator[str]:
+    """A held-out share of which no prompt is expected, or that leaves less than it takes."""
+    datasets = settings.datasets
+    share, field = datasets.test_fraction, "datasets.test_fraction"
+    prompts = Sizes(settings).of_source("datasets.red_team", datasets.red_team)
+    if share > MOST_HELD_OUT:
+        yield f"{field}: found {share:g}; accepted: up to {MOST_HELD_OUT}, the rest is trained on"
+    elif prompts and not datasets.limit and not round(prompts * share):
+        yield (
+            f"{field}: found {share:g}; accepted: at least {1 / prompts:.2g}, which is one of the "
+            f"{prompts} prompts of datasets.red_team"
+        )
+
+
 def _too_few(settings: Settings, asked: Collection[str]) -> Iterator[str]:
     sizes, limit = Sizes(settings), settings.datasets.limit
     prompts = sizes.expected["data/red_team/train.jsonl"]
     sft = sizes.expected["sl_cai/train.jsonl"]
     comparisons = sizes.expected["rl_cai/train.comparisons.jsonl"] // 2
     rollouts = sizes.expected["rl_cai/train.prompts.jsonl"]
+    yield from _split(settings)
     if sizes.unknown:
         return
     needed, held_out = batches(settings), settings.supervised.validation_size

@@ -78,7 +78,6 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
     on_cpu = values.get("trainer.accelerator") == "cpu"
     if on_cpu and sizing.program in IN_32_BITS and str(precision) not in ("32", "32-true"):
         yield sizing.line("trainer.precision", repr(precision), "32 on a CPU")
-    yield from _lasting(sizing)
     virtual = values.get(f"{prefix}{VIRTUAL}")
     if virtual not in (None, 1):
         # nemo_aligner.utils.utils: "incompatible with virtual pipeline parallel"
@@ -88,6 +87,7 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
         yield sizing.line(f"{prefix}{EXPERT}", experts, "1, these models have no experts")
     if sizing.program not in TRAINED:
         return
+    yield from _rates(sizing)
     yield from lora.problems(sizing)
     yield from _recomputation(sizing)
     yield from _tensorrt(sizing)
@@ -100,17 +100,12 @@ def option_problems(sizing: Sizing) -> Iterator[str]:
         )
 
 
-def _lasting(sizing: Sizing) -> Iterator[str]:
-    """A training of no step, or whose steps have no effect."""
-    part = LOOPS.get(sizing.program)
-    for name in ("max_epochs", "max_steps") if part else ():
-        key = f"trainer.{part}.{name}"
-        found = sizing.values.get(key)
-        if isinstance(found, int) and found < 1 and (name, found) != ("max_steps", -1):
-            yield sizing.line(key, found, "1 or more" + (", or -1" if name == "max_steps" else ""))
-    rate = sizing.values.get("model.optim.lr")
-    if isinstance(rate, int | float) and rate <= 0:
-        yield sizing.line("model.optim.lr", rate, "more than 0")
+def _rates(sizing: Sizing) -> Iterator[str]:
+    """A learning rate below the one that it falls to: WarmupAnnealHoldPolicy of NeMo."""
+    rate, least = (sizing.values.get(f"model.optim.{key}") for key in ("lr", "sched.min_lr"))
+    if isinstance(rate, int | float) and isinstance(least, int | float) and 0 < rate < least:
+        key = "model.optim.lr"
+        yield sizing.line(key, rate, f"at least {least}, which is model.optim.sched.min_lr")
 
 
 def _recomputation(sizing: Sizing) -> Iterator[str]:

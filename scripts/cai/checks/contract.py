@@ -11,15 +11,17 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from cai.checks.overriding import accepted, reserved
 from cai.checks.rule_kinds import RULES
 from cai.core.project import ROOT
 from cai.nemo import programs
 from cai.nemo.composition import Problem, check, filled, nested
+from cai.nemo.own_overrides import Program, allowed
 from cai.settings.configuration import Overrides, Settings
 from cai.settings.overrides import value
 
 KEYS = ROOT / "envs/nemo-cpu/keys.json"
-CONFIGURATIONS: dict[programs.Program, str] = {
+CONFIGURATIONS: dict[Program, str] = {
     "server": "megatron_gpt_inference",
     "reward_server": "inference_rm",
     "sft": "gpt_sft",
@@ -30,7 +32,7 @@ CONFIGURATIONS: dict[programs.Program, str] = {
 }
 TIME_LIMIT = "++exp_manager.max_time_per_run=00:00:30:00"
 DATA = "model.data.data_prefix={train: [1.jsonl], validation: [2.jsonl], test: [2.jsonl]}"
-ADDED: dict[programs.Program, list[str]] = {  # by the rules and by train.py, with other values
+ADDED: dict[Program, list[str]] = {  # by the rules and by train.py, with other values
     "server": ["gpt_model_file=model.nemo"],
     "reward_server": ["rm_model_file=model.nemo"],
     "sft": [
@@ -49,7 +51,7 @@ ADDED: dict[programs.Program, list[str]] = {  # by the rules and by train.py, wi
 class _Use(NamedTuple):
     """One use of a program: how its command is made, and the sections of nemo.overrides in it."""
 
-    program: programs.Program
+    program: Program
     command: Callable[[Settings], list[str]]
     sections: tuple[str, ...]
 
@@ -96,7 +98,7 @@ def _uses(settings: Settings) -> list[_Use]:
     return [use for use in USES if served or use.program != "server"]
 
 
-def refused(program: programs.Program, overrides: Sequence[str]) -> list[Problem]:
+def refused(program: Program, overrides: Sequence[str]) -> list[Problem]:
     """The overrides that upstream's configuration of a program would not take, and why."""
     return list(_refused(CONFIGURATIONS[program], tuple(overrides)))
 
@@ -114,13 +116,31 @@ def problems(settings: Settings) -> list[str]:
     unwritable = list(_unwritable(settings))
     if unwritable:
         return unwritable
-    lines = [
-        f"{_origin(settings, use, problem)}: {problem}"
-        for use in _uses(settings)
-        for _, _, *overrides in [_whole(use, settings)]
-        for problem in refused(use.program, overrides)
-    ]
+    keys = list(_refused_keys(settings))
+    told = [*keys, *(one for one in _refused_values(settings) if not _same(one, keys))]
+    lines = [*reserved.problems(settings), *(f"{where}: {problem}" for where, problem in told)]
     return list(dict.fromkeys(lines))
+
+
+def _refused_keys(settings: Settings) -> Iterator[tuple[str, Problem]]:
+    """What Hydra and upstream's configurations do not take, and where it is."""
+    for use in _uses(settings):
+        _, _, *overrides = _whole(use, settings)
+        for problem in refused(use.program, overrides):
+            yield _origin(settings, use, problem), problem
+
+
+def _refused_values(settings: Settings) -> Iterator[tuple[str, Problem]]:
+    """What they take, and no program can work with; a reserved key is told of as such alone."""
+    for use in _uses(settings):
+        for section in use.sections:
+            given: Overrides = getattr(settings.nemo.overrides, section)
+            for problem in accepted.problems(allowed(settings, use.program, given)):
+                yield f"nemo.overrides.{section}", problem
+
+
+def _same(one: tuple[str, Problem], others: Sequence[tuple[str, Problem]]) -> bool:
+    return any((one[0], one[1].key) == (where, problem.key) for where, problem in others)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from cai.checks.stage_sizes import Sizing
 from cai.models.shape import ModelShape
 from cai.models.templates import Template
 from cai.nemo.keys import TRT_LLM
-from cai.nemo.values import Program, Values
+from cai.nemo.values import Program
 from cai.settings.configuration import Settings
 
 
@@ -86,14 +86,6 @@ def _rollouts(settings: Settings, actor: Sizing, critic: Sizing | None) -> Itera
     if isinstance(padded, int) and padded > room:
         key = "remote_critic_rm.pad_to_length"
         yield actor.line(key, padded, f"up to the critic's model.encoder_seq_length {room}")
-    combined = "combine_rm_and_critic_server"
-    for sizing, key in (
-        (actor, f"remote_critic_rm.{combined}"),
-        (critic, f"trainer.ppo.{combined}"),
-    ):
-        if sizing and sizing.values.get(key) is not True:
-            found = sizing.values.get(key)
-            yield sizing.line(key, found, "true: one server has both, no other is started")
 
 
 def template_problems(settings: Settings) -> Iterator[str]:
@@ -109,14 +101,6 @@ def template_problems(settings: Settings) -> Iterator[str]:
                 f"models.{name}.template.stop: found {template.stop}; accepted: a list with "
                 f"{template.close!r}, in which a turn ends (close)"
             )
-    actor = Values(settings, "actor")
-    key, template = "model.ppo.sampling_params.end_strings", settings.models.base.template
-    ends = actor.get(key)
-    if not (isinstance(ends, list) and _stops(ends, template)):
-        yield (
-            f"nemo.overrides.actor: {key}: found {ends}; accepted: a list with {template.close!r}, "
-            "in which a turn ends (models.base.template.close)"
-        )
 
 
 def _stops(stop: Iterable[object], template: Template) -> bool:

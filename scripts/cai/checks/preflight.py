@@ -60,7 +60,7 @@ def check(
     for field in ("constitution", "few_shot"):
         path = getattr(settings, field)
         fail_if(
-            path is not None and Path(path).is_dir(),
+            path is not None and os.path.isdir(path),
             f"{source}: {field}: found {path}, a folder; accepted: a YAML or JSON file",
         )
     constitution = load_constitution(settings.constitution)
@@ -316,6 +316,10 @@ def model_files(settings: Settings, name: str) -> list[Path]:
         return []
     found = sorted(path for path in Path(model.source).glob("*") if path.is_file())
     where = f"models.{name}.source: {model.source}"
+    fail_if(
+        Path(model.source).is_file(),
+        f"{where}: found a file; accepted: a Hugging Face folder with its tokenizer",
+    )
     fail_if(not found, f"{where}: no such folder, or it is empty")
     names = {path.name for path in found}
     missing = [" or ".join(files) for files in MODEL_FILES if not names.intersection(files)]

@@ -16,7 +16,7 @@ from cai.checks.stage_sizes import (
 from cai.core.errors import UserError
 from cai.models.shape import ModelShape, differences
 from cai.nemo.values import Program
-from cai.settings.configuration import Overrides, Settings
+from cai.settings.configuration import Settings
 from cai.settings.found_shape import shape_in_files
 
 
@@ -32,7 +32,6 @@ def problems(settings: Settings, launches: Launches) -> list[str]:
     by_program = {sizing.program: sizing for sizing in found}
     shapes, lines = shapes_of(settings)
     lines += [
-        *_reserved(settings),
         *lengths.template_problems(settings),
         *lengths.answer_problems(settings),
     ]
@@ -161,24 +160,6 @@ def shapes_of(settings: Settings) -> tuple[dict[str, ModelShape | None], list[st
                 for field, true, given in wrong
             ]
     return shapes, lines
-
-
-def _reserved(settings: Settings) -> Iterator[str]:
-    """Values that are worked out from elsewhere, and given all the same."""
-    programs: dict[str, Overrides] = dict(settings.nemo.overrides)
-    for name, overrides in programs.items():
-        given = {key.lstrip("+~"): value for key, value in overrides.items() if value is not None}
-        for key in ("trainer.devices", "trainer.num_nodes"):
-            if key in given:
-                yield (
-                    f"nemo.overrides.{name}: {key}: found {given[key]}; accepted: none, it comes "
-                    "from the profile (resources nodes, and gres or processes)"
-                )
-        for key in (key for key in given if key.startswith("model.data.chat_prompt_tokens.")):
-            yield (
-                f"nemo.overrides.{name}: {key}: found {given[key]!r}; accepted: none, it comes "
-                "from models.base.template"
-            )
 
 
 def _unreadable(sizing: Sizing) -> Iterator[str]:

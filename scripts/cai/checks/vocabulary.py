@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cai.core.errors import fail_if
+from cai.files.paths import check_is_file
 from cai.settings.constitution import STAGE_TEXTS, Principle
 
 CURLED = "\N{RIGHT SINGLE QUOTATION MARK}"  # that people's editors write for an apostrophe
@@ -41,7 +42,7 @@ def load_vocabulary(path: Path, field: str = "vocabulary") -> Vocabulary:
     Raises:
         UserError: the file is not there or has no words.
     """
-    fail_if(not path.is_file(), f"{field}: {path}: no such file")
+    check_is_file(path, field, "a text or Markdown file")
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".md":
         text = "\n".join(text.split(FENCE)[1::2])

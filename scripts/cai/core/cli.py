@@ -178,15 +178,26 @@ def describe(error: ValidationError, model: type[BaseModel] | None = None) -> st
 
     With ``model``, an unknown field is reported with the one that was probably meant, or with all.
     """
+    field, complaint = field_and_complaint(error, model)
+    return f"{field}: {complaint}" if field else complaint
+
+
+def field_and_complaint(
+    error: ValidationError, model: type[BaseModel] | None = None
+) -> tuple[str, str]:
+    """The same in its two parts.
+
+    What is wrong with the whole, such as two fields that do not go together, is no field's.
+    """
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "value"
+    field = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        return f"{field}: unknown field{_meant(first['loc'], model)}{more}"
+        return field, f"unknown field{_meant(first['loc'], model)}{more}"
     found = first.get("input")
     missing = first["type"] == "missing" or isinstance(found, dict | list | BaseModel)
     shown = "" if missing else f", found {_short(repr(found))}"
-    return f"{field}: {first['msg'].removeprefix('Value error, ')}{shown}{more}"
+    return field, f"{first['msg'].removeprefix('Value error, ')}{shown}{more}"
 
 
 def _short(text: str) -> str:

@@ -3,14 +3,16 @@
 import ast
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cai.core.errors import UserError, fail_if
 from cai.core.progress import Progress
+from cai.files.paths import check_is_file
 from cai.files.records import Ledger, Record, read_jsonl, write_jsonl
 
 Score = Callable[[str, str, bool], Record]
+SIGNATURE, ARGUMENTS = "score(prompt, answer, finished)", 3
 FIELDS: dict[str, type] = {
     "set": str,
     "category": str,
@@ -28,7 +30,7 @@ def check_classifier(path: Path) -> None:
     Raises:
         UserError: if it is not there, is not Python or binds no such name.
     """
-    fail_if(not path.is_file(), f"evaluation.classifier: {path}: no such file")
+    check_is_file(path, "evaluation.classifier", "a Python file")
     try:
         body = ast.parse(path.read_bytes()).body
     except (SyntaxError, ValueError) as error:
@@ -48,8 +50,51 @@ def check_classifier(path: Path) -> None:
     }
     fail_if(
         not {"score", "*"} & (names | imported | assigned),
-        f"evaluation.classifier: {path}: has no function score(prompt, answer, finished)",
+        f"evaluation.classifier: {path}: has no function {SIGNATURE}",
     )
+    wrong = [node for node in body if _binds_score(node)][-1:]
+    fail_if(
+        wrong and not _takes_three(wrong[0]),
+        f"evaluation.classifier: {path}: score: found {_signature(wrong)}; accepted: a function "
+        f"that can be called as {SIGNATURE}",
+    )
+
+
+def _binds_score(node: ast.stmt) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return "score" in {getattr(each, "name", getattr(each, "id", "")) for each in (node, *targets)}
+
+
+def _takes_three(node: ast.stmt) -> bool:
+    """Whether ``score`` can be called with three arguments, as far as its definition says."""
+    if isinstance(node, ast.AsyncFunctionDef):  # it would give a coroutine
+        return False
+    taken = _arguments(node)
+    if taken is None:
+        return True
+    places = len(taken.posonlyargs) + len(taken.args)
+    needed = places - len(taken.defaults)
+    named = any(default is None for default in taken.kw_defaults)
+    enough = places >= ARGUMENTS or taken.vararg is not None
+    return enough and needed <= ARGUMENTS and not named
+
+
+def _arguments(node: ast.stmt) -> ast.arguments | None:
+    """The arguments of a function; None if they are not known, as those of a decorated one."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None if node.decorator_list else node.args
+    value = node.value if isinstance(node, ast.Assign) else None
+    return value.args if isinstance(value, ast.Lambda) else None
+
+
+def _signature(nodes: Sequence[ast.stmt]) -> str:
+    """How a function is called, for a message."""
+    for node in nodes:
+        waits = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
+        if taken := _arguments(node):
+            return f"{waits}score({ast.unparse(taken)})"
+        return f"{waits}score"
+    return ""
 
 
 def load_classifier(path: Path) -> Score:
@@ -75,7 +120,7 @@ def load_classifier(path: Path) -> Score:
         sys.path.remove(str(path.parent))
     score: Score | None = getattr(module, "score", None)
     if not callable(score):
-        raise UserError(f"{path}: has no function score(prompt, answer, finished)")
+        raise UserError(f"{path}: has no function {SIGNATURE}")
     return score
 
 

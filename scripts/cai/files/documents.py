@@ -21,6 +21,7 @@ from cai.core.texts import encodable
 
 DEEPEST = 64  # levels of lists and objects
 LARGEST = 1_000_000  # values of a YAML file, those of its aliases counted at each place
+TWICE = "occurs twice"
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|-?\d[\d.eE+-]*|[{}\[\],:]', re.DOTALL)
 COLON = re.compile(r"\s*:")
 
@@ -199,6 +200,16 @@ def read_yaml(path: Path | str) -> Any:
         raise UserError(f"{path}: not YAML (nested deeper than {DEEPEST} levels)") from None
 
 
+def repeated_name(text: str) -> str:
+    """Which name occurs twice in a mapping of a YAML text, in words; empty if none does."""
+    try:
+        _yaml(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        problem = str(getattr(error, "problem", ""))
+        return problem if problem.endswith(TWICE) else ""
+    return ""
+
+
 @lru_cache(maxsize=16)
 def _yaml(text: str) -> Any:
     """A run reads its configuration in several places, and plans of it again and again."""
@@ -243,7 +254,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen:
-                raise _refused(f"{key.value!r} occurs twice", key)
+                raise _refused(f"{key.value!r} {TWICE}", key)
             if name:
                 seen.add(name)
 

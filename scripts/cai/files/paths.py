@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cai.core.errors import UserError
+from cai.core.errors import UserError, fail_if
 
 # The fields of a configuration that hold paths, wherever they are.
 FIELDS = {
@@ -49,6 +49,16 @@ def expanded(path: str) -> str:
         return os.environ[name]
 
     return VARIABLE.sub(fill, home)
+
+
+def check_is_file(path: Path, field: str, accepted: str) -> None:
+    """Refuse a path where no file is, or a folder.
+
+    Raises:
+        UserError: with the field, and what is accepted there.
+    """
+    fail_if(path.is_dir(), f"{field}: found {path}, a folder; accepted: {accepted}")
+    fail_if(not path.is_file(), f"{field}: {path}: no such file")
 
 
 def carried(path: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from cai.core.cli import describe
+from cai.core.cli import field_and_complaint
 from cai.core.errors import UserError, fail_if
 from cai.core.fields import Section
 from cai.files.members import Members
@@ -120,5 +120,6 @@ def _shape(
     try:
         return ModelShape.model_validate(given | known)
     except ValidationError as error:
-        field, _, complaint = describe(error).partition(": ")
-        raise UserError(f"{path}: {names.get(field, field)}: {complaint}") from None
+        field, complaint = field_and_complaint(error)
+        name = f"{names.get(field, field)}: " if field else ""
+        raise UserError(f"{path}: {name}{complaint}") from None

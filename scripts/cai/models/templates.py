@@ -18,6 +18,13 @@ class Message(TypedDict):
     content: str
 
 
+def _checked(text: str, accepted: str) -> str:
+    """Refuse a format without its one place; double braces, as in other languages, would stay."""
+    if text.count("{content}") != 1 or "{{content}" in text or "{content}}" in text:
+        raise ValueError(f"{accepted}, with single braces")
+    return text
+
+
 class Template(Section):
     """A model's chat template: a format string a role, and how a turn ends.
 
@@ -36,16 +43,12 @@ class Template(Section):
     @field_validator("user", "assistant")
     @classmethod
     def _has_content(cls, text: str) -> str:
-        if text.count("{content}") != 1:
-            raise ValueError("must hold {content} exactly once")
-        return text
+        return _checked(text, "must hold {content} exactly once")
 
     @field_validator("system")
     @classmethod
     def _has_content_or_is_none(cls, text: str) -> str:
-        if text and text.count("{content}") != 1:
-            raise ValueError("must be empty, or hold {content} exactly once")
-        return text
+        return text and _checked(text, "must be empty, or hold {content} exactly once")
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """The text up to where the assistant's next words begin.

@@ -30,7 +30,9 @@ PLAUSIBLE = {  # for the words that are filled in when a program starts
 WORD = re.compile(rf"\b({'|'.join(PLAUSIBLE)})\b")
 ARGUMENT = re.compile(r"(~[^=\s+~-]|(\+\+?)?[^=\s+~-][^=\s]*=)")  # how an override begins
 RESOLVERS = ("multiply", "int_div", "subtract", "sum", "gpu_name")  # of NeMo and its programs
+MISSING = "???"  # OmegaConf's mark of what has to be given
 MIXED = ("precision",)  # keys that take numbers and texts: 16, bf16-mixed
+TEXTS = re.compile(r"\$\{(oc\.env|now):")  # what these resolvers give is a text, whatever is in it
 CLOSE = 0.85  # likeness of two whole keys, above which one may be meant with the other
 
 
@@ -100,8 +102,9 @@ def read_value(text: str) -> Any:
 def check(defaults: Mapping[str, Any], arguments: Sequence[str], name: str) -> list[Problem]:
     """Apply overrides one after the other, as Hydra does, and report those that it refuses.
 
-    Stricter than Hydra in two things: a key may be given only once, and a number, a truth value or
-    a section may not be replaced by something of another kind. Overrides of Hydra's own settings
+    Stricter than Hydra in three things: a key may be given only once, with a value (``???`` stands
+    for none), and a number, a truth value or a section may not be replaced by something of another
+    kind. Overrides of Hydra's own settings
     and of configuration groups are left to the program.
 
     Args:
@@ -178,6 +181,8 @@ class _Configuration:
         if override.is_hydra_override() or key.lstrip("+~") in self.groups:
             return
         value = override.value()
+        if value == MISSING:
+            raise _Refused(f"found {MISSING!r}, which stands for no value; accepted: one")
         replaces = not override.is_add() or isinstance(value, dict | list)
         if replaces and not override.is_delete():
             _check_kind(override.key_or_group, self._default(override.key_or_group), value)
@@ -275,4 +280,4 @@ def _check_one(default: Any, value: Any) -> None:
 
 def _is_open(value: Any) -> bool:
     """Whether a value is still to be worked out or given."""
-    return isinstance(value, str) and ("${" in value or value == "???")
+    return isinstance(value, str) and (value == MISSING or "${" in value) and not TEXTS.match(value)

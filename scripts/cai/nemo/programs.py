@@ -1,9 +1,9 @@
 """Command lines of NeMo's and NeMo-Aligner's programs, as lists of arguments.
 
-Values are the tutorial's where it gives any ("Constitutional AI: Harmlessness from AI Feedback",
-NeMo-Aligner documentation); docs/corrections.md lists where they are corrected. What depends on the
-size of the model and of the machine is in the configuration (``nemo.overrides``) and comes last, so
-that it wins. Paths of data and models are added by the rules. FREE_PORT, LOG_DIR, CRITIC_HOST,
+The programs are those of NVIDIA's tutorial ("Constitutional AI: Harmlessness from AI Feedback",
+NeMo-Aligner documentation). What the workflow itself sets is in :mod:`cai.nemo.own_overrides`; what
+depends on the size of the model and of the machine is in the configuration (``nemo.overrides``).
+Paths of data and models are added by the rules. FREE_PORT, LOG_DIR, CRITIC_HOST,
 STEPS and, by the launcher, NODES, DEVICES and RANKS are filled in when a program starts: a job's
 sizes are the resources that its profile gives it, and its steps follow from its data
 (:mod:`cai.training.schedule`).
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from cai.core.errors import fail_if
 from cai.models.templates import Template
 from cai.models.tokens import Tokenizer
+from cai.nemo.own_overrides import Program, allowed, own, turn_starts
 from cai.settings.configuration import Overrides, Settings
 from cai.settings.overrides import overrides
 
@@ -28,12 +29,6 @@ PROGRAMS = {
     "reward_server": "examples/nlp/gpt/serve_reward_model.py",
 }
 SHOWN = 5  # marks that an error names
-STEPS = "STEPS"  # stands for the steps that a training takes
-SCHEDULE: Overrides = {  # the learning rate falls over them: its length is Lightning's max_steps
-    "trainer.max_steps": STEPS,
-    "model.optim.sched.constant_steps": 0,
-}
-Program = Literal["server", "sft", "reward_model", "critic", "actor", "dpo", "reward_server"]
 
 
 def program(settings: Settings, name: Program) -> list[str]:
@@ -44,86 +39,34 @@ def program(settings: Settings, name: Program) -> list[str]:
 
 def server(settings: Settings, model: Literal["instruct", "chat"]) -> list[str]:
     """The generation server; ``gpt_model_file`` is left to the caller."""
-    own: Overrides = {
-        "server": True,
-        "port": "FREE_PORT",
-        "web_server": False,
-        "tensor_model_parallel_size": "RANKS",
-        "pipeline_model_parallel_split_rank": 0,
-    }
     extra = settings.nemo.overrides.instruct_server if model == "instruct" else {}
-    return _command(settings, "server", own, settings.nemo.overrides.server | extra)
+    return _command(settings, "server", settings.nemo.overrides.server | extra)
 
 
 def reward_server(settings: Settings) -> list[str]:
     """The server that scores texts with the reward model; ``rm_model_file`` is left out."""
-    own: Overrides = {"inference.port": "FREE_PORT"}
-    return _command(settings, "reward_server", own, settings.nemo.overrides.reward_server)
+    return _command(settings, "reward_server", settings.nemo.overrides.reward_server)
 
 
 def sft(settings: Settings) -> list[str]:
     """Supervised fine-tuning (the tutorial's step 3)."""
-    length = settings.lengths.sft
-    own: Overrides = {
-        "model.seed": settings.seed,
-        "model.encoder_seq_length": length,
-        "model.data.train_ds.max_seq_length": length,
-        "model.data.chat": True,
-        # by default NeMo keeps its index beside the data and trusts an outdated one
-        "model.data.train_ds.index_mapping_dir": "LOG_DIR/index",
-        "model.data.validation_ds.index_mapping_dir": "LOG_DIR/index",
-        **SCHEDULE,
-        **_chat_tokens(settings.models.base.template),
-        **_experiment("megatron_gpt_sft"),
-    }
-    return _command(settings, "sft", own, settings.nemo.overrides.sft)
+    return _command(settings, "sft", settings.nemo.overrides.sft)
 
 
 def reward_model(settings: Settings, extra: Overrides | None = None) -> list[str]:
     """Reward model training (step 5); ``extra`` overrides win over all others."""
-    length = settings.lengths.rl
-    own: Overrides = {
-        "model.seed": settings.seed,
-        "model.encoder_seq_length": length,
-        "model.data.seq_length": length,
-        "model.data.data_impl": "json",
-        **SCHEDULE,
-        **_experiment("megatron_gpt"),
-    }
     site = settings.nemo.overrides.reward_model | (extra or {})
-    return _command(settings, "reward_model", own, site)
+    return _command(settings, "reward_model", site)
 
 
 def critic(settings: Settings) -> list[str]:
     """The server of the reward model and the critic in PPO (step 6)."""
-    own: Overrides = {
-        "trainer.ppo.port": "FREE_PORT",
-        "trainer.ppo.combine_rm_and_critic_server": True,
-        "model.seed": settings.seed,
-        "model.encoder_seq_length": settings.lengths.rl,
-        "exp_manager.explicit_log_dir": "LOG_DIR",
-    }
-    return _command(settings, "critic", own, settings.nemo.overrides.critic)
+    return _command(settings, "critic", settings.nemo.overrides.critic)
 
 
 def actor(settings: Settings, extra: Overrides | None = None) -> list[str]:
     """The policy in PPO (step 6); ``extra`` overrides win over all others."""
-    length = settings.lengths.rl
-    template = settings.models.base.template
-    own: Overrides = {
-        "model.seed": settings.seed,
-        "model.encoder_seq_length": length,
-        "model.data.seq_length": length,
-        "model.data.data_impl": "json",
-        "model.ppo.length_params.max_length": settings.lengths.answer,
-        "model.ppo.sampling_params.end_strings": ["<|endoftext|>", *template.stop],
-        "remote_critic_rm.pad_to_length": length,
-        "remote_critic_rm.combine_rm_and_critic_server": True,
-        "remote_critic_rm.critic.ip": "CRITIC_HOST",
-        "remote_critic_rm.critic.port": "FREE_PORT",
-        **_experiment("megatron_gpt_ppo_actor"),
-    }
-    return _command(settings, "actor", own, settings.nemo.overrides.actor | (extra or {}))
+    return _command(settings, "actor", settings.nemo.overrides.actor | (extra or {}))
 
 
 def dpo(settings: Settings, extra: Overrides | None = None) -> list[str]:
@@ -131,20 +74,7 @@ def dpo(settings: Settings, extra: Overrides | None = None) -> list[str]:
 
     ``extra`` overrides win over all others.
     """
-    length = settings.lengths.rl
-    own: Overrides = {
-        "model.seed": settings.seed,
-        "++model.encoder_seq_length": length,
-        # else that of the checkpoint counts: gpt_dpo.yaml has this outside of the model's section
-        "++model.precision": "${trainer.precision}",
-        "model.data.seq_length": length,
-        "model.data.data_impl": "jsonl",
-        "model.dpo.preference_loss": settings.dpo.preference_loss,
-        "model.dpo.ref_policy_kl_penalty": settings.dpo.beta,
-        **SCHEDULE,
-        **_experiment("megatron_gpt_dpo"),
-    }
-    return _command(settings, "dpo", own, settings.nemo.overrides.dpo | (extra or {}))
+    return _command(settings, "dpo", settings.nemo.overrides.dpo | (extra or {}))
 
 
 def naming(places: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
@@ -169,20 +99,9 @@ def naming(places: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
     return overrides({key: named(place) for key, place in places.items()})
 
 
-def _command(settings: Settings, name: Program, own: Overrides, site: Overrides) -> list[str]:
-    sizes: Overrides = {"trainer.num_nodes": "NODES", "trainer.devices": "DEVICES"}
-    return [*program(settings, name), *overrides({**sizes, **own, **site})]
-
-
-def _experiment(name: str) -> Overrides:
-    """One run, one folder, and the ``.nemo`` at its end (off by default in gpt_sft.yaml)."""
-    return {
-        "exp_manager.explicit_log_dir": "LOG_DIR",
-        "exp_manager.name": name,
-        "exp_manager.create_wandb_logger": False,
-        "exp_manager.resume_if_exists": True,
-        "exp_manager.checkpoint_callback_params.save_nemo_on_train_end": True,
-    }
+def _command(settings: Settings, name: Program, site: Overrides) -> list[str]:
+    given = {**own(settings, name), **allowed(settings, name, site)}
+    return [*program(settings, name), *overrides(given)]
 
 
 def check_template(template: Template) -> None:
@@ -194,7 +113,7 @@ def check_template(template: Template) -> None:
     Raises:
         UserError: naming the field of the configuration and what is accepted.
     """
-    system, turn = _turn_starts(template)
+    system, turn = turn_starts(template)
     accepted = {
         "system": f"{system}System\n{{content}}\n",
         "user": f"{turn}User\n{{content}}\n",
@@ -228,23 +147,9 @@ def check_tokenizer(template: Template, tokenizer: Tokenizer, where: str) -> Non
     """
     if not tokenizer.is_huggingface:
         return
-    for mark in _turn_starts(template):
+    for mark in turn_starts(template):
         fail_if(
             mark not in tokenizer.marks,
             f"models.base.template: {where}: the mark {mark!r} is not one token of its tokenizer; "
             f"accepted: one that is, such as {', '.join(map(repr, tokenizer.marks[:SHOWN]))}",
         )
-
-
-def _turn_starts(template: Template) -> tuple[str, str]:
-    return template.system.split("System")[0], template.user.split("User")[0]
-
-
-def _chat_tokens(template: Template) -> Overrides:
-    """NeMo's names of the texts that begin and end a turn, see :func:`check_template`."""
-    system, turn = _turn_starts(template)
-    return {
-        "model.data.chat_prompt_tokens.system_turn_start": system,
-        "model.data.chat_prompt_tokens.turn_start": turn,
-        "model.data.chat_prompt_tokens.label_start": "<extra_id_2>",
-    }

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from cai.core.cli import describe
+from cai.core.cli import field_and_complaint
 from cai.core.errors import UserError, fail_if
 from cai.core.fields import Section
 
@@ -306,8 +306,8 @@ def _checked(given: Mapping[str, Any], rule: str) -> Launch:
     try:
         return Launch.model_validate(dict(given))
     except ValidationError as error:
-        field, _, complaint = describe(error).partition(": ")
-        name = "" if field == "value" else f"{RESOURCES.get(field, field)}: "
+        field, complaint = field_and_complaint(error)
+        name = f"{RESOURCES.get(field, field)}: " if field else ""
         raise UserError(f"{_where(rule)}{name}{complaint}") from None
 
 

@@ -3,6 +3,7 @@
 ``config/schema.json`` and ``docs/configuration.md`` are generated from them (`make docs`).
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,13 +35,17 @@ from cai.settings.paper import Paper
 from cai.settings.sources import Source
 
 MOST_SEED = 2**32 - 1  # that numpy takes, which NeMo's trainings seed
+PROJECTS = (  # folders of the project's own files
+    *("benchmarks", "config", "demo", "docs", "envs", "profiles", "rules", "scripts", "slurm"),
+    *("tests", ".ci", ".envs", ".git", ".github", ".snakemake"),
+)
 MOST_SHARDS = 1000  # jobs of a step: Snakemake plans so many in seconds, Slurm queues them
 
 Seconds = Annotated[float, Field(ge=0)]
 
 
 class NemoOverrides(Section):
-    """Hydra overrides by program; they win over what the rules set themselves."""
+    """Hydra overrides by program; they win over what the rules set, but for what these need."""
 
     sft: Overrides = Field({}, description="Overrides of train_gpt_sft.py; null removes one.")
     reward_model: Overrides = Field({}, description="Overrides of train_reward_model.py.")
@@ -274,6 +279,17 @@ class Evaluation(Section):
         [], description="Warnings that the data or the models explain; the report marks them."
     )
 
+    @model_validator(mode="after")
+    def _harness_is_asked(self) -> "Evaluation":
+        for name in ("harness_tasks", "harness_limit"):
+            found = getattr(self, name)
+            if found is not None and not self.harness:
+                raise ValueError(
+                    f"{name}: found {found!r}, but `harness` names no task; accepted: null, or "
+                    "the names of tasks in harness"
+                )
+        return self
+
     @property
     def for_harness(self) -> str:
         """What the harness's results depend on, as JSON of this section."""
@@ -383,9 +399,17 @@ class Settings(Section):
     def _a_folder(cls, results: str) -> str:
         if not results.strip(" ./") or not results.isprintable():
             raise ValueError("accepted: the name of a folder, such as results")
-        there = next(path for path in (Path(results), *Path(results).parents) if path.exists())
+        try:
+            there = next(path for path in (Path(results), *Path(results).parents) if path.exists())
+        except OSError as error:  # a name of more than 255 bytes, a folder that may not be read
+            reason = f"{error.strerror}".lower()
+            raise ValueError(f"accepted: the name of a folder ({reason})") from None
         if not there.is_dir():
             raise ValueError(f"accepted: the name of a folder, but {there} is a file")
+        places = (os.path.relpath(path) for path in (results, os.path.realpath(results)))
+        own = [name for name in (place.split(os.sep)[0] for place in places) if name in PROJECTS]
+        if own:
+            raise ValueError(f"accepted: a folder apart from the project's own files in {own[0]}")
         return carried(results)
 
     @property
@@ -410,7 +434,7 @@ def parse_settings(config: Mapping[str, Any], source: str = "configuration") -> 
     try:
         return Settings.model_validate(filled)
     except ValidationError as error:
-        problem = describe(error, Settings).removeprefix("value: ")
+        problem = describe(error, Settings)
         raise UserError(f"{source}: {problem}") from None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from cai.core.cli import describe
+from cai.core.cli import field_and_complaint
 from cai.core.errors import UserError, fail_if
 from cai.core.texts import trimmed
 from cai.files.documents import read_yaml
@@ -198,7 +198,9 @@ def _principle(path: Path | str, number: int, row: Any) -> Principle:
     try:
         return Principle.model_validate(row)
     except ValidationError as error:
-        raise UserError(f"{path}: principles[{name}].{describe(error)}") from None
+        field, complaint = field_and_complaint(error)
+        where = f"principles[{name}]{'.' if field else ''}{field}"
+        raise UserError(f"{path}: {where}: {complaint}") from None
 
 
 def _read_list(path: Path | str, key: str) -> list[Any]:

@@ -28,7 +28,11 @@ from cai.core.errors import UserError
 from cai.core.fields import Section
 from cai.settings.chat_service import ChatSettings
 
+UNFILLED = re.compile(r"\$\w+|\$?\{[^}]*\}?|\$\(|<[^>]*>?")  # what stands for something else
 VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+# How the keys of services begin, of those that could be a variable's name.
+KEY = re.compile("(hf|gsk|csk|nvapi|sk|rk|pk|xai|ghp|gho|pplx|tgp|fw|r8)_(?=.{10})|AIza(?=.{20})")
+MIXED, LONG, LONGER = 8, 20, 32  # letters and digits in a row, as keys have them, not names
 SLOTS = ("{prompt}", "{a}", "{b}", "{principle}")
 SHOWN = (
     "Here are a request and two answers to it.\n\nRequest: {prompt}\n\n(A) {a}\n\n(B) {b}\n\n"
@@ -195,9 +199,21 @@ class ChatJudge(Section):
             fine = server and not parts.fragment
         except ValueError:  # of the port, or of an IPv6 address
             fine = False
+        if unfilled := UNFILLED.search(url):
+            raise ValueError(
+                "expected the http(s) address of a service, such as https://host/v1, in which "
+                f"nothing is filled in ({unfilled[0]})"
+            )
         if not fine or not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("expected the http(s) address of a service, such as https://host/v1")
         return url
+
+    @field_validator("model")
+    @classmethod
+    def _name(cls, model: str) -> str:
+        if model != model.strip() or not model.isprintable():
+            raise ValueError("expected the model's name, without spaces around it")
+        return model
 
     @model_validator(mode="after")
     def _secrets(self) -> "ChatJudge":
@@ -207,7 +223,7 @@ class ChatJudge(Section):
                 "url must hold no user name and password (before an @); a key comes from the "
                 "environment variable that key_variable names"
             )
-        if self.key_variable is not None and not VARIABLE.fullmatch(self.key_variable):
+        if self.key_variable is not None and not _is_variable(self.key_variable):
             raise ValueError(
                 "key_variable must be the name of an environment variable (letters, digits, _) and "
                 "not the key itself; what was found is not shown"
@@ -225,6 +241,25 @@ class ChatJudge(Section):
                 "all be equal: set it above 0, or samples to 1"
             )
         return self
+
+
+def _is_variable(name: str) -> bool:
+    """Whether a text can be the name of a variable, and does not look like a key itself."""
+    words = name.split("_")
+    random = any(map(_is_random, words))
+    key = KEY.match(name) and any(_is_mixed(word) for word in words[1:] or words)
+    return bool(VARIABLE.fullmatch(name)) and not random and not key
+
+
+def _is_random(word: str) -> bool:
+    most = LONG if word.lower() != word else LONGER  # of small letters and digits: hexadecimal
+    return len(word) >= most and any(map(str.isdigit, word)) and any(map(str.islower, word))
+
+
+def _is_mixed(word: str) -> bool:
+    """Whether a word is long and has digits, or both small and large letters."""
+    mixed = any(map(str.isdigit, word)) or word not in (word.lower(), word.upper())
+    return mixed and len(word) >= MIXED
 
 
 class RandomJudge(Section):

@@ -89,6 +89,11 @@ class ServerSettings(Serving):
                 f"command: a server of kind openai needs one that names {' and '.join(missing)}, "
                 f"found {self.command}"
             )
+        if self.kind == "nemo" and self.command:
+            raise ValueError(
+                f"command: found {self.command} with kind nemo, whose server is started without "
+                "one; accepted: kind openai, or command []"
+            )
         return self
 
     def serving(self) -> Serving:

@@ -64,6 +64,12 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _pinned(self) -> "Source":
+        if "://" in self.source:
+            raise ValueError(
+                f"source: found {self.source!r}, an address; accepted: files of this machine "
+                f"({', '.join(SUFFIXES)}), owner/name of the Hugging Face hub, or "
+                "github:owner/name/path"
+            )
         if self.source.startswith("github:"):
             self._check_github()
         elif self.is_local:

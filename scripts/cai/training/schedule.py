@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from cai.core.errors import UserError, fail_if
 from cai.nemo.composition import read_value
-from cai.nemo.programs import PROGRAMS, STEPS, Program
+from cai.nemo.own_overrides import STEPS, Program
+from cai.nemo.programs import PROGRAMS
 from cai.nemo.values import Values
 from cai.running.launcher import filled
 

@@ -7,16 +7,18 @@ first: by the profiles (profiles/check.py) and by every program that calls Snake
 import argparse
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from cai.core.errors import fail_if
-from cai.files.documents import read_yaml
+from cai.core.errors import UserError, fail_if
+from cai.files.documents import read_yaml, repeated_name
 from cai.settings.origins import read_layer
 
 CONFIG = "config/config.yaml"  # of every run
 FILES, VALUES = ("--configfile", "--configfiles"), ("--config", "-C")
 PROFILES = ("--profile", "--workflow-profile")
+TEXTS = ("results", "constitution", "experiment", "against")  # fields that are names or paths
 NAME = re.compile(r"[A-Za-z_][\w-]*\w=")  # of Snakemake's own: two letters or more
 DOCUMENTS = (".yaml", ".yml", ".json")
 
@@ -29,8 +31,42 @@ def check(arguments: Sequence[str]) -> None:
     """
     for option, values in _given(arguments):
         fail_if(not values, f"{option}: found nothing after it")
+        if option in VALUES:
+            _check_once(values)
         for value in values:
             _check_file(option, value) if option in FILES else _check_value(option, value)
+
+
+def as_written(config: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+    """What Snakemake has read of ``--config``, but names and paths as they are written.
+
+    It reads what Python takes for a number as one: 007, 1e3, and 2025_06_01, which is a date to
+    people. Source: ``parse_config`` of snakemake.cli.
+
+    Args:
+        config: what Snakemake has read.
+        given: the words after ``--config``.
+
+    Raises:
+        UserError: a field that is given twice.
+
+    >>> as_written({"experiment": 20250601, "seed": 1}, ["experiment=2025_06_01", "seed=1"])
+    {'experiment': '2025_06_01', 'seed': 1}
+    """
+    _check_once(given)
+    texts = dict(word.split("=", 1) for word in given if word.partition("=")[0] in TEXTS)
+    changed = {name: text for name, text in texts.items() if not isinstance(config[name], str)}
+    return {**config, **changed}
+
+
+def _check_once(given: Iterable[str]) -> None:
+    """Refuse a field twice, of which Snakemake would take the last one."""
+    seen = set()
+    for name, equals, value in (word.partition("=") for word in given):
+        fail_if(equals and name in seen, f"--config: {name}: found twice; accepted: once")
+        seen.add(name)
+        if repeated := repeated_name(value):
+            raise UserError(f"--config: {name}: {repeated}; accepted: once")
 
 
 def separated(arguments: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cai.checks import contract
 from cai.checks.lora import trains_adapters
+from cai.checks.overriding import accepted, reserved
 from cai.checks.preflight import rl_options
 from cai.core.digests import canonical_json
 from cai.core.errors import fail_if
@@ -48,8 +49,10 @@ def check(settings: Settings) -> None:
     check_snapshots(settings)
     own = settings.paper.reward_model
     overrides = [*paper_reward_model(settings)[2:], *contract.ADDED["reward_model"]]
+    kept = next(reserved.of(settings, "reward_model", own, "paper.reward_model"), "")
+    fail_if(kept, f"configuration: {kept}")
     problems = contract.refused("reward_model", overrides) if own else []
-    mine = [problem for problem in problems if problem.key in own]
+    mine = [problem for problem in problems if problem.key in own] or [*accepted.problems(own)]
     fail_if(mine, f"configuration: paper.reward_model: {mine and mine[0]}")
 
 

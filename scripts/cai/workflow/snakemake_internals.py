@@ -33,6 +33,12 @@ def submitted(workflow: Any) -> set[str]:
     return {rule.name for rule in workflow.rules} - workflow._localrules
 
 
+def given_values(workflow: Any) -> list[str]:
+    """The words after ``--config`` as they were written; jobs are given the same ones."""
+    words = workflow.config_settings.config_args
+    return list(words) if isinstance(words, list | tuple) else []
+
+
 def profile_resources(workflow: Any) -> dict[str, Mapping[str, Any]]:
     """The resources that a profile or a command line gives, by rule; a change counts."""
     return workflow.resource_settings._parsed_overwrite_resources
