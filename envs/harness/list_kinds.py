@@ -3,26 +3,53 @@
 A group or a tag has those of its tasks; null stands for what it does not know.
 
 list_kinds.py FOLDER NAME...      FOLDER with further tasks, or the empty text
+
+Exit code 3: a name is unknown, and files of FOLDER cannot be read; the last line names the first.
 """
 
 import json
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from lm_eval.tasks import TaskManager
 
 EXACT = "exact_match"
+BROKEN = 3
 
 
 def main() -> None:
     """Read the command line, print."""
     folder, *names = sys.argv[1:]
-    logging.disable()
+    skipped = _Skipped()
+    logging.lastResort = None  # nothing else that is logged is of interest
+    log = logging.getLogger("lm_eval.tasks._index")
+    log.setLevel(logging.DEBUG)  # at which the harness says which files it cannot read
+    log.propagate = False
+    log.addHandler(skipped)
     index = TaskManager(include_path=folder or None).task_index
     found = {n: sorted(set(kinds(n, index))) if n in index else None for n in names}
+    own = [line for path, line in skipped.files if folder and path.is_relative_to(folder)]
+    if own and None in found.values():
+        print(own[0], file=sys.stderr)
+        sys.exit(BROKEN)
     print(json.dumps(found))
+
+
+class _Skipped(logging.Handler):
+    """Collects the files that the harness leaves out, each with a line that says why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[tuple[Path, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what is logged of a file that was skipped."""
+        if str(record.msg).startswith("Skip") and isinstance(record.args, tuple):
+            path, error = record.args
+            self.files.append((Path(str(path)), f"{path}: {' '.join(str(error).split())}"))
 
 
 def kinds(name: str, index: dict[str, Any]) -> Iterator[str]:

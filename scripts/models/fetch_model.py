@@ -10,9 +10,8 @@ from pathlib import Path
 
 from cai.core import cli
 from cai.core.errors import UserError
-from cai.files.records import read_json
-from cai.models.families.known import family_of
-from cai.models.tokens import SENTENCEPIECE, tokenizer_of_folder
+from cai.models.shape import read_hf
+from cai.models.tokens import SENTENCEPIECE, tokenizer_that_fits
 from cai.provenance.manifest import write_origin
 
 SMALL = ["*.json", "*.jinja", SENTENCEPIECE, "*.txt"]
@@ -51,7 +50,7 @@ def download(name: str, revision: str, output: Path) -> None:
     ``config.json`` comes first, then the other small files with the tokenizer, then the weights.
 
     Raises:
-        UserError: when the hub cannot be reached or refuses, or the model is of another family.
+        UserError: when the hub cannot be reached or refuses, or the model cannot be converted.
     """
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -60,7 +59,7 @@ def download(name: str, revision: str, output: Path) -> None:
     where = f"{name}@{revision}: config.json"
     try:
         config = hf_hub_download(name, "config.json", revision=revision, local_dir=output)
-        family_of(read_json(Path(config)), where)
+        read_hf(Path(config), where)
         for wanted in (SMALL, WEIGHTS):
             snapshot_download(name, revision=revision, local_dir=output, allow_patterns=wanted)
             check(output, where)
@@ -73,9 +72,8 @@ def download(name: str, revision: str, output: Path) -> None:
 
 
 def check(folder: Path, where: str) -> None:
-    """Refuse a model of another family, and one whose tokenizer cannot be used."""
-    family_of(read_json(folder / "config.json"), where)
-    tokenizer_of_folder(folder)
+    """Refuse a model that the conversion would refuse, and one whose tokenizer cannot be used."""
+    tokenizer_that_fits(folder, read_hf(folder / "config.json", where).vocab, where)
 
 
 if __name__ == "__main__":

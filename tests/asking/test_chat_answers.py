@@ -45,6 +45,9 @@ def kept(answer: object, body: dict = BODY) -> dict:
         (sent(finish="MAX_TOKENS"), "(A)", "length"),
         (sent(finish="end_turn"), "(A)", "stop"),
         (sent(finish=None), "(A)", "stop"),
+        (sent(finish=""), "(A)", "stop"),
+        ({**sent(finish=" "), "usage": FIFTY}, "(A)", "length"),
+        (sent(finish="null"), "(A)", "stop"),
         ({**sent(finish=None), "usage": FIFTY}, "(A)", "length"),
         (sent([{"type": "text", "text": "(A"}, {"type": "text", "text": ")"}]), "(A)", "stop"),
         (sent([{"type": "thinking", "thinking": []}, {"type": "text", "text": "B"}]), "B", "stop"),
@@ -85,9 +88,14 @@ def test_a_models_refusal_is_kept_in_its_words(answer) -> None:
     assert kept(answer) == {"refusal": "I can't."}
 
 
-def test_a_content_filter_is_a_refusal() -> None:
+@pytest.mark.parametrize("finish", ["content_filter", "sensitive", "PROHIBITED_CONTENT"])
+def test_a_content_filter_is_a_refusal(finish) -> None:
     with pytest.raises(Refused):
-        kept(sent(finish="content_filter"))
+        kept(sent(finish=finish))
+
+
+def test_a_byte_order_mark_before_an_answer_is_none_of_it() -> None:
+    assert kept("\ufeff" + json.dumps(sent())) == kept(sent())
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ def error(**fields) -> dict:
     return {"error": fields}
 
 
+def minimax(code: int, text: str) -> dict:
+    return {"base_resp": {"status_code": code, "status_msg": text}}
+
+
 VLLM_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"
 SAID = Path(__file__).with_name("service_errors.jsonl")  # what services say, with what it means
 
@@ -39,6 +43,13 @@ def test_what_services_say(line):
         (error(code="insufficient_quota"), "service", "quota"),
         ({"object": "error", "message": VLLM_LONG, "code": 400}, "prompt", "too_long"),
         ({"error": "overloaded"}, "moment", "server"),
+        ({"error": {"message": "Insufficient balance"}}, "service", "quota"),
+        (
+            minimax(1008, "insufficient balance") | {"choices": None},
+            "service",
+            "quota",
+        ),
+        (minimax(1002, "rate limit"), "moment", "server"),
         ({"choices": [{"error": {"code": 429, "message": "x"}, "text": ""}]}, "moment", "busy"),
     ],
 )
@@ -49,7 +60,14 @@ def test_an_error_that_comes_as_an_answer(answer, kind, cause):
 
 @pytest.mark.parametrize(
     "answer",
-    [{"choices": [{"text": "hi"}]}, {"choices": [{"text": "hi"}], "error": None}, [], None, "x"],
+    [
+        minimax(0, "") | {"choices": []},
+        {"choices": [{"text": "hi"}]},
+        {"choices": [{"text": "hi"}], "error": None},
+        [],
+        None,
+        "x",
+    ],
 )
 def test_an_answer_is_no_error(answer):
     assert of_answer(answer) is None
@@ -99,6 +117,14 @@ def test_what_a_body_says_does_not_steer_a_terminal():
         ({}, "Please retry after 6 seconds", 6),
         ({}, "try again in 350ms", 0.35),
         ({}, "try again in 2 minutes", 120),
+        ({}, "Please try again in 7m12s.", 432),
+        ({}, "Please try again in 12m34.56s.", 600),
+        ({}, "try again in 1m2.5s", 62.5),
+        ({}, "try again in 1h2m3s", 600),
+        ({}, "retry in 1 minute and 5 seconds", 65),
+        ({}, "your limit resets in 1m 30s", 90),
+        ({}, "wait 5 million years", None),
+        ({}, "wait " + "9" * 400 + " seconds", None),
         ({"Retry-After": "99999"}, "", 600),
         ({"Retry-After": "1e9"}, "", None),
         ({}, "busy", None),
@@ -108,3 +134,15 @@ def test_how_long_a_service_asks_to_wait(headers, body, seconds):
     assert of_response(429, body, headers).retry_after == (
         None if seconds is None else pytest.approx(seconds)
     )
+
+
+UNITS = [("h", 3600), ("m", 60), ("s", 1)]
+
+
+@given(st.integers(0, 23), st.integers(0, 59), st.integers(0, 59), st.sampled_from(["", " "]))
+def test_a_time_of_several_units_is_their_sum(hours, minutes, seconds, between):
+    amounts = zip((hours, minutes, seconds), UNITS, strict=True)
+    parts = [f"{amount}{unit}" for amount, (unit, _) in amounts if amount]
+    fault = of_response(429, f"Please try again in {between.join(parts)}.")
+    whole = hours * 3600 + minutes * 60 + seconds
+    assert fault.retry_after == (min(whole, 600) if parts else None)

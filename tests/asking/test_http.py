@@ -30,6 +30,19 @@ def test_statuses_that_may_pass(loopback, status):
         ask(server.url)
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+def test_statuses_of_an_answer(loopback, status):
+    server = loopback(lambda call: Answer("yes", status))
+    assert ask(server.url) == "yes"
+
+
+@pytest.mark.parametrize("status", [206, 207, 299])
+def test_statuses_of_a_part(loopback, status):
+    server = loopback(lambda call: Answer("ye", status))
+    with pytest.raises(Transient, match=f"HTTP {status}: ye"):
+        ask(server.url)
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_statuses_that_stay(loopback, status):
     server = loopback(lambda call: Answer("no", status))

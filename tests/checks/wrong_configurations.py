@@ -370,6 +370,26 @@ CASES = [
         "found 'yarn'",
         "accepted: none",
     ),
+    model(
+        "with another head",
+        MISTRAL_CONFIG[:-1] + ', "architectures": ["MistralModel"]}',
+        "architectures",
+        "found ['MistralModel']",
+        "accepted: ['MistralForCausalLM']",
+    ),
+    model(
+        "with a text for yes or no",
+        MISTRAL_CONFIG[:-1] + ', "tie_word_embeddings": "false"}',
+        "tie_word_embeddings",
+        "found 'false'",
+        "accepted: true or false",
+    ),
+    Wrong(
+        "a tokenizer that is none",
+        ("model/tokenizer.model: not a sentencepiece model",),
+        {"models": {"base": {"source": "{here}/model/"}}},
+        files={"model/config.json": MISTRAL_CONFIG, "model/tokenizer.model": "x"},
+    ),
     model("whose file is no JSON", "{", "not JSON"),
     model("without sizes", '{"model_type": "mistral"}', "hidden_size"),
     model(

@@ -143,6 +143,18 @@ SPOILT = {
         lambda f: edit(f, rope_scaling={"factor": 8}),
         "rope_scaling.rope_type: found",
     ),
+    "positions of each kind of layer": (
+        lambda f: edit(f, rope_parameters={"full_attention": {"rope_type": "yarn", "factor": 4.0}}),
+        "rope_parameters.full_attention: found",
+    ),
+    "another head": (
+        lambda f: edit(f, architectures=["MistralForSequenceClassification"]),
+        "architectures: found ['MistralForSequenceClassification']; accepted: ['MistralForCausalLM",
+    ),
+    "added tokens in a list": (
+        adding("tokenizer_config.json", {"added_tokens_decoder": [MARK]}),
+        "tokenizer_config.json: added_tokens_decoder: found [",
+    ),
     "bias": (
         lambda f: edit(f, model_type="llama", attention_bias=True),
         "attention_bias: found True; accepted: False",

@@ -1,5 +1,6 @@
 """Comparisons with soft labels, their blend with human ones, and PPO's prompts."""
 
+import itertools
 import random
 from collections import Counter
 from math import sqrt
@@ -25,7 +26,8 @@ from cai.core.errors import UserError
 from cai.data.helpful_preferences import prepare_helpful_preferences
 from cai.data.rl_dataset import RlOptions, build_comparisons, build_prompts
 from cai.data.splits import SplitOptions
-from cai.files.records import record_id
+from cai.data.usable_pairs import UsablePairs
+from cai.files.records import Ledger, record_id
 from cai.models.tokens import LengthLimit
 from cai.settings.sources import Source
 
@@ -257,3 +259,16 @@ def test_the_program_makes_both_kinds_of_files(tmp_path, helpful, tokenizer_mode
     assert "rl_cai comparisons: in" in result.stdout and "rl_cai prompts: in" in result.stdout
     assert len(ai(both(outputs))) == 400
     assert "draws" in error_line(program("build_preferences", *common, "--options", '{"draws": 0}'))
+
+
+@pytest.mark.parametrize("order", itertools.permutations(["same", "other", "long"]))
+def test_a_pair_is_counted_under_one_reason_in_whatever_order_they_come(order):
+    texts = {"same": ("a", "a"), "other": ("a", "b"), "long": ("a", "a b c d e")}
+    ledger, most = Ledger("pairs"), LengthLimit(None, None)
+    most.fits = lambda text: len(text) < 5
+    usable = UsablePairs(ledger, most, equal="equal", duplicate="seen")
+    for name in [*order, *order]:
+        ledger.count_in()
+        ledger.out += usable.uses("here", name, texts[name], name)
+    assert ledger.out == 1
+    assert ledger.counts()["dropped"] == {"comparison too long": 2, "equal": 2, "seen": 1}

@@ -57,6 +57,26 @@ def test_the_harness_says_what_its_tasks_are(harness_program):
         harness.check_tasks(asked(*told, **known), scores_prompts=True)
 
 
+@pytest.mark.parametrize("text", ["task: mine\n  output_type: [", "task: mine\ninclude: none.yaml"])
+def test_a_file_of_ones_own_that_cannot_be_read_is_named(harness_program, tmp_path, text):
+    own = tmp_path / "tasks/mine.yaml"
+    own.parent.mkdir()
+    own.write_text(text)
+    known = {"harness_program": harness_program, "harness_tasks": str(own.parent)}
+    with pytest.raises(UserError, match=r"evaluation\.harness_tasks: .*mine\.yaml: ") as error:
+        harness.check_tasks(asked("mine", **known), scores_prompts=True)
+    assert "\n" not in str(error.value)
+    harness.check_tasks(asked("gsm8k", **known), scores_prompts=True)  # it is not needed
+
+
+@pytest.mark.parametrize("task", ["a\0b", "\ud83d", "a\nb"])
+def test_a_name_that_no_program_can_be_given_is_refused(tmp_path, task):
+    program = tmp_path / "lm_eval"
+    program.touch()
+    with pytest.raises(UserError, match=r"evaluation\.harness: found .*; accepted: the tasks"):
+        harness.check_tasks(asked(task, harness_program=str(program)), scores_prompts=True)
+
+
 @pytest.mark.parametrize(
     ("kinds", "told"),
     [

@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import programs
 
+from cai.core.errors import UserError
 from cai.lineage import display
 from cai.lineage.difference import difference
 from cai.lineage.trace import trace
 from cai.provenance import software
-from cai.provenance.manifest import identity, manifest_path, write_manifest
+from cai.provenance.manifest import FORM, identity, manifest_path, write_manifest
 
 
 class Results:
@@ -273,3 +274,78 @@ def test_a_copy_of_the_results_is_compared_with_the_original(project, tmp_path, 
     [first, second] = trace(copy / "rl_cai.nemo").broken
     assert first.startswith("results/data.jsonl: has been changed")
     assert second.startswith("results/rl_cai/preferences/0.jsonl: was made of another")
+
+
+NO_MANIFESTS = [
+    ([], "not a manifest (no JSON object)"),
+    ({}, "not a manifest (no sha256)"),
+    ({"inputs": 5}, "inputs: found 5; accepted: paths with their digests"),
+    ({"inputs": {"x": 5}}, "inputs: found {'x': 5}"),
+    ({"inputs": {"a\0b": "1"}}, "inputs: found"),
+    ({"inputs": None}, "inputs: found None"),
+    ({"settings": []}, "settings: found []; accepted: an object"),
+    ({"principles": {"honesty": "text"}}, "principles: found"),
+    ({"sources": [7]}, "sources: found [7]"),
+    ({"attempts": [{}]}, "attempts: found [{}]; accepted: objects with seconds and gpus"),
+    ({"gpu_hours": "2"}, "gpu_hours: found '2'; accepted: a number"),
+    ({"path": 1}, "path: found 1; accepted: a text"),
+    ({"sha256": None}, "sha256: found None"),
+]
+
+
+@pytest.mark.parametrize(("content", "told"), NO_MANIFESTS)
+def test_what_is_no_manifest_is_told_in_one_line(results, content, told):
+    beside = manifest_path(results.model)
+    known = json.loads(beside.read_text())
+    beside.write_text(json.dumps(known | content if content else content))
+    with pytest.raises(UserError) as error:
+        trace(results.model)
+    assert str(error.value).startswith(f"{beside}: {told}") and "\n" not in str(error.value)
+
+
+def test_what_is_made_of_itself_is_told_in_one_line(results):
+    beside = manifest_path(results.dataset)
+    known = json.loads(beside.read_text())
+    beside.write_text(json.dumps(known | {"inputs": {str(results.model): "1"}}))
+    with pytest.raises(UserError, match=r"inputs: .* is made of itself"):
+        trace(results.model)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_folder_is_no_artefact(name):
+    with pytest.raises(UserError, match="not an artefact"):
+        trace(name)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+NEARLY = st.sampled_from(
+    [
+        [{"source": "a", "split": "b"}],
+        {"x": {"digest": "1"}},
+        {"x": {"digest": "1", "revision": "Do."}},
+        {"adapters": "1", "base": "2"},
+        {"in": 1, "out": None},
+        {"version": 5},
+        {"source": 1, "revision": []},
+        [{"when": "1", "who": "2", "why": "3", "reasons": ["4"]}],
+        [{"when": "1", "who": "2", "why": "3"}],
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(FORM)), NEARLY | ANYTHING, max_size=2))
+def test_whatever_a_manifest_holds_it_is_read_or_told(tmp_path_factory, change):
+    path = tmp_path_factory.mktemp("made") / "x.manifest.json"
+    path.write_text(json.dumps({"sha256": "1"} | change))
+    try:
+        found = trace(path.with_name("x.jsonl"))
+        assert display.tree(found) and display.differences(difference(found, found))
+    except UserError as error:
+        assert "\n" not in str(error)

@@ -1,15 +1,19 @@
 """A .nemo has its tokenizer, whichever kind it is, and wherever it is moved."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.bpe import KINDS, archive_of, write_tokenizer
 
 from cai.core.errors import UserError
 from cai.models.nemo_tokenizer import complete, holds_huggingface
-from cai.models.tokens import Tokenizer
+from cai.models.tokenizer_kinds import added_tokens
+from cai.models.tokens import Tokenizer, tokenizer_of_folder
 from cai.nemo.unpacking import opened
 from cai.training.checkpoints import is_whole
 
@@ -95,3 +99,58 @@ def test_files_that_disagree_are_refused(tmp_path):
     write_tokenizer(tmp_path, "smollm2", added_tokens_decoder={"7": {"content": "<|im_end|>"}})
     with pytest.raises(UserError, match=r"'<\|im_end\|>' \(7\) is not one of tokenizer\.json"):
         Tokenizer(tmp_path)
+
+
+TOKEN = {"content": "<x>"}
+NO_TOKENS = [
+    ("added_tokens.json", {"<x>": "5"}, "'<x>': found '5'; accepted: the token's id"),
+    ("added_tokens.json", [], "not a JSON object"),
+    ("tokenizer.json", {"added_tokens": 5}, "added_tokens: found 5; accepted: a list"),
+    ("tokenizer.json", {"added_tokens": ["<x>"]}, "added_tokens: found '<x>'; accepted: tokens"),
+    ("tokenizer.json", {"added_tokens": [TOKEN]}, "added_tokens: found {'content': '<x>'}"),
+    ("tokenizer_config.json", {"added_tokens_decoder": [TOKEN]}, "added_tokens_decoder: found ["),
+    ("tokenizer_config.json", {"added_tokens_decoder": {"5": "<x>"}}, "found '<x>'; accepted"),
+    (
+        "tokenizer_config.json",
+        {"added_tokens_decoder": {"x": TOKEN}},
+        "added_tokens_decoder: found",
+    ),
+    ("tokenizer_config.json", {"added_tokens_decoder": {"9" * 5000: TOKEN}}, "decoder: found {"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "told"), NO_TOKENS)
+def test_added_tokens_in_another_form_are_told_in_one_line(tmp_path, name, content, told):
+    shutil.copy("demo/models/base/tokenizer.model", tmp_path)
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        tokenizer_of_folder(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}/{name}: ") and told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["content", "id", "5"]) | st.text(max_size=3), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(max_size=5), ANYTHING, max_size=3), ANYTHING, ANYTHING)
+def test_whatever_adds_tokens_they_are_read_or_told(added, listed, decoder):
+    contents = {
+        "added_tokens.json": added,
+        "tokenizer.json": {"added_tokens": listed},
+        "tokenizer_config.json": {"added_tokens_decoder": decoder},
+    }
+    files = {name: json.dumps(content).encode() for name, content in contents.items()}
+    try:
+        found = added_tokens(files, "model")
+    except UserError as error:
+        assert str(error).startswith("model/") and "accepted: " in str(error)
+    else:
+        assert all(isinstance(text, str) and number >= 0 for text, number in found.items())

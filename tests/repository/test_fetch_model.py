@@ -55,7 +55,7 @@ def fetch(folder, files):
         ({"model_type": "qwen2", "use_sliding_window": True}, "use_sliding_window: found True"),
         (
             {"model_type": "qwen2", "rope_parameters": {"rope_type": "yarn", "factor": 4.0}},
-            "rope_scaling.rope_type: found 'yarn'",
+            "rope_parameters.rope_type: found 'yarn'",
         ),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types: found ["),
         ({"quantization_config": {"bits": 4}}, "quantization_config: found {'bits': 4}"),
@@ -69,6 +69,22 @@ def test_a_model_that_cannot_be_converted_is_not_downloaded(tmp_path, change, to
     assert line.startswith(f"error: some/model@{COMMIT}: config.json: {told}")
     assert re.search(WORKS, line)
     assert asked == {"config.json"}
+
+
+@pytest.mark.parametrize("text", [b"[]", b'{"model_type": "mistral"}', b"{"])
+def test_a_config_that_is_none_is_told_in_one_line(tmp_path, text):
+    done, asked = fetch(tmp_path, {"config.json": text, WEIGHTS: b"large"})
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "config.json:" in line
+    assert asked == {"config.json"}
+
+
+def test_a_tokenizer_larger_than_the_embedding_stops_before_the_weights(tmp_path):
+    small = {"tokenizer.model": Path("demo/models/base/tokenizer.model").read_bytes()}
+    small |= {"config.json": json.dumps(CONFIG | {"vocab_size": 100}).encode()}
+    done, asked = fetch(tmp_path, small | {WEIGHTS: b"large"})
+    assert done.returncode == 2 and "tokens, but vocab_size in some/model@" in done.stderr
+    assert asked == set(small)
 
 
 def test_one_without_a_tokenizer_is_not_downloaded(tmp_path):

@@ -165,9 +165,14 @@ class OpenAiProtocol:
             said, end = choice["text"], choice["finish_reason"]
         except (LookupError, TypeError):
             raise received.garbled(text) from None
-        known: dict[str, Any] = {"text": received.text_of(said), "end": received.end_of(end)}
+        tokens = received.tokens_of(answer.get("usage"))
+        unsaid = received.end_by_length(tokens, body.get("max_tokens"))
+        known: dict[str, Any] = {
+            "text": received.text_of(said),
+            "end": received.end_of(end, unsaid),
+        }
         known |= {name: choice.get(name) for name in ("logprobs", "prompt_logprobs")}
-        return known, received.tokens_of(answer.get("usage"))
+        return known, tokens
 
     def _reply(
         self, choice: dict[str, Any], used: dict[str, int], parameters: dict[str, Any]

@@ -21,9 +21,10 @@ from cai.evaluation import harness
 from cai.evaluation.classifier import check_classifier
 from cai.files.paths import check_carried
 from cai.models.own_template import own_template
+from cai.models.shape import read_hf
 from cai.models.templates import AUTO, Message
 from cai.models.tokenizer_kinds import TOKENIZER_JSON
-from cai.models.tokens import SENTENCEPIECE, Tokenizer, small_files, tokenizer_of_folder
+from cai.models.tokens import SENTENCEPIECE, Tokenizer, small_files, tokenizer_that_fits
 from cai.nemo import programs
 from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
@@ -332,18 +333,20 @@ def model_files(settings: Settings, name: str) -> list[Path]:
 
 
 def check_tokenizer(settings: Settings, name: str) -> None:
-    """Check that a model's template fits its tokenizer, if that is Hugging Face's and at hand.
+    """Check the tokenizer of a local model, and that its template fits one of Hugging Face's.
 
     Raises:
         UserError: naming the field of the configuration.
     """
     model = getattr(settings.models, name)
-    folder = Path(model.source)
-    is_own = model.template == AUTO
-    if not model.is_local or ((folder / SENTENCEPIECE).is_file() and not is_own):
+    folder, config = Path(model.source), Path(model.source, "config.json")
+    if not model.is_local:
         return
-    if is_own:
-        own_template(small_files(folder), tokenizer_of_folder(folder), str(folder))
+    kind = tokenizer_that_fits(folder, read_hf(config).vocab, str(config))
+    if model.template == AUTO:
+        own_template(small_files(folder), kind, str(folder))
+        return
+    if not kind.is_huggingface:
         return
     tokenizer = Tokenizer(folder)
     if name == "base":

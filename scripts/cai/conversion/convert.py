@@ -23,7 +23,7 @@ from cai.conversion.hf_folder import (
     read_config,
     write_weights,
 )
-from cai.conversion.layout import Shape, need
+from cai.conversion.layout import Shape
 from cai.conversion.nemo_archive import CHUNK_OVERHEAD, ArchiveWriter, CheckpointWriter, NemoArchive
 from cai.core.errors import fail_if
 from cai.core.progress import Progress
@@ -33,6 +33,7 @@ from cai.models.families.family import Family, Tensor
 from cai.models.families.known import family_of, family_of_nemo
 from cai.models.nemo_tokenizer import FIELDS, FOLDER, LIBRARY
 from cai.models.own_template import has_template
+from cai.models.sizes import need, vocabulary_rows
 from cai.models.templates import Template
 from cai.models.tokenizer_kinds import (
     FILES,
@@ -42,7 +43,7 @@ from cai.models.tokenizer_kinds import (
     Kind,
     SentencePiece,
 )
-from cai.models.tokens import SENTENCEPIECE, small_files, tokenizer_of_folder
+from cai.models.tokens import SENTENCEPIECE, small_files, tokenizer_that_fits
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 PRECISIONS: dict[torch.dtype, int | str] = {
@@ -124,12 +125,7 @@ def _common_dtype(model: SourceModel) -> torch.dtype:
 
 def _tokenizer(folder: Path, shape: Shape) -> tuple[dict[str, Any], dict[str, bytes], int]:
     """How NeMo loads the tokenizer, the archive's files of it, and the number of its tokens."""
-    tokenizer = tokenizer_of_folder(folder)
-    fail_if(
-        tokenizer.size > shape.vocab,
-        f"{folder}: the tokenizer has {tokenizer.size} tokens, but vocab_size in {CONFIG} is "
-        f"{shape.vocab}; accepted: at least as many",
-    )
+    tokenizer = tokenizer_that_fits(folder, shape.vocab, CONFIG)
     small = small_files(folder)
     files = {f"{FOLDER}/{name}": content for name, content in small.items()}
     if tokenizer.is_huggingface:
@@ -308,7 +304,7 @@ def _nemo_shape(archive: NemoArchive, pieces: int) -> Shape:
     for key, sizes in stored.nemo_shapes(family_of_nemo(config)).items():
         found = archive.shape(key)
         fail_if(found != sizes, f"{where}: {key}: shape {found}; its config asks for {sizes}")
-    return replace(stored, vocab=_vocabulary(pieces, rows, config))
+    return replace(stored, vocab=_vocabulary(pieces, rows, config, where))
 
 
 def _is_tied(archive: NemoArchive, rows: int) -> bool:
@@ -320,16 +316,15 @@ def _is_tied(archive: NemoArchive, rows: int) -> bool:
     return first.digest() == second.digest()
 
 
-def _vocabulary(pieces: int, rows: int, config: dict[str, Any]) -> int:
+def _vocabulary(pieces: int, rows: int, config: dict[str, Any], where: str) -> int:
     """Embeddings without the rows of zeros that tensor parallelism added.
 
     A row of zeros has logit 0, which can be the largest: it must not reach a program that
     samples over all rows.
     """
     if config.get("override_vocab_size"):  # of upstream's converter
-        return min(rows, need(config, "override_vocab_size", CONFIG))
-    divisor = config.get("make_vocab_size_divisible_by") or 1
-    return min(rows, -(-pieces // divisor) * divisor)
+        return min(rows, need(config, "override_vocab_size", where))
+    return min(rows, vocabulary_rows(config, pieces, where))
 
 
 def _describe(

@@ -7,19 +7,15 @@ and gate, up into ``linear_fc1`` (2F rows). It is the same arithmetic, so weight
 Which tensors a layer has is the family's (:mod:`cai.models.families`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 import torch
 
-from cai.core.errors import UserError, fail_if
 from cai.models.families.family import Family, Tensor
+from cai.models.sizes import hf_sizes, nemo_sizes
 
-MOST_LAYERS = 10_000
-LAYER_FIELDS = ("num_hidden_layers", "num_layers")
-MOST_SIZE = 2**40
-ROPE_THETA = 10000.0  # where a config.json names none
 LAYERS = "model.decoder.layers."
 EMBEDDING = "model.embedding.word_embeddings.weight"
 FINAL_NORM = "model.decoder.final_layernorm.weight"
@@ -58,35 +54,16 @@ class Shape:
     @classmethod
     def from_hf(cls, config: dict[str, Any], where: str) -> "Shape":
         """The shape a config.json describes (``where`` names it in errors)."""
-        _check_numbers(config, where)
-        heads = need(config, "num_attention_heads", where)
-        hidden = need(config, "hidden_size", where)
-        return cls(
-            layers=need(config, "num_hidden_layers", where),
-            hidden=hidden,
-            ffn=need(config, "intermediate_size", where),
-            heads=heads,
-            kv_heads=_kv_heads(config, "num_key_value_heads", heads, where),
-            head_dim=_head_dim(config, "head_dim", heads, where),
-            vocab=need(config, "vocab_size", where),
-            tied=_flag(config, "tie_word_embeddings", False, where),
-        )
+        return cls._of(hf_sizes(config, where))
 
     @classmethod
     def from_nemo(cls, config: dict[str, Any], vocab: int, where: str) -> "Shape":
         """The shape a model_config.yaml describes; the vocabulary is only in the weights."""
-        heads = need(config, "num_attention_heads", where)
-        hidden = need(config, "hidden_size", where)
-        return cls(
-            layers=need(config, "num_layers", where),
-            hidden=hidden,
-            ffn=need(config, "ffn_hidden_size", where),
-            heads=heads,
-            kv_heads=_kv_heads(config, "num_query_groups", heads, where),
-            head_dim=_head_dim(config, "kv_channels", heads, where),
-            vocab=vocab,
-            tied=_flag(config, "share_embeddings_and_output_weights", True, where),
-        )
+        return cls._of({**nemo_sizes(config, where), "vocab": vocab})
+
+    @classmethod
+    def _of(cls, sizes: dict[str, Any]) -> "Shape":
+        return cls(**{field.name: sizes[field.name] for field in fields(cls)})
 
     @property
     def query_rows(self) -> int:
@@ -156,61 +133,3 @@ def split_groups(fused: torch.Tensor, shape: Shape, tensor: Tensor) -> list[torc
     groups = fused.view(shape.kv_heads, -1, *rest)
     rows = [getattr(shape, part.rows) // shape.kv_heads for part in tensor.parts]
     return [part.reshape(-1, *rest) for part in groups.split(rows, dim=1)]
-
-
-def need(config: dict[str, Any], field: str, where: str) -> int:
-    """A size of a configuration; anything but a whole number above 0 is refused."""
-    value = config.get(field)
-    most = MOST_LAYERS if field in LAYER_FIELDS else MOST_SIZE
-    if type(value) is not int or not 0 < value <= most:
-        bound = f", up to {most}" if type(value) is int and value > most else ""
-        raise UserError(
-            f"{where}: {field}: found {value!r:.100}; accepted: a whole number above 0{bound}"
-        )
-    return value
-
-
-def number(config: dict[str, Any], field: str, default: float | None, where: str) -> None:
-    """Refuse a field that is no finite number above 0."""
-    value: Any = config.get(field, default)
-    fail_if(
-        type(value) not in (int, float) or not 0 < value < float("inf"),
-        f"{where}: {field}: found {value!r:.100}; accepted: a number above 0",
-    )
-
-
-def _flag(config: dict[str, Any], field: str, default: bool, where: str) -> bool:
-    value = config.get(field, default)
-    if not isinstance(value, bool):
-        raise UserError(f"{where}: {field}: found {value!r:.100}; accepted: true or false")
-    return value
-
-
-def _head_dim(config: dict[str, Any], field: str, heads: int, where: str) -> int:
-    if config.get(field) is not None:
-        return need(config, field, where)
-    hidden: int = config["hidden_size"]
-    fail_if(
-        hidden % heads,
-        f"{where}: hidden_size: found {hidden}; accepted: a multiple of {heads} heads",
-    )
-    return hidden // heads
-
-
-def _kv_heads(config: dict[str, Any], field: str, heads: int, where: str) -> int:
-    value = heads if config.get(field) is None else need(config, field, where)
-    fail_if(heads % value, f"{where}: {field}: found {value}; accepted: a divisor of {heads} heads")
-    return value
-
-
-def _check_numbers(config: dict[str, Any], where: str) -> None:
-    """Refuse a config.json whose other numbers are not numbers, or not those of a model."""
-    rope = config.get("rope_parameters") or {}
-    fail_if(not isinstance(rope, dict), f"{where}: rope_parameters: found {rope!r:.100}")
-    base = rope.get("rope_theta", config.get("rope_theta", ROPE_THETA))
-    number({"rope_theta": base}, "rope_theta", None, where)
-    number(config, "rms_norm_eps", 1e-6, where)
-    number(config, "initializer_range", 0.02, where)
-    for field in ("max_position_embeddings", "sliding_window"):
-        if config.get(field) is not None:
-            need(config, field, where)

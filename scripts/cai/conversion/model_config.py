@@ -3,18 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from cai.conversion.layout import ROPE_THETA, Shape, need, number
+from cai.conversion.layout import Shape
 from cai.core.errors import UserError, fail_if
+from cai.models.families.decoder import rope_theta
 from cai.models.families.family import Family
 from cai.models.families.known import MARKS, family_of, family_of_nemo
+from cai.models.sizes import need, nemo_window, number
 
 MODELS = "nemo.collections.nlp.models.language_modeling"
-
-
-def rope_theta(config: dict[str, Any]) -> float:
-    """The rotary base; transformers 5 keeps it in ``rope_parameters``."""
-    rope = config.get("rope_parameters") or {}
-    return float(rope.get("rope_theta", config.get("rope_theta", ROPE_THETA)))
 
 
 def vocabulary_divisor(pieces: int, rows: int) -> int:
@@ -163,7 +159,7 @@ def _arithmetic(config: dict[str, Any], shape: Shape, pieces: int) -> dict[str, 
         "transformer_block_type": "pre_ln",
         "position_embedding_type": "rope",
         "rotary_percentage": 1.0,
-        "rotary_base": rope_theta(config),
+        "rotary_base": float(rope_theta(config)),
         "apply_query_key_layer_scaling": False,
         "share_embeddings_and_output_weights": shape.tied,
         "make_vocab_size_divisible_by": vocabulary_divisor(pieces, shape.vocab),
@@ -206,11 +202,7 @@ def check_nemo_config(config: dict[str, Any], where: str) -> None:
     need(config, "max_position_embeddings", where)
     number(config, "layernorm_epsilon", None, where)
     number(config, "rotary_base", None, where)
-    window = config.get("window_size")
-    fail_if(
-        window is not None and not (isinstance(window, list) and window and type(window[0]) is int),
-        f"{where}: window_size: found {window!r:.100}; accepted: none or two whole numbers",
-    )
+    nemo_window(config, where)
 
 
 def hf_config(
@@ -228,14 +220,16 @@ def hf_config(
         return _hf_fixed(family) | sizes | family.hf_fields(config) | theta
     family = _check_template(template, config, shape, where)
     window = config.get("window_size")
-    if family.window(template) != (window[0] if window else None):
-        sizes |= family.hf_fields(config)
+    is_windowed_alike = family.window(template) == (window[0] if window else None)
+    own = {} if is_windowed_alike else family.hf_fields(config)
     if shape.head_dim * shape.heads == shape.hidden and "head_dim" not in template:
         del sizes["head_dim"]
     told = {name: value for name, value in sizes.items() if name in template or value}
-    if "rope_parameters" in template:
-        return template | told | {"rope_parameters": template["rope_parameters"] | theta}
-    return template | told | theta
+    told |= own | {"architectures": [family.architecture]}
+    if not template.get("rope_parameters"):
+        return template | told | theta
+    told |= theta if template.get("rope_theta") is not None else {}
+    return template | told | {"rope_parameters": template["rope_parameters"] | theta}
 
 
 def _hf_sizes(config: dict[str, Any], shape: Shape) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cai.data.dialogues import (
 )
 from cai.data.splits import PARTS, Part, SplitOptions, Splitter
 from cai.data.spool import Spool
+from cai.data.usable_pairs import UsablePairs
 from cai.files.records import Ledger, Record, record_id, uniform, write_jsonl
 from cai.models.templates import Message, Template
 from cai.models.tokens import LengthLimit
@@ -25,6 +26,9 @@ class HelpfulPair(TextPair):
 
     key: str
     prompt: str
+
+
+_Placed = tuple[Part, HelpfulPair]
 
 
 def prepare_helpful_preferences(
@@ -72,26 +76,24 @@ def _pairs(
     ledger: Ledger,
     splitter: Splitter,
     length: LengthLimit,
-) -> Iterator[tuple[Part, HelpfulPair]]:
+) -> Iterator[_Placed]:
     """Yield the usable pairs, each once, with the parts of their first human turns."""
-    seen: set[str] = set()
+    usable = UsablePairs(
+        ledger, length, equal="identical answers", duplicate="duplicate comparison"
+    )
     for source in sources:
         for where, row in read_source(source, ledger):
-            try:
+
+            def parse(row: Record, source: Source = source, where: str = where) -> _Placed:
                 pair = pair_of(row, template)
-                part = splitter.part(pair["opening"], row, source, where)
-            except Malformed as error:
-                ledger.drop(str(error), where=where, record=row)
+                return splitter.part(pair["opening"], row, source, where), pair
+
+            placed = usable.parsed(where, row, parse)
+            if placed is None:
                 continue
-            if pair["key"] in seen:
-                ledger.leave_out("duplicate comparison")
-            elif pair["chosen"] == pair["rejected"]:
-                ledger.leave_out("identical answers")
-            elif not (length.fits(pair["chosen"]) and length.fits(pair["rejected"])):
-                ledger.drop("comparison too long", where=where, record=pair["id"], bad=False)
-            else:
-                seen.add(pair["key"])
-                yield part, pair
+            _, pair = placed
+            if usable.uses(where, pair["id"], (pair["chosen"], pair["rejected"]), pair["key"]):
+                yield placed
 
 
 def pair_of(row: Record, template: Template) -> HelpfulPair:

@@ -22,6 +22,7 @@ from cai.data.comparisons import (
 from cai.data.dialogues import Malformed, parse_turns, refuse_marks
 from cai.data.splits import PARTS, Part
 from cai.data.spool import Blend
+from cai.data.usable_pairs import UsablePairs
 from cai.files.records import (
     Ledger,
     Record,
@@ -144,23 +145,13 @@ def judged_pairs(
     options: RlOptions,
 ) -> Iterator[Judged]:
     """Yield the usable pairs, in one order whichever answer was called ``a``."""
-    seen: set[str] = set()
+    usable = UsablePairs(ledger, length, equal="equal answers", duplicate="duplicate judgement")
     for where, row in _rows(preferences, ledger):
-        try:
-            pair = _pair(row, template)
-        except Malformed as error:
-            ledger.drop(str(error), where=where, record=row)
+        pair = usable.parsed(where, row, lambda row: _pair(row, template))
+        if pair is None:
             continue
-        if pair["first"] == pair["second"]:
-            ledger.leave_out("equal answers")
-        elif options.hard and pair["p_first"] == 0.5:
-            ledger.leave_out("tie")
-        elif pair["key"] in seen:
-            ledger.leave_out("duplicate judgement")
-        elif not (length.fits(pair["first"]) and length.fits(pair["second"])):
-            ledger.drop("comparison too long", where=where, record=pair["id"], bad=False)
-        else:
-            seen.add(pair["key"])
+        tie = "tie" if options.hard and pair["p_first"] == 0.5 else None
+        if usable.uses(where, pair["id"], (pair["first"], pair["second"]), pair["key"], tie):
             yield pair
 
 
@@ -243,18 +234,13 @@ def _spool_draws(pair: Judged, blend: Blend[TextPair], options: RlOptions) -> No
 def _spool_human(
     path: Path, blend: Blend[TextPair], ledger: Ledger, length: LengthLimit, seed: int
 ) -> None:
+    usable = UsablePairs(ledger, length)  # the file has each once, and its texts differ
     for number, pair in enumerate(read_comparisons(path)):
         ledger.count_in()
-        if not (length.fits(pair["chosen"]) and length.fits(pair["rejected"])):
-            ledger.drop(
-                "comparison too long",
-                where=f"{path}:{2 * number + 1}",
-                record=pair["id"],
-                bad=False,
-            )
-            continue
-        key = digest([pair["chosen"], pair["rejected"]])
-        blend.helpful.add(uniform("order", seed, pair["id"], key), pair)
+        texts = pair["chosen"], pair["rejected"]
+        if usable.fits(f"{path}:{2 * number + 1}", pair["id"], texts):
+            key = digest(list(texts))
+            blend.helpful.add(uniform("order", seed, pair["id"], key), pair)
 
 
 def build_prompts(

@@ -28,6 +28,8 @@ MAKE = "make harness installs it"
 HERE = ROOT / "envs/harness"
 CHOICE = "multiple_choice"
 ACCEPTED = ("generate_until", CHOICE)  # output types
+UNKNOWN = "; accepted: the tasks, groups and tags of lm-evaluation-harness"
+BROKEN = 3  # exit code of list_kinds.py
 STDERR = "_stderr"
 PATIENCE = 86400  # seconds: when a model's server is to be given up is known behind the endpoint
 
@@ -53,6 +55,8 @@ def check_tasks(settings: Evaluation, *, scores_prompts: bool) -> None:
         folder is not None and not Path(folder).is_dir(),
         f"evaluation.harness_tasks: {folder}: no such folder",
     )
+    for task in settings.harness:  # they become arguments of a program
+        fail_if(not task.isprintable(), f"evaluation.harness: found {task!r:.100}{UNKNOWN}")
     for task, kinds in output_types(program, folder, tuple(settings.harness)).items():
         reason = refusal(kinds, scores_prompts=scores_prompts)
         fail_if(reason, f"evaluation.harness: found {task!r}{reason} ({program} ls tasks)")
@@ -61,7 +65,7 @@ def check_tasks(settings: Evaluation, *, scores_prompts: bool) -> None:
 def refusal(kinds: Sequence[str] | None, *, scores_prompts: bool) -> str | None:
     """Why a task of these output types is not asked, and what is; None if it is."""
     if kinds is None:
-        return "; accepted: the tasks, groups and tags of lm-evaluation-harness"
+        return UNKNOWN
     other = [kind for kind in kinds if kind not in ACCEPTED]
     if other:
         return f", of output type {other[0]}; accepted: tasks of {' or '.join(ACCEPTED)}"
@@ -88,10 +92,14 @@ def output_types(
     """
     command = [_python(program), str(HERE / "list_kinds.py"), folder or "", *tasks]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    last = one_line(done.stderr.strip().rpartition("\n")[2])
+    fail_if(
+        done.returncode == BROKEN,
+        f"evaluation.harness_tasks: {last}; accepted: YAML files in the harness's form",
+    )
     fail_if(
         done.returncode,
-        f"evaluation.harness_program: {program}: its tasks cannot be listed: "
-        + one_line(done.stderr.strip().rpartition("\n")[2]),
+        f"evaluation.harness_program: {program}: its tasks cannot be listed: {last}",
     )
     found: dict[str, list[str] | None] = json.loads(done.stdout)
     return found

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cai.core.errors import UserError, fail_if
-from cai.files.records import read_json, write_json
-from cai.provenance.manifest import SUFFIX, content_digest, identity, manifest_path
+from cai.files.records import write_json
+from cai.provenance.manifest import SUFFIX, content_digest, identity, load_manifest, manifest_path
 from cai.workflow.dag import PlannedJob, dry_run, touch
 
 
@@ -113,7 +113,7 @@ def _touch(jobs: Sequence[PlannedJob], arguments: Sequence[str]) -> None:
 
 def _known(path: Path) -> str | None:
     beside = manifest_path(path)
-    return content_digest(read_json(beside)) if beside.exists() else None
+    return content_digest(load_manifest(beside)) if beside.exists() else None
 
 
 def _record(adoption: Adoption, why: str) -> None:
@@ -122,7 +122,7 @@ def _record(adoption: Adoption, why: str) -> None:
     for job, reasons in adoption.jobs.values():
         for path in filter(lambda path: path.endswith(SUFFIX), job.output):
             touched = Path(path).stat().st_mtime_ns
-            manifest = read_json(path)
+            manifest = load_manifest(Path(path))
             entry = {"when": when, "why": why, "who": who, "reasons": reasons}
             manifest.setdefault("adopted", []).append(entry)
             write_json(path, manifest)

@@ -106,7 +106,7 @@ def _details(node: Node) -> Iterator[str]:
         text = principle.get("preference") or principle.get("critique") or principle["revision"]
         words = text.split()
         more = " ..." if len(words) > WORDS else ""
-        yield f"principle {name} {principle['digest']}: {' '.join(words[:WORDS])}{more}"
+        yield f"principle {name} {principle.get('digest', '')}: {' '.join(words[:WORDS])}{more}"
     for adopted in facts.get("adopted", []):
         yield f"adopted {adopted['when'][:16]} by {adopted['who']}: {adopted['why']}"
         yield from (f"  {reason}" for reason in adopted["reasons"])

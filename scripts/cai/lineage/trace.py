@@ -182,9 +182,17 @@ class _Moved:
         return moved if moved.exists() or manifest_path(moved).exists() else Path(path)
 
 
-def _follow(path: str, moved: _Moved, nodes: dict[str, Node], digest: str | None = None) -> None:
+def _follow(
+    path: str,
+    moved: _Moved,
+    nodes: dict[str, Node],
+    digest: str | None = None,
+    made: tuple[str, ...] = (),
+) -> None:
+    """Add a file, after those that it is made of; ``made`` are those that are made of it."""
     if path in nodes:
         return
+    fail_if(path in made, f"{manifest_path(path)}: inputs: {path} is made of itself")
     node = Node(path, digest, file=moved.file(path))
     beside = manifest_path(node.file)
     if beside.exists() and not node.file.is_dir():
@@ -192,7 +200,7 @@ def _follow(path: str, moved: _Moved, nodes: dict[str, Node], digest: str | None
         node.digest = content_digest(node.manifest)
         node.inputs = dict(node.manifest.get("inputs", {}))
     for each, known in node.inputs.items():
-        _follow(each, moved, nodes, known)
+        _follow(each, moved, nodes, known, (*made, path))
     nodes[path] = node  # after its inputs
 
 

@@ -1,17 +1,17 @@
 """The sizes of a pretrained model, as configured or as its files give them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from cai.core.cli import field_and_complaint
-from cai.core.errors import UserError, fail_if
+from cai.core.errors import fail_if
 from cai.core.fields import Section
 from cai.files.members import Members
 from cai.files.records import read_json
 from cai.models.families.known import family_of
+from cai.models.sizes import hf_sizes, nemo_sizes, nemo_window, vocabulary_rows
 
 
 class ModelShape(Section):
@@ -50,30 +50,6 @@ class ModelShape(Section):
         return min(self.window or self.context, self.context)
 
 
-HF_FIELDS = {
-    "hidden": "hidden_size",
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads",
-    "ffn": "intermediate_size",
-    "vocab": "vocab_size",
-    "context": "max_position_embeddings",
-    "window": "sliding_window",
-    "head_dim": "head_dim",
-    "tied": "tie_word_embeddings",
-}
-NEMO_FIELDS = {
-    "hidden": "hidden_size",
-    "layers": "num_layers",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_query_groups",
-    "ffn": "ffn_hidden_size",
-    "context": "max_position_embeddings",
-    "head_dim": "kv_channels",
-    "tied": "share_embeddings_and_output_weights",
-}
-
-
 def differences(shape: ModelShape, configured: ModelShape) -> Iterator[tuple[str, Any, Any]]:
     """Fields in which a configured shape is wrong: the field, the true value, the configured one.
 
@@ -88,16 +64,21 @@ def differences(shape: ModelShape, configured: ModelShape) -> Iterator[tuple[str
             yield field, true, given
 
 
-def read_hf(path: Path) -> ModelShape:
+def read_hf(path: Path, where: str | None = None) -> ModelShape:
     """The shape that a Hugging Face config.json describes.
 
+    Args:
+        path: the file.
+        where: its name in errors, if that is another.
+
     Raises:
-        UserError: it cannot be read, gives no shape, or is of a model that cannot be converted.
+        UserError: it cannot be read, or is of a model that cannot be converted: by its family, its
+            sizes or its other numbers.
     """
-    config = read_json(path)
-    fail_if(not isinstance(config, dict), f"{path}: not a JSON object")
-    family = family_of(config, str(path))
-    return _shape(path, config, HF_FIELDS, window=family.window(config))
+    config, where = read_json(path), where or str(path)
+    fail_if(not isinstance(config, dict), f"{where}: not a JSON object")
+    family = family_of(config, where)
+    return ModelShape(**hf_sizes(config, where), window=family.window(config))
 
 
 def read_nemo(path: Path) -> ModelShape:
@@ -106,20 +87,6 @@ def read_nemo(path: Path) -> ModelShape:
 
     with Members(path) as members:
         config = members.config()
-    divisor = config.get("make_vocab_size_divisible_by") or 1
-    padded = -(-Tokenizer(path).size // divisor) * divisor
-    window = (config.get("window_size") or [None])[0]
-    return _shape(path, config, NEMO_FIELDS, vocab=padded, window=window)
-
-
-def _shape(
-    path: Path, config: Mapping[str, Any], names: Mapping[str, str], **known: Any
-) -> ModelShape:
-    given = {field: config[name] for field, name in names.items() if config.get(name) is not None}
-    given.setdefault("kv_heads", given.get("heads"))
-    try:
-        return ModelShape.model_validate(given | known)
-    except ValidationError as error:
-        field, complaint = field_and_complaint(error)
-        name = f"{names.get(field, field)}: " if field else ""
-        raise UserError(f"{path}: {name}{complaint}") from None
+    sizes, window = nemo_sizes(config, str(path)), nemo_window(config, str(path))
+    padded = vocabulary_rows(config, Tokenizer(path).size, str(path))
+    return ModelShape(**sizes, vocab=padded, window=window)

@@ -5,6 +5,7 @@ Hugging Face's tokenizers read them as the tokens that they are.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ FILES = (
     "chat_template.jinja",
     "generation_config.json",
 )
+
+DIGITS = re.compile("[0-9]{1,12}")
 
 
 class SentencePiece:
@@ -198,22 +201,53 @@ class HuggingFace:
 Kind = SentencePiece | HuggingFace
 
 
-def added_tokens(files: Mapping[str, bytes], where: str) -> dict[str, int | None]:
+def added_tokens(files: Mapping[str, bytes], where: str) -> dict[str, int]:
     """The tokens that a folder's small files add to its vocabulary, with their ids.
 
     Args:
         files: their contents by name.
         where: the folder's name in errors.
+
+    Raises:
+        UserError: they are not in the form that transformers reads; the file and the field.
     """
-    found: dict[str, Any] = dict(read_object(files, "added_tokens.json", where))
-    for token in read_object(files, TOKENIZER_JSON, where).get("added_tokens") or []:
-        if isinstance(token, dict):
-            found[str(token.get("content"))] = token.get("id")
+    found = _ids_by_text(files, "added_tokens.json", where)
+    listed = read_object(files, TOKENIZER_JSON, where).get("added_tokens") or []
+    place = f"{where}/{TOKENIZER_JSON}: added_tokens"
+    fail_if(not isinstance(listed, list), _no_tokens(place, listed, "a list"))
+    for token in listed:
+        found |= _token(token, token.get("id") if isinstance(token, dict) else None, place)
     decoder = read_object(files, TOKENIZER_CONFIG, where).get("added_tokens_decoder") or {}
+    place = f"{where}/{TOKENIZER_CONFIG}: added_tokens_decoder"
+    fail_if(not isinstance(decoder, dict), _no_tokens(place, decoder, "an object"))
     for number, token in decoder.items():
-        if isinstance(token, dict):
-            found[str(token.get("content"))] = int(number) if number.isdecimal() else None
+        found |= _token(token, int(number) if DIGITS.fullmatch(number) else None, place)
     return found
+
+
+def _ids_by_text(files: Mapping[str, bytes], name: str, where: str) -> dict[str, int]:
+    found = read_object(files, name, where)
+    for text, number in found.items():
+        fail_if(
+            not _is_id(number),
+            f"{where}/{name}: {text[:100]!r}: found {number!r:.100}; accepted: the token's id",
+        )
+    return found
+
+
+def _token(token: Any, number: Any, place: str) -> dict[str, int]:
+    text = token.get("content") if isinstance(token, dict) else None
+    if not isinstance(text, str) or not _is_id(number):
+        raise UserError(_no_tokens(place, token, "tokens"))
+    return {text: number}
+
+
+def _is_id(number: Any) -> bool:
+    return type(number) is int and number >= 0
+
+
+def _no_tokens(place: str, found: Any, kind: str) -> str:
+    return f"{place}: found {found!r:.100}; accepted: {kind} with the id and the content of each"
 
 
 def named_tokens(files: Mapping[str, bytes], where: str) -> dict[str, str]:

@@ -152,13 +152,30 @@ def tokenizer_of_folder(folder: Path) -> Kind:
     return HuggingFace(files, str(folder))
 
 
-def _missing(
-    model: SentencePiece, files: dict[str, bytes], where: str
-) -> tuple[str, int | None] | None:
+def tokenizer_that_fits(folder: Path, rows: int, config: str) -> Kind:
+    """The tokenizer of a Hugging Face folder, no larger than its model's embedding.
+
+    Args:
+        folder: with the tokenizer.
+        rows: of the embedding.
+        config: the name of the file that says so, in errors.
+
+    Raises:
+        UserError: as :func:`tokenizer_of_folder`, or it has more tokens.
+    """
+    tokenizer = tokenizer_of_folder(folder)
+    fail_if(
+        tokenizer.size > rows,
+        f"{folder}: the tokenizer has {tokenizer.size} tokens, but vocab_size in {config} is "
+        f"{rows}; accepted: at least as many",
+    )
+    return tokenizer
+
+
+def _missing(model: SentencePiece, files: dict[str, bytes], where: str) -> tuple[str, int] | None:
     """A token that other files add to a sentencepiece model; None if there is none."""
     for text, number in added_tokens(files, where).items():
-        known = isinstance(number, int) and 0 <= number < model.size
-        if not known or model.text_of(number or 0) != text:
+        if number >= model.size or model.text_of(number) != text:
             return text, number
     return None
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from cai.conversion.model_identity import model_identity
 from cai.core.digests import digest, file_digest
-from cai.core.errors import UserError
+from cai.core.errors import UserError, fail_if
 from cai.files.records import Ledger, read_json, write_json
 from cai.provenance import software
 from cai.running.attempts import Entry
@@ -63,19 +63,101 @@ class Manifest(TypedDict, total=False):
     adopted: list[dict[str, Any]]
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(fits, value))
+
+
+def _is_named(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value)) and all(map(fits, value.values()))
+
+
+def _has(value: Any, fits: Callable[[Any], bool], *names: str) -> bool:
+    return isinstance(value, dict) and all(fits(value.get(name)) for name in names)
+
+
+def _is_principle(value: Any) -> bool:
+    return isinstance(value, dict) and any(_is_text(value.get(name)) for name in STAGES)
+
+
+def _is_adoption(value: Any) -> bool:
+    return _has(value, _is_text, "when", "who", "why") and _is_list(value.get("reasons"), _is_text)
+
+
+STAGES = ("preference", "critique", "revision")  # texts of a principle, of which it has one
+# What a field must be, where it is: whoever reads a manifest relies on it.
+FORM: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(
+        ("artefact", "path", "sha256", "identity", "sample", "written", "host", "what"),
+        (_is_text, "a text"),
+    ),
+    **dict.fromkeys(
+        ("size", "seconds", "gpus", "gpu_hours"),
+        (lambda value: value is None or _is_number(value), "a number"),
+    ),
+    **dict.fromkeys(("code", "software", "settings", "model"), (_is_object, "an object")),
+    **dict.fromkeys(("command", "critic"), (lambda value: _is_list(value, _is_text), "texts")),
+    "inputs": (lambda value: _is_named(value, _is_text), "paths with their digests"),
+    "ledger": (lambda value: _has(value, _is_number, "in", "out"), "counts, in and out"),
+    "sources": (
+        lambda value: _is_list(value, lambda each: _has(each, _is_text, "source", "split")),
+        "objects with source and split",
+    ),
+    "principles": (
+        lambda value: _is_named(value, _is_principle),
+        "principles by id, each with its texts",
+    ),
+    "merged": (lambda value: _has(value, _is_text, "adapters", "base"), "adapters and base"),
+    "adopted": (
+        lambda value: _is_list(value, _is_adoption),
+        "objects with when, who, why and reasons",
+    ),
+    "attempts": (
+        lambda value: _is_list(value, lambda each: _has(each, _is_number, "seconds", "gpus")),
+        "objects with seconds and gpus",
+    ),
+}
+
+
 def read_manifest(artefact: Path | str) -> Manifest:
     """The manifest of an artefact.
 
     Raises:
-        UserError: there is none, or it is no JSON.
+        UserError: there is none, or it is no manifest; the file and the field.
     """
-    manifest: Manifest = read_json(manifest_path(artefact))
+    return load_manifest(manifest_path(artefact))
+
+
+def load_manifest(path: Path) -> Manifest:
+    """A manifest, by its own path; see :func:`read_manifest`."""
+    content = read_json(path)
+    fail_if(not isinstance(content, dict), f"{path}: not a manifest (no JSON object)")
+    for field, (fits, accepted) in FORM.items():
+        fail_if(
+            field in content and not fits(content[field]),
+            f"{path}: {field}: found {content.get(field)!r:.100}; accepted: {accepted}",
+        )
+    manifest: Manifest = content
+    fail_if(not content_digest(manifest), f"{path}: not a manifest (no sha256)")
     return manifest
 
 
 def manifest_path(artefact: Path | str) -> Path:
     """``rl_cai.nemo`` has its manifest in ``rl_cai.manifest.json``."""
-    return Path(artefact).with_suffix(SUFFIX)
+    path = Path(artefact)
+    fail_if(not path.name, f"{artefact}: not an artefact; accepted: a file of the results")
+    return path.with_suffix(SUFFIX)
 
 
 def identity(path: Path | str) -> str:
@@ -157,8 +239,12 @@ def read_origin(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     written = path.stat().st_mtime_ns
-    known = read_json(path)
-    files = [folder / name for name in known.get("files", {})]
+    content: Any = read_json(path)
+    named = content.get("files", {}) if isinstance(content, dict) else None
+    if not isinstance(named, dict) or not _is_named(named, _is_text):
+        raise UserError(f"{path}: files: found {named!r:.100}; accepted: names with their digests")
+    known: dict[str, Any] = content
+    files = [folder / name for name in named]
     untouched = all(file.is_file() and file.stat().st_ctime_ns <= written for file in files)
     return known if untouched else {}
 

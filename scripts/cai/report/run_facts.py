@@ -10,8 +10,8 @@ from typing import Any
 
 from cai.core.digests import digest
 from cai.core.units import duration
-from cai.files.records import Record, read_json
-from cai.provenance.manifest import SUFFIX, manifest_path
+from cai.files.records import Record
+from cai.provenance.manifest import SUFFIX, load_manifest, manifest_path
 from cai.settings.configuration import Model, Settings
 from cai.settings.last_stages import POLICIES
 
@@ -26,7 +26,7 @@ def beside(ledgers: Iterable[Path], artefacts: Iterable[Path]) -> list[Record]:
         *(path.with_name(path.name.removesuffix(LEDGER) + SUFFIX) for path in ledgers),
         *map(manifest_path, artefacts),
     ]
-    return [read_json(path) for path in dict.fromkeys(paths) if path.is_file()]
+    return [dict(load_manifest(path)) for path in dict.fromkeys(paths) if path.is_file()]
 
 
 def run_facts(

@@ -7,6 +7,7 @@ from cai.asking.transport.http import Garbled
 from cai.asking.transport.received import (
     Unfit,
     decoded,
+    end_by_length,
     end_of,
     garbled,
     logprob_of,
@@ -50,7 +51,7 @@ def read(text: str, address: str, body: Mapping[str, Any]) -> dict[str, Any]:
     counted = {"tokens": tokens} if tokens else {}
     if refusal:
         return {"refusal": refusal, **counted}
-    finish = _finish(choice.get("finish_reason"), tokens, body)
+    finish = end_of(choice.get("finish_reason"), end_by_length(tokens, body.get("max_tokens")))
     if not words.strip():
         if finish == "stop" and not (thoughts or _thought(answer)):
             raise Garbled("an empty answer")
@@ -77,13 +78,6 @@ def _said(message: Mapping[str, Any]) -> tuple[str, bool, str]:
     other = any(part.get("type") not in ANSWERS for part in parts)
     thoughts = other or any(message.get(field) for field in THOUGHTS)
     return words, thoughts, text_of(refusal, "refusal")
-
-
-def _finish(reason: Any, tokens: Mapping[str, int], body: Mapping[str, Any]) -> str:
-    """How the answer ended; if nothing says so, it was cut off if it is as long as allowed."""
-    if reason is not None:
-        return end_of(reason)
-    return "length" if tokens.get("answer", 0) >= body.get("max_tokens", 10**9) else "stop"
 
 
 def _thought(answer: Mapping[str, Any]) -> bool:

@@ -37,6 +37,7 @@ LOOK = 0.5  # seconds after which a thread that waits for its turn looks whether
 ANSWER_BYTES = 2**22  # of an answer that are accepted, unless a protocol expects more
 ERROR_BYTES = 2**16  # of an error's body that are looked at
 LATE_TRIES = 3  # that answers late in a row get: each costs a whole time-out
+WHOLE = (200, 201, 202, 203)  # statuses of an answer that is all there
 SLOW_PROOF = 3.0  # seconds after which a first answer that is under way holds up nobody
 PATIENCE = 10.0  # seconds in which a service that has not answered yet must be reached
 LONG_PATIENCE = 60.0  # seconds for one that has answered before
@@ -272,7 +273,7 @@ def exchange(
     most: int = ANSWER_BYTES,
     **options: Any,
 ) -> str:
-    """Send one request and return the text of the answer if its status is 200.
+    """Send one request and return the text of the answer if its status says that it is one.
 
     Redirects are not followed: they would carry a prompt, or a key, to a place that nobody
     configured. Every failure is sorted, see :mod:`cai.asking.transport.faults`.
@@ -293,7 +294,7 @@ def exchange(
     try:
         with until(time.monotonic() + timeout), session.request(method, url, **options) as response:
             status, headers = response.status_code, response.headers
-            good = status == 200
+            good = status in WHOLE
             content = body_of(response, most if good else ERROR_BYTES, cut=not good)
     except TooLarge:
         raise Garbled(f"an answer of more than {most / 1e6:.0f} MB") from None

@@ -22,7 +22,11 @@ MOST_TOKENS = 10**9  # that an answer is believed to have taken
 End = Literal["stop", "length"]
 STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed")
 CUT = ("length", "max_tokens", "max_output_tokens", "max_length", "model_length", "incomplete")
-FILTERED = ("content_filter", "content_filtered", "safety", "refusal", "guardrail_intervened")
+FILTERED = (
+    *("content_filter", "content_filtered", "safety", "refusal", "guardrail_intervened"),
+    *("sensitive", "prohibited_content", "blocklist", "spii", "recitation", "error_toxic"),
+)
+UNSAID = (None, "", "null", "none")
 
 
 class Unfit(Exception):
@@ -37,7 +41,7 @@ def decoded(text: str, address: str) -> Any:
         Transient, Refused, OutOfService: it is an error, see :mod:`cai.asking.transport.faults`.
     """
     try:
-        answer = json.loads(text)
+        answer = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         raise garbled(text) from None
     fault = faults.of_answer(answer)
@@ -98,14 +102,20 @@ def probability_of(logprob: Any) -> float:
     return math.exp(logprob_of(logprob))
 
 
-def end_of(value: Any) -> End:
+def end_of(value: Any, unsaid: End = "stop") -> End:
     """How an answer ended, by ``finish_reason``.
+
+    Args:
+        value: of the field.
+        unsaid: how it ended if the service does not say; see :func:`end_by_length`.
 
     Raises:
         Refused: by a content filter.
         Garbled: in a way that is not known, or in an error.
     """
-    name = value.lower() if isinstance(value, str) else value
+    name = value.strip().lower() if isinstance(value, str) else value
+    if name in UNSAID:
+        return unsaid
     if name in STOPPED:
         return "stop"
     if name in CUT:
@@ -114,6 +124,11 @@ def end_of(value: Any) -> End:
         reason = f"the answer ended with {name}"
         raise Refused(reason, fault=Fault("prompt", "content_filter", reason, 200))
     raise Garbled(f"the answer ended in an unknown way: {_found(value)}")
+
+
+def end_by_length(tokens: Mapping[str, int], most: int | None) -> End:
+    """How an answer ended of which nothing says it: cut off, if it is as long as allowed."""
+    return "length" if most is not None and tokens.get("answer", 0) >= most else "stop"
 
 
 def tokens_of(usage: Any) -> dict[str, int]:

@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
-from cai.conversion.layout import LAYERS, need
+from cai.conversion.layout import LAYERS
 from cai.conversion.nemo_archive import load_stored
 from cai.conversion.pickles import BadPickle
 from cai.conversion.stored import check_config
 from cai.conversion.torch_files import opened, stored_tensors
 from cai.core.errors import UserError, fail_if
 from cai.files.members import Members
+from cai.models.sizes import need
 
 WEIGHTS = "model_weights.ckpt"
 KEY = re.compile(

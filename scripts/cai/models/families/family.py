@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Config = Mapping[str, Any]
+Mistake = tuple[str, Any, str]  # a field, what was found, what is accepted
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Tensor:
     by_group: bool = False
 
 
-Check = Callable[[Config], tuple[str, Any, str] | None]
+Check = Callable[[Config], Mistake | None]
 
 
 def no_check(config: Config) -> None:

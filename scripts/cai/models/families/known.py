@@ -3,7 +3,8 @@
 from typing import NoReturn
 
 from cai.core.errors import UserError
-from cai.models.families.family import Config, Family
+from cai.models.families import decoder
+from cai.models.families.family import Config, Family, Mistake
 from cai.models.families.llama import LLAMA
 from cai.models.families.mistral import MISTRAL
 from cai.models.families.qwen2 import QWEN2
@@ -12,6 +13,7 @@ FAMILIES = (LLAMA, MISTRAL, QWEN2)
 BY_TYPE = {family.model_type: family for family in FAMILIES}
 BY_MARKS = (QWEN2, LLAMA, MISTRAL)  # the last one has none
 MARKS = ("qkv_bias", "scale_positional_embedding")  # fields of a model_config.yaml
+LAYERS = ("full_attention", "sliding_attention")  # kinds of layers, as config.json names them
 
 # What NeMo 2.1.0 lacks for others, by model_type: the words that follow "it has".
 LACKING = {
@@ -61,13 +63,12 @@ def family_of(config: Config, where: str) -> Family:
         value = config.get(field, values[0])
         if not any(value == other for other in values):
             _refuse(where, field, f"{value!r:.100}", ", ".join(map(repr, values)))
-    wrong = family.check(config)
+    checks = (_wrong_code, decoder.wrong_positions, family.check, _wrong_layers)
+    wrong = next((found for found in (check(config) for check in checks) if found), None)
     if wrong is not None:
-        field, value, accepted = wrong
-        _refuse(where, field, f"{value!r:.100}", accepted)
-    kinds = config.get("layer_types") or []
-    if isinstance(kinds, list) and len({str(kind) for kind in kinds}) > 1:
-        _refuse(where, "layer_types", f"{kinds!r:.100}", "one kind for all layers")
+        field, value, text = wrong
+        _refuse(where, field, f"{value!r:.100}", text)
+    _check_architecture(config, family, where)
     return family
 
 
@@ -77,6 +78,28 @@ def family_of_nemo(config: Config) -> Family:
     One without marks is called Mistral, whose arithmetic is also that of Llama 2 and Llama 3.
     """
     return next(family for family in BY_MARKS if family.is_nemo(config))
+
+
+def _check_architecture(config: Config, family: Family, where: str) -> None:
+    """Refuse a model with another head, or with none: its weights have other names."""
+    found = config.get("architectures")
+    if found in (None, []) or found == [family.architecture]:
+        return
+    _refuse(where, "architectures", f"{found!r:.100}", f"[{family.architecture!r}]")
+
+
+def _wrong_code(config: Config) -> Mistake | None:
+    """Code of the model's own may compute anything."""
+    found = config.get("auto_map")
+    return ("auto_map", found, "none: no code of the model's own") if found else None
+
+
+def _wrong_layers(config: Config) -> Mistake | None:
+    found = config.get("layer_types") or []
+    kinds = set(map(str, found)) if isinstance(found, list) else {""}
+    if len(kinds) < 2 and kinds.issubset(LAYERS):
+        return None
+    return "layer_types", found, f"one kind for all layers, of {', '.join(map(repr, LAYERS))}"
 
 
 def _refuse(where: str, field: str, found: str, accepted: str) -> NoReturn:

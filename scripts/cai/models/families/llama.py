@@ -3,7 +3,7 @@
 from typing import Any
 
 from cai.models.families import decoder
-from cai.models.families.family import Config, Family
+from cai.models.families.family import Config, Family, Mistake
 
 # Llama 3.1's and 3.3's; NeMo 2.1.0 has these numbers in its code (`apply_rope_scaling`).
 SCALING = {
@@ -16,11 +16,11 @@ SCALING = {
 SCALED = "scale_positional_embedding"
 
 
-def _check(config: Config) -> tuple[str, Any, str] | None:
-    found = decoder.rope_scaling(config)
+def _check(config: Config) -> Mistake | None:
+    found, name = decoder.rope_scaling(config), decoder.rope_notation(config)
     for field, value in SCALING.items() if found else ():
         if found.get(field) != value:
-            return f"rope_scaling.{field}", found.get(field), f"{value!r}, or no rope_scaling"
+            return f"{name}.{field}", found.get(field), f"{value!r}, or no scaling"
     return None
 
 
