@@ -24,7 +24,13 @@ from cai.models.own_template import own_template
 from cai.models.shape import read_hf
 from cai.models.templates import AUTO, Message
 from cai.models.tokenizer_kinds import TOKENIZER_JSON
-from cai.models.tokens import SENTENCEPIECE, Tokenizer, small_files, tokenizer_that_fits
+from cai.models.tokens import (
+    SENTENCEPIECE,
+    Tokenizer,
+    small_files,
+    tokenizer_of_folder,
+    tokenizer_that_fits,
+)
 from cai.nemo import programs
 from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
