@@ -43,3 +43,14 @@ RUN_FIGURES = collect(
         "appendix_chains",
     ],
 )
+
+
+def checkpoints_of(policy, run):
+    """An input: the run that leaves a policy's checkpoints; in vain where they are adapters."""
+
+    def found(wildcards):
+        with one_line_errors():
+            paper_runs.check_whole_checkpoints(settings, policy)
+        return run.output.nemo
+
+    return found

@@ -42,17 +42,6 @@ use rule dpo_cai as dpo_snapshots with:
         command=literal(paper_runs.snapshot_dpo(settings)),
 
 
-def checkpoints_of(policy, run):
-    """An input: the run that leaves a policy's checkpoints; in vain where they are adapters."""
-
-    def found(wildcards):
-        with one_line_errors():
-            paper_runs.check_whole_checkpoints(settings, policy)
-        return run.output.nemo
-
-    return found
-
-
 SNAPSHOT_RUN = (
     rules.rl_cai if paper_runs.run_keeps_them(settings) else rules.rl_snapshots
 )
