@@ -261,7 +261,7 @@ def test_the_program_makes_both_kinds_of_files(tmp_path, helpful, tokenizer_mode
     assert "draws" in error_line(program("build_preferences", *common, "--options", '{"draws": 0}'))
 
 
-@pytest.mark.parametrize("order", itertools.permutations(["same", "other", "long"]))
+@pytest.mark.parametrize("order", list(itertools.permutations(["same", "other", "long"])))
 def test_a_pair_is_counted_under_one_reason_in_whatever_order_they_come(order):
     texts = {"same": ("a", "a"), "other": ("a", "b"), "long": ("a", "a b c d e")}
     ledger, most = Ledger("pairs"), LengthLimit(None, None)
