@@ -20,7 +20,7 @@ class Message(TypedDict):
 
 def _checked(text: str, accepted: str) -> str:
     """Refuse a format without its one place; double braces, as in other languages, would stay."""
-    if text.count("{content}") != 1 or "{{content}" in text or "{content}}" in text:
+    if text.count("{content}") != 1 or "{{content}}" in text:
         raise ValueError(f"{accepted}, with single braces")
     return text
 
