@@ -26,7 +26,7 @@ TEMPLATES = st.builds(
         stop=["x"],
         add_bos=bos,
     ),
-    *([WORDS.filter(lambda text: "{content}" not in text and "{" not in text[-1:])] * 5),
+    *([WORDS.filter(lambda text: "{content}" not in text and not text.endswith("{"))] * 5),
     st.booleans(),
 )
 TURNS = st.lists(WORDS, min_size=1, max_size=4)
