@@ -533,3 +533,21 @@ def test_an_article_is_no_letter(letter, reason):
 @pytest.mark.parametrize("reason", ["A refuses politely.", "A is kind.", "A would be kinder."])
 def test_the_other_letter_in_the_reason_leaves_it_open(reason):
     assert not isinstance(vote(f"(B)\n\n{reason}"), float)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"rejected": {"answer": "B"}}',
+        '{"worst": {"letter": "B"}}',
+        "Options: A\nB",
+        "Options: B\nA",
+    ],
+)
+def test_what_stands_under_the_lesser_one_or_in_a_list_is_no_verdict(said):
+    assert not isinstance(vote(said), float)
+
+
+@pytest.mark.parametrize("said", ['{"result": {"answer": "B"}}', '{"preferred": {"letter": "B"}}'])
+def test_what_stands_under_another_key_is_read(said):
+    assert vote(said) == 0.0

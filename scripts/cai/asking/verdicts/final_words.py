@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from cai.asking.transport.received import CUT, STOPPED
+from cai.asking.verdicts.phrases import LOST_KEY
 
 LONGEST, BRACES = 50_000, 300  # after the reasoning; who says more has come to no conclusion
 UNREADABLE_TRIES = 12  # answers of which none can be read: the judge or the question is at fault
@@ -158,12 +159,13 @@ def _decoded(decoder: json.JSONDecoder, text: str, place: int) -> Object | None:
 
 def _flat(value: Any) -> Iterator[tuple[str, Any]]:
     for key, item in value:
+        name = " ".join(re.split(r"[\s_-]+", key.lower())).strip()
         if isinstance(item, _Pairs):
-            yield from _flat(item)
-            letters = [inner for name, inner in item if name.lower() in NAMES]
-            yield from ((key.lower().strip(), letter) for letter in letters)
+            if LOST_KEY.fullmatch(name) is None:
+                yield from _flat(item)
+            yield from ((name, letter) for inner, letter in item if inner.lower() in NAMES)
         else:
-            yield " ".join(re.split(r"[\s_-]+", key.lower())).strip(), item
+            yield name, item
 
 
 def _loose(text: str, place: int) -> Object | None:

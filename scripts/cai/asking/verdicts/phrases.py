@@ -170,6 +170,7 @@ _LOST = (
     r"|runner[ -]?up|harmful|(?:not|non|un|less)[ -]?(?:preferred|chosen|selected|winning))"
     rf"(?:\s+(?:one|{_WORDS}))?"
 )
+LOST_KEY = re.compile(_LOST)  # of an object: what is under it speaks of the lesser answer
 _NEXT = r"(?:second|2nd)(?:[ -]best|\s+place|\s+choice)?|other"
 LESSER = re.compile(  # "Loser: B"; what is merely second may be a title before a conclusion
     r"(?:^|[,;|])[ \t>#*_`\u2022+-]*(?i:(?:the|my)\s+)?"

@@ -162,6 +162,9 @@ def _introduction(line: _Line) -> str:
     *_, (text, _) = _sentences(line)
     if LABEL.match(text) or CHOOSING.match(text):
         return "label"
+    title, colon, _ = text.partition(":")
+    if colon and ASIDE.search(title):
+        return "aside"
     ended = re.search(r"(?:[.!?\u3002]|\b[A-Z]\b)[^\w:]*$", line.text)
     if ended and not line.introduces:
         return ""
