@@ -82,6 +82,12 @@ def test_a_text_that_would_write_a_turn_of_its_own(demo, tmp_path, change, told)
     assert says(message, told) and str(path) in message
 
 
+def test_words_that_end_an_answer_may_stand_in_a_principle(demo):
+    own = {"user": "<|user|>{content}\n", "assistant": "<|assistant|>{content}", "close": "\n"}
+    template = own | {"stop": [".", "\n"], "add_bos": False}
+    preflight.check(merge(demo, {"models": {"instruct": {"template": template}}}))
+
+
 def test_a_validation_set_of_less_than_a_batch(demo):
     line = refused(demo, {"supervised": {"validation_size": 23}})
     assert says(line, "supervised.validation_size: … batch of 24")

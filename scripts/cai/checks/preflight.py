@@ -13,7 +13,7 @@ from cai.checks.rule_kinds import kind_of
 from cai.checks.vocabulary import check_words, load_vocabulary
 from cai.core.digests import canonical_json
 from cai.core.errors import UserError, fail_if
-from cai.data.dialogues import marks
+from cai.data.dialogues import turn_marks
 from cai.data.dpo_dataset import DpoOptions
 from cai.data.rl_dataset import RlOptions
 from cai.data.sl_dataset import SlOptions
@@ -132,11 +132,11 @@ def known_marks(settings: Settings, name: str) -> list[str]:
     """The marks of a model's template; none if it is in a model that is not here yet."""
     model = getattr(settings.models, name)
     if model.template != AUTO:
-        return marks(model.template)
+        return turn_marks(model.template)
     if not model.is_local:
         return []
     folder = Path(model.source)
-    return marks(own_template(small_files(folder), tokenizer_of_folder(folder), str(folder)))
+    return turn_marks(own_template(small_files(folder), tokenizer_of_folder(folder), str(folder)))
 
 
 def check_argument_sizes(

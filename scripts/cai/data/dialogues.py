@@ -246,19 +246,25 @@ def clashes(messages: Sequence[Message], template: Template) -> bool:
 
 
 def marks(template: Template) -> list[str]:
-    """The texts that a template sets around turns.
-
-    They are its stops, what comes before a content, and all that looks like ``<|im_start|>`` or
-    ``[INST]`` in its forms.
+    """The texts that a template sets around turns, and those that end an answer.
 
     A tokenizer sees no difference between a mark that the template sets and one that a text holds:
     who writes ``[/INST]`` into a prompt writes the answer, too. Such a text is left out, into the
     ledger, and not escaped: another text would be asked and trained on then.
     """
+    return sorted({*turn_marks(template), *(stop for stop in template.stop if stop.strip())})
+
+
+def turn_marks(template: Template) -> list[str]:
+    """The texts that a template sets around turns.
+
+    They are what comes before a content, and all that looks like ``<|im_start|>`` or ``[INST]`` in
+    its forms.
+    """
     forms = [template.system, template.user, template.assistant, template.between, template.close]
     before = [form.split("{content}")[0].strip() for form in forms[:3] if form]
     special = [mark for form in forms for mark in SPECIAL.findall(form)]
-    return sorted({mark for mark in [*template.stop, *before, *special] if mark.strip()})
+    return sorted({mark for mark in [*before, *special] if mark.strip()})
 
 
 def refuse_marks(messages: Sequence[Message], templates: Iterable[Template]) -> None:
