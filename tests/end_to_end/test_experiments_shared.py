@@ -44,8 +44,8 @@ AFTER_PREFERENCE = {
     "nemo": {
         "check": False,
         "overrides": {
-            "critic": {"model.optim.lr": 0.0002},
-            "actor": {"model.optim.lr": 0.0002},
+            "critic": {"model.optim.lr": 0.0006},
+            "actor": {"model.optim.lr": 0.0003},
             "reward_server": {"inference.inference_micro_batch_size": 2},
         },
     },
