@@ -140,8 +140,8 @@ def test_which_letters_an_experiment_may_have(name):
 def test_dialogues_too_long_for_a_command_are_refused_beforehand():
     settings = load_settings(["config/config.yaml"])
     principles = {"supervised": [], "preference": []}
-    preflight.check_lengths(settings, principles, [json.dumps(["x" * 100_000])])
+    preflight.check_argument_sizes(settings, principles, [json.dumps(["x" * 100_000])])
     with pytest.raises(UserError, match=r"^few_shot: config/few_shot.yaml: "):
-        preflight.check_lengths(settings, principles, [json.dumps(["x" * 65_000])] * 2)
+        preflight.check_argument_sizes(settings, principles, [json.dumps(["x" * 65_000])] * 2)
     with pytest.raises(UserError, match=r"^constitution: "):
-        preflight.check_lengths(settings, {**principles, "preference": ["'" * 40_000]}, [])
+        preflight.check_argument_sizes(settings, {**principles, "preference": ["'" * 40_000]}, [])
