@@ -1,5 +1,6 @@
 """The plan of each of the paper's figures that are made from runs: what it needs, and no more."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.checks.test_lora_settings import LORA, NO_RECOMPUTATION, OPTIMIZER
 from tests.messages import says
 
 pytestmark = pytest.mark.slow
@@ -83,7 +85,8 @@ def test_figures_2_and_8_take_dpos_steps_without_a_reward_model_more():
 
 @pytest.mark.parametrize(("program", "field"), [("actor", "steps"), ("dpo", "dpo_steps")])
 def test_snapshots_of_adapters_are_refused_as_soon_as_they_are_planned(program, field):
-    changes = [f"nemo={{overrides: {{{program}: {{model.peft.peft_scheme: lora}}}}}}"]
+    own = json.dumps({"overrides": {program: LORA | NO_RECOMPUTATION | OPTIMIZER}})
+    changes = [f"nemo={own}"]
     changes.append(f"paper={{snapshots: {{{field}: [10]}}}}")
     code, text = said_of("results/figures/fig08.svg", "--config", *changes)
     [line] = [line for line in text.splitlines() if line.startswith("error:")]
