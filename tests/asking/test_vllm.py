@@ -20,6 +20,7 @@ from cai.asking.client import Client, Completion, Request
 from cai.asking.journal.entries import Journal
 from cai.asking.run import client_of, served_by
 from cai.asking.serving import Served, ServerFailed
+from cai.data.dialogues import first_prompt
 from cai.files.records import Ledger, Prompt, read_jsonl, record_id
 from cai.judging.pairwise import judge_pairs
 from cai.judging.served_judge import ServedAsker
@@ -76,8 +77,8 @@ def model(client: Client, template: Template) -> ChatModel:
 @pytest.fixture(scope="module")
 def prompts() -> list[Prompt]:
     rows = read_jsonl(ROOT / "demo/data/red_team.jsonl")
-    texts = {r["transcript"].split("\n\nAssistant:")[0].removeprefix("\n\nHuman: ") for r in rows}
-    return [{"id": record_id(text), "prompt": text} for text in sorted(texts)[::12][:40]]
+    texts = sorted({first_prompt(row) for row in rows})
+    return [{"id": record_id(text), "prompt": text} for text in texts[::12][:40]]
 
 
 @pytest.fixture(scope="module")

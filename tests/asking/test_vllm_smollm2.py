@@ -15,6 +15,7 @@ from cai.asking.journal.entries import Journal
 from cai.asking.nemo_protocol import NemoProtocol
 from cai.asking.run import client_of, served_by
 from cai.asking.serving import Served
+from cai.data.dialogues import first_prompt
 from cai.files.records import Ledger, Prompt, read_jsonl, record_id
 from cai.models.own_template import own_template
 from cai.models.sampling import Sampling
@@ -70,7 +71,7 @@ def through_nemo(smollm2, nemo_python, template, tmp_path_factory) -> Iterator[C
 @pytest.fixture(scope="module")
 def prompts() -> list[Prompt]:
     rows = read_jsonl(ROOT / "demo/smollm2/red_team.jsonl")
-    texts = [r["transcript"].split("\n\nAssistant:")[0].removeprefix("\n\nHuman: ") for r in rows]
+    texts = [first_prompt(row) for row in rows]
     return [{"id": record_id(text), "prompt": text} for text in texts[:6]]
 
 

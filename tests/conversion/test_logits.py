@@ -92,12 +92,10 @@ def test_every_log_probability_is_that_of_transformers(
         assert len(tokens) > 8192  # the original context of the scaled positions
     theirs = call("log_probabilities", folder, tokens)
     ours = answer["logprob"][0][: len(tokens) - 1]
-    apart = sorted(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    largest = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     record_property("tokens", len(tokens))
-    record_property("largest difference", apart[-1])
-    # Of 8,521 positions one was 3e-4 apart, once, on a busy machine; else all are within 3e-6.
-    assert apart[-1 - len(apart) // 1000] < 1e-4
-    assert apart[-1] < 1e-3
+    record_property("largest difference", largest)
+    assert largest < 1e-4
 
 
 def test_an_answer_is_cut_from_its_prompt_with_its_marks(folder, served, call):

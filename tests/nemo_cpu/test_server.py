@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from tests.nemo_cpu.conftest import OPT, WRAPPER
+from tests.nemo_cpu.conftest import WRAPPER
+from tests.nemo_eval import PROGRAM
 
 from cai.running.process import free_port
 
-PROGRAM = OPT / "NeMo/examples/nlp/language_modeling/megatron_gpt_eval.py"
 LISTENING = "0A"
 LOOPBACK = "0100007F"  # 127.0.0.1 as the kernel writes it
 

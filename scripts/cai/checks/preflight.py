@@ -36,6 +36,7 @@ from cai.nemo.values import Program
 from cai.settings.configuration import Settings, parse_settings
 from cai.settings.constitution import (
     STAGE_TEXTS,
+    TEXTS,
     Principle,
     for_stage,
     load_constitution,
@@ -108,8 +109,7 @@ def check_marks(
     texts = {
         f"{settings.constitution}: principles[{principle.id}].{name}": getattr(principle, name)
         for principle in constitution
-        for names in STAGE_TEXTS.values()
-        for name in names
+        for name in TEXTS
     }
     texts |= {
         f"{settings.few_shot}: samples[{number}][{place}].content": turn["content"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cai.core.errors import fail_if
 from cai.files.paths import check_is_file
-from cai.settings.constitution import STAGE_TEXTS, Principle
+from cai.settings.constitution import TEXTS, Principle
 
 CURLED = "\N{RIGHT SINGLE QUOTATION MARK}"  # that people's editors write for an apostrophe
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*|\d+")
@@ -67,7 +67,7 @@ def check_words(
 
 
 def _unknown(principle: Principle, known: frozenset[str]) -> list[str]:
-    texts = (getattr(principle, name) or "" for names in STAGE_TEXTS.values() for name in names)
+    texts = (getattr(principle, name) or "" for name in TEXTS)
     words = dict.fromkeys(word for text in texts for word in words_of(text))
     return [word for word in words if word not in known]
 

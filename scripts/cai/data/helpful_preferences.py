@@ -1,6 +1,7 @@
 """Human comparisons of helpfulness (hh-rlhf) in the text form of the chat template."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import partial
 
 from cai.core.digests import digest
 from cai.data.comparisons import Line, PreferenceFiles, TextPair, write_comparisons
@@ -83,17 +84,22 @@ def _pairs(
     )
     for source in sources:
         for where, row in read_source(source, ledger):
-
-            def parse(row: Record, source: Source = source, where: str = where) -> _Placed:
-                pair = pair_of(row, template)
-                return splitter.part(pair["opening"], row, source, where), pair
-
+            parse = partial(
+                _placed, template=template, splitter=splitter, source=source, where=where
+            )
             placed = usable.parsed(where, row, parse)
             if placed is None:
                 continue
             _, pair = placed
             if usable.uses(where, pair["id"], (pair["chosen"], pair["rejected"]), pair["key"]):
                 yield placed
+
+
+def _placed(
+    row: Record, template: Template, splitter: Splitter, source: Source, where: str
+) -> _Placed:
+    pair = pair_of(row, template)
+    return splitter.part(pair["opening"], row, source, where), pair
 
 
 def pair_of(row: Record, template: Template) -> HelpfulPair:

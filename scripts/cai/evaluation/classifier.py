@@ -3,7 +3,7 @@
 import ast
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from cai.core.errors import UserError, fail_if
@@ -52,12 +52,12 @@ def check_classifier(path: Path) -> None:
         not {"score", "*"} & (names | imported | assigned),
         f"evaluation.classifier: {path}: has no function {SIGNATURE}",
     )
-    wrong = [node for node in body if _binds_score(node)][-1:]
-    fail_if(
-        wrong and not _takes_three(wrong[0]),
-        f"evaluation.classifier: {path}: score: found {_signature(wrong)}; accepted: a function "
-        f"that can be called as {SIGNATURE}",
-    )
+    score = next((node for node in reversed(body) if _binds_score(node)), None)
+    if score is not None and not _takes_three(score):
+        raise UserError(
+            f"evaluation.classifier: {path}: score: found {_signature(score)}; accepted: a "
+            f"function that can be called as {SIGNATURE}"
+        )
 
 
 def _binds_score(node: ast.stmt) -> bool:
@@ -87,14 +87,11 @@ def _arguments(node: ast.stmt) -> ast.arguments | None:
     return value.args if isinstance(value, ast.Lambda) else None
 
 
-def _signature(nodes: Sequence[ast.stmt]) -> str:
+def _signature(node: ast.stmt) -> str:
     """How a function is called, for a message."""
-    for node in nodes:
-        waits = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
-        if taken := _arguments(node):
-            return f"{waits}score({ast.unparse(taken)})"
-        return f"{waits}score"
-    return ""
+    waits = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
+    taken = _arguments(node)
+    return f"{waits}score({ast.unparse(taken)})" if taken else f"{waits}score"
 
 
 def load_classifier(path: Path) -> Score:

@@ -127,13 +127,20 @@ def _sft(settings: Settings) -> Overrides:
     }
 
 
-def _reward_model(settings: Settings) -> Overrides:
+def _json_data(settings: Settings) -> Overrides:
+    """Of the reward model and of the actor, which read texts of one JSON object a line."""
     length = settings.lengths.rl
     return {
         "model.seed": settings.seed,
         "model.encoder_seq_length": length,
         "model.data.seq_length": length,
         "model.data.data_impl": "json",
+    }
+
+
+def _reward_model(settings: Settings) -> Overrides:
+    return {
+        **_json_data(settings),
         **SCHEDULE,
         **_experiment("megatron_gpt"),
     }
@@ -150,16 +157,12 @@ def _critic(settings: Settings) -> Overrides:
 
 
 def _actor(settings: Settings) -> Overrides:
-    length = settings.lengths.rl
     template = settings.models.base.template
     return {
-        "model.seed": settings.seed,
-        "model.encoder_seq_length": length,
-        "model.data.seq_length": length,
-        "model.data.data_impl": "json",
+        **_json_data(settings),
         "model.ppo.length_params.max_length": settings.lengths.answer,
         "model.ppo.sampling_params.end_strings": ["<|endoftext|>", *template.stop],
-        "remote_critic_rm.pad_to_length": length,
+        "remote_critic_rm.pad_to_length": settings.lengths.rl,
         "remote_critic_rm.combine_rm_and_critic_server": True,
         "remote_critic_rm.critic.ip": "CRITIC_HOST",
         "remote_critic_rm.critic.port": "FREE_PORT",

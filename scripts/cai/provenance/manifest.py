@@ -23,6 +23,7 @@ from cai.files.records import Ledger, read_json, write_json
 from cai.provenance import software
 from cai.running.attempts import Entry
 from cai.running.launch import Launch
+from cai.settings.constitution import TEXTS
 
 SUFFIX = ".manifest.json"
 SILENT = {"log", "journal", "url", "launch", "principles"}  # options that settings leave out
@@ -88,14 +89,13 @@ def _has(value: Any, fits: Callable[[Any], bool], *names: str) -> bool:
 
 
 def _is_principle(value: Any) -> bool:
-    return isinstance(value, dict) and any(_is_text(value.get(name)) for name in STAGES)
+    return isinstance(value, dict) and any(_is_text(value.get(name)) for name in TEXTS)
 
 
 def _is_adoption(value: Any) -> bool:
     return _has(value, _is_text, "when", "who", "why") and _is_list(value.get("reasons"), _is_text)
 
 
-STAGES = ("preference", "critique", "revision")  # texts of a principle, of which it has one
 # What a field must be, where it is: whoever reads a manifest relies on it.
 FORM: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(

@@ -20,6 +20,7 @@ STAGE_TEXTS: dict[Stage, tuple[str, ...]] = {
     "supervised": ("critique", "revision"),
     "preference": ("preference",),
 }
+TEXTS = tuple(name for names in STAGE_TEXTS.values() for name in names)  # of a principle
 NAME = re.compile(r"\w+(?:[ .:_-]+\w+)*")  # names of principles are joined with + in tables
 PLACEHOLDER = re.compile(
     r"\s*(<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\.\.\.|\u2026|(TODO|FIXME|TBD)\b.*|x{3,}\W*"

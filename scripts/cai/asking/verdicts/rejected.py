@@ -34,7 +34,7 @@ def without_rejected(words: str) -> tuple[str, list[Rejected]]:
     """The text with spaces for the lines that reject an answer, and what those reject."""
     found: list[Rejected] = []
     if BOX.search(words):  # else the cross in a box may be a no
-        words = TICKED.sub(lambda tick: blanked(words, *tick.span(1))[slice(*tick.span())], words)
+        words = TICKED.sub(lambda tick: blanked(tick[0], tick.start(1) - tick.start()), words)
     for match in LESSER.finditer(words):
         found.append(Rejected(letter_in(match, 0), match["lost"] is not None))
         words = blanked(words, *match.span())
