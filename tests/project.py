@@ -11,9 +11,11 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import yaml
+
+from cai.asking.journal.entries import FINISHED
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "demo"]
@@ -139,6 +141,18 @@ class Project:
         """The rules that a dry run would run."""
         plan = self.snakemake("-n", *arguments, "--", *targets)
         return set(re.findall(r"^(?:local)?rule (\w+):", plan, re.MULTILINE)) - {"all"}
+
+
+def asked(journal: Path) -> list[tuple[str, str]]:
+    """The key and the day of each line of a journal: a run on a later day repeats what it uses."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return [(line["key"], line["day"]) for line in lines]
+
+
+def answers(journal: Path) -> dict[str, Any]:
+    """A journal's answers by key, without the day of the last run."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return {line["key"]: line["value"] for line in lines if line["key"] != FINISHED}
 
 
 def weights(archive: Path) -> dict[str, bytes]:

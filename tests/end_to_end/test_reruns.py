@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from tests.project import TARGETS
+from tests.project import TARGETS, answers
 
 BEFORE_PRINCIPLES = {
     "fetch_model",
@@ -127,12 +127,12 @@ def test_an_edit_of_a_step_that_asks_models_starts_no_server(project, tmp_path):
     copy = project.copy(tmp_path / "copy")
     module = copy.folder / "scripts/cai/asking/run.py"
     module.write_text(module.read_text() + "\nEDITED = True\n")
-    answers = {path: path.read_bytes() for path in copy.results.glob("work/journal/*.jsonl")}
+    before = {path: answers(path) for path in copy.results.glob("work/journal/*.jsonl")}
     asked = [f"results/demo/evaluation/{name}/rl_cai.jsonl" for name in ("answers", "rewards")]
     said = copy.snakemake("--", "results/demo/rl_cai.nemo", *asked)
     ran = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
     assert ran >= {"responses", "revisions", "candidates", "preferences", "answers", "rewards"}
     assert not ran & {"sl_cai", "reward_model", "rl_cai", "convert_model"}
-    assert {path: path.read_bytes() for path in answers} == answers
+    assert {path: answers(path) for path in before} == before
     for rule in ("responses", "revisions", "candidates", "preferences"):  # a server's output
         assert (copy.results / f"logs/{rule}/0.nemo.log").stat().st_size == 0

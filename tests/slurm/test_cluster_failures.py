@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.project import weights
+from tests.project import asked, weights
 from tests.slurm.lab import Lab
 from tests.slurm.running import ClusterProject, Finished, Run, tasks
 
@@ -115,10 +115,8 @@ def journal(spoilt: ClusterProject) -> Path:
 
 def check_candidates(project: ClusterProject, finished: Finished) -> None:
     """All are there, and none was asked for twice."""
-    path = "work/journal/candidates-0.jsonl"
-    lines = (project.results / path).read_text().splitlines()
-    keys = [json.loads(line)["key"] for line in lines]
-    assert len(keys) == len(set(keys)), "something was asked for twice"
+    questions = asked(project.results / "work/journal/candidates-0.jsonl")
+    assert len(questions) == len(set(questions)), "something was asked twice"
     counts = [
         (each.results / "rl_cai/candidates/0.jsonl").read_text().count("\n")
         for each in (project, finished.project)
