@@ -83,6 +83,18 @@ def test_only_the_ends_of_a_text_are_trimmed(text, before, after):
         "\n\nHUMAN :",
         "\u2028\u2028Human:",
         "\n\nHuman:\u200b",
+        "\nUser:",
+        "\n\nUSER:",
+        "\n\n### Human:",
+        "\n### Instruction:\n",
+        "\n### Response",
+        "</s>",
+        "\n</s>\nHuman:",
+        "<|im_end|>\n<|im_start|>",
+        "<|eot_id|>",
+        "<end_of_turn>\n<start_of_turn>",
+        "<extra_id_1>",
+        " [INST]",
     ],
 )
 def test_the_mark_of_a_next_turn_is_cut(tail):
@@ -98,6 +110,11 @@ def test_the_mark_of_a_next_turn_is_cut(tail):
         "He said: Human: hello",
         "A Human:",
         "Ask your\n\nassistant",
+        "It depends on the\n\nuser",
+        "Give each user: a name",
+        "<s>crossed out</s>",
+        "## Response times",
+        "### Responses",
     ],
 )
 def test_the_word_human_at_the_end_is_kept(text):

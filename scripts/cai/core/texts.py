@@ -40,7 +40,15 @@ _BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 _INDENT = re.compile(r"\A[ \t]+")
 CODE = 4  # spaces that make a line code in Markdown; fewer mean nothing. Source: CommonMark 0.31
 
-_SPEAKER = re.compile(r"\b(?P<name>human|assistant)[ \t]?(?P<colon>:?)\Z", re.I)
+_SPEAKER = re.compile(r"\b(?P<name>human|assistant|user)[ \t]?(?P<colon>:?)\Z", re.I)
+# A heading of a turn (Alpaca, Vicuna), and tokens that end one, where a tokenizer spells them out.
+_HEADING = re.compile(
+    r"(?:^|\n)#{2,3} ?(?:human|assistant|user|instruction|response|input):?\Z", re.I
+)
+_END_TOKEN = re.compile(
+    r"(?:<\|(?:im_end|im_start|eot_id|eom_id|end_of_text|endoftext|end|user|assistant|system)\|>"
+    r"|<(?:start|end)_of_turn>|<extra_id_[0-9]+>|</s>|\[/?INST\])\Z"
+)
 _FORMULA = re.compile("[\t\r\n]|\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -98,9 +106,9 @@ def answer_text(text: str) -> str:
     r"""An answer without what is no part of it at its ends.
 
     Blank lines are removed before it, white space after it, and, as often as it occurs there, the
-    mark of a next turn (``\n\nHuman``, ``\nHuman:``, ``\nAssistant:``). The first line keeps its
-    indentation where it means something: four spaces or a tab, or fewer if the next line is
-    indented, too.
+    mark of a next turn (``\n\nHuman``, ``\nAssistant:``, ``\n### Instruction:``) or the token that
+    ends one (``<|im_end|>``). The first line keeps its indentation where it means something: four
+    spaces or a tab, or fewer if the next line is indented, too.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     while (cut := _without_next_turn(text)) != text:
@@ -116,12 +124,20 @@ def answer_text(text: str) -> str:
 def _without_next_turn(text: str) -> str:
     """The text without the mark of a next turn at its end: a model goes on with it."""
     text = text.rstrip(_EDGE)
+    token = _HEADING.search(text) or _END_TOKEN.search(text)
+    if token and not _is_markup(token):
+        return text[: token.start()]
     mark = _SPEAKER.search(text)
     if mark is None or not (mark["colon"] or mark["name"] == "Human"):
         return text
     head = text[: mark.start()]
     breaks = len(f"{head[len(head.rstrip()) :]}.".splitlines()) - 1
     return head if breaks >= (1 if mark["colon"] else 2) else text
+
+
+def _is_markup(token: re.Match[str]) -> bool:
+    """Whether a tag closes one that the text has opened: ``<s>crossed out</s>``."""
+    return token[0] == "</s>" and "<s>" in token.string
 
 
 def _next_is_indented(text: str) -> bool:

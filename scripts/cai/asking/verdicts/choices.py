@@ -18,7 +18,7 @@ from cai.asking.verdicts.conclusions import (
     BestWorst,
     Named,
 )
-from cai.asking.verdicts.final_words import Unreadable, blanked, final_words, objects
+from cai.asking.verdicts.final_words import Unreadable, blanked, final_words, objects, spelled
 from cai.asking.verdicts.json_verdicts import in_objects, of_object
 from cai.asking.verdicts.phrases import GRADES, MARKS
 from cai.asking.verdicts.rejected import without_rejected
@@ -80,7 +80,8 @@ def as_verdict(words: str) -> str:
 
 
 def best_and_worst(text: str, finish: str, shown: str) -> BestWorst | Unreadable:
-    """The best and the worst of the answers shown, by ``{"best": ..., "worst": ...}``.
+    """The best and the worst of the answers shown, by ``{"best": ..., "worst": ...}``,
+    or by the same two words without braces.
 
     Of two answers the better one alone will do: the other is the worse.
     """
@@ -95,7 +96,7 @@ def best_and_worst(text: str, finish: str, shown: str) -> BestWorst | Unreadable
     if isinstance(words, Unreadable):
         return words
     verdicts = {}
-    for item in objects(words):
+    for item in [*objects(words)] or [*spelled(words)]:
         for verdict in of_object(item):
             verdicts[verdict] = item.end
         words = blanked(words, item.start, item.end)

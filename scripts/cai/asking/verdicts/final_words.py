@@ -54,6 +54,11 @@ LOOSE = re.compile(  # a key and a value of an object that is no JSON: other quo
     rf"[{_QUOTES}]*([^{_QUOTES},{{}}\n]*)"
 )
 
+_ONE = rf"(?:\s(?:one|{'|'.join(NAMES)}|response))?[*_`]*\s?[:=]\s?([^\n,;:=]{{1,40}})"
+BEST_WORST = re.compile(  # the object's two keys as plain text, on one line or on two
+    rf"^[\s>#*_`-]*best{_ONE}[,;\s][\s>#*_`-]*(?:and\s)?worst{_ONE}[,;]?[^\S\n]*$", re.I | re.M
+)
+
 
 class Unreadable(NamedTuple):
     """What a judge said that does not name the better answer: why not, and its text if any."""
@@ -143,6 +148,13 @@ def objects(text: str) -> Iterator[Object]:
         if found is not None:
             yield found
         place = text.find("{", found.end if found else place + 1)
+
+
+def spelled(text: str) -> Iterator[Object]:
+    """Yield what a text says without braces: ``Best: B`` and, after it, ``Worst: D``."""
+    for match in BEST_WORST.finditer(text):
+        pairs: list[tuple[str, Any]] = [("best", match[1]), ("worst", match[2])]
+        yield Object(match.start(), match.end(), pairs)
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -67,6 +67,7 @@ STATEMENTS = tuple(
         rf"I\s+{_ADVERB}(?i:judge|find|consider|deem)\s+{_TERM}[^\w?]*\s+"
         rf"(?i:to be\s+)?{_BETTER}{_THAN}",
         rf"{_TERM}(?=[^\w?]+(?:because|since)\b)",
+        rf"(?i:it is|it['\u2019]s|that is|that['\u2019]s)\s+{_ADVERB}{_TERM}",
     )
 )
 SMALL = re.compile(  # a line that names a small letter and nothing else
@@ -96,7 +97,11 @@ MARKS = re.compile(
     r"|<(?P<tag>(?:final_?)?(?:answer|verdict|choice|decision))>(?P<tagged>[^<>]{1,60})</(?P=tag)>",
     re.I,
 )
-RANKED = re.compile(r"\s*([A-Z])\s*(>{1,2}|<{1,2}|=)\s*([A-Z])\s*")  # [[A>>B]]
+_ORDER = r"([A-Z])[)\]]?\s*(>{1,2}|<{1,2}|=)\s*[(\[]?(?!\1)([A-Z])"
+RANKED = re.compile(rf"\s*{_ORDER}\s*")  # [[A>>B]]
+RANKED_LINE = re.compile(  # (A) > (B)
+    rf"^[ \t#*_`]*(?:{_LABEL}{_IS})?[(\[]?{_ORDER}[)\]]?[ \t*_`.]*$", re.M
+)
 VALUE = re.compile(
     rf"[\W_]*(?:\\?(?:text|textbf|mathrm|mathbf)\W+)?(?:(?i:the)\s+)?(?:{_WORD}[\W_]+)?"
     rf"(?:(?i:is)\s+)?{_PLAIN}([A-Za-z])(?!{_SIGN})[\W_]*"

@@ -25,6 +25,7 @@ from cai.asking.verdicts.phrases import (
     LABEL,
     MARKS,
     RANKED,
+    RANKED_LINE,
     RELATIVE,
     SMALL,
     STATEMENTS,
@@ -34,7 +35,8 @@ from cai.asking.verdicts.phrases import (
 
 
 def in_marks(words: str, shown: str) -> Iterator[Named]:
-    """The conclusions in marks that are made for them: ``[[B]]``, ``[[A>>B]]``, ``\\boxed{B}``.
+    """The conclusions in marks that are made for them: ``[[B]]``, ``[[A>>B]]``, ``\\boxed{B}``,
+    and lines that are an order: ``A > B``.
 
     ``[[C]]`` is MT-Bench's mark of a tie, unless it is one of the letters that were shown.
     """
@@ -42,8 +44,7 @@ def in_marks(words: str, shown: str) -> Iterator[Named]:
         group = next(name for name in ("mark", "boxed", "tagged") if match[name] is not None)
         inner = match[group]
         if ranked := RANKED.fullmatch(inner):
-            first, sign, second = ranked.groups()
-            letter = TIE if sign == "=" else first if sign[0] == ">" else second
+            letter: str | None = _higher(ranked)
         elif group == "mark" and inner.strip() == "C" and "C" not in shown:
             letter = TIE
         else:
@@ -52,6 +53,14 @@ def in_marks(words: str, shown: str) -> Iterator[Named]:
             place = VALUE.fullmatch(inner)
             start = match.start(group) + (place.start(1) if place else 0)
             yield Named(letter, start, match.end())
+    for match in RANKED_LINE.finditer(words):
+        yield Named(_higher(match), match.start(1), match.end())
+
+
+def _higher(ranked: re.Match[str]) -> str:
+    """The letter that is better by an order such as ``A > B``."""
+    first, sign, second = ranked.groups()
+    return TIE if sign == "=" else first if sign[0] == ">" else second
 
 
 class _Line(NamedTuple):
