@@ -26,6 +26,7 @@ class OddProject(Project):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.logs: list[str] = []  # of trainings, each time that all was killed and at the end
         (folder / "demo").rename(folder / ODD)
         demo = yaml.safe_load((folder / "config/demo.yaml").read_text())
         odd = {**_moved(demo), "results": str(self.results.relative_to(folder))}
@@ -41,6 +42,10 @@ class OddProject(Project):
         """As :data:`TARGETS` and :data:`ASKED_FOR`."""
         place = self.results.relative_to(self.folder)
         return [str(place / Path(name).name) for name in (*TARGETS, *ASKED_FOR)]
+
+    def keep_logs(self) -> None:
+        """Keep what the trainings have said: a training's log begins anew with each start."""
+        self.logs += [path.read_text(errors="replace") for path in self.results.glob("logs/*_*.log")]
 
 
 def _moved(value: Any) -> Any:
@@ -93,7 +98,9 @@ def project_again(project: Project, tmp_path_factory: pytest.TempPathFactory) ->
         while left:
             killed = bench.kill_when(saved, "--", *again.targets)
             del left[killed]
+            again.keep_logs()
         again.snakemake("--", *again.targets)
+        again.keep_logs()
     finally:
         bench.kill()
     assert not list(folder.parent.rglob("X")), "a name has reached a shell as code"
