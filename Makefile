@@ -13,7 +13,7 @@ HARNESS := .envs/harness
 RUN = PATH="$$(realpath $(CONTROLLER))/bin:$$PATH"
 RUN_DEV = PATH="$$(realpath $(DEV))/bin:$$PATH"
 
-.PHONY: help demo smollm reproduce plan experiment compare check test lint format docs chat demo-models controller dev nemo-cpu serve-cpu vllm-cpu harness smollm2 site clean
+.PHONY: help demo smollm reproduce plan experiment understand compare check test lint format docs chat demo-models controller dev nemo-cpu serve-cpu vllm-cpu harness smollm2 site clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ plan: controller ## what a run would do and cost; takes EXPERIMENT=mine, PROFILE
 
 experiment: controller ## a constitution of your own beside the run's: EXPERIMENT=mine, FROM=another
 	@$(RUN) python scripts/tools/experiment.py $(EXPERIMENT) --profile $(PROFILE) $(if $(FROM),--from $(FROM))
+
+understand: controller nemo-cpu ## how the demo's models understand the principles of EXPERIMENT=mine, in half a minute
+	@$(RUN) python scripts/tools/understand.py $(EXPERIMENT) --profile profiles/demo
 
 compare: controller $(if $(filter profiles/demo,$(PROFILE)),nemo-cpu) ## run EXPERIMENT=mine and show what it changed; AGAINST=another
 	$(if $(EXPERIMENT),,$(error compare: name an experiment, such as EXPERIMENT=mine; make experiment lists them))

@@ -3,17 +3,19 @@
 
     .envs/controller/bin/python benchmarks/edit.py          (after make demo)
 
-A constitution of 16 principles is made of the wordings that the demo's models know. All red-team
-prompts are answered, critiqued and revised by it, and the demo's candidates are judged by it, with
-the programs of the rules and NeMo's own server. Then one principle is given another wording, and
-the same commands run again. Answers are counted by the ledgers, seconds by the jobs themselves.
+A constitution of 16 principles is drawn from the sentences that the demo's models have read. All
+red-team prompts are answered, critiqued and revised by it, and the demo's candidates are judged by
+it, with the programs of the rules and NeMo's own server. Then one principle is given other texts,
+and the same commands run again. Answers are counted by the ledgers, seconds by the jobs themselves.
 """
 
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
+from itertools import count, cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -24,12 +26,16 @@ from cai.core.errors import fail_if
 from cai.files.records import Record, ledger_path, read_json, write_json
 from cai.models.own_template import as_option
 from cai.settings.configuration import Settings, load_settings
-from cai.settings.constitution import load_constitution
 from cai.workflow import servers
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "demo"))
+
+import principles  # noqa: E402  # the demo's sentences
+import world  # noqa: E402
 
 PRINCIPLES = 16
+ROLES: tuple[principles.Role, ...] = ("critique", "revision", "preference")
 
 
 class Taken(NamedTuple):
@@ -53,32 +59,38 @@ def main() -> None:
         not Path(settings.results, "rl_cai/candidates/0.jsonl").is_file(),
         f"{settings.results}: has no candidates; run make demo first",
     )
-    first = constitution(settings)
-    edited = [{**first[0], **{text: first[1][text] for text in first[0] if text != "id"}}]
-    runs = (("first run", first), ("one edited", edited + first[1:]))
+    *first, other = constitution(PRINCIPLES + 1)
+    edited = [{**other, "id": first[0]["id"]}, *first[1:]]
+    runs = (("first run", first), ("one edited", edited))
     with TemporaryDirectory() as folder:
-        taken = {what: steps(settings, Path(folder), principles) for what, principles in runs}
+        taken = {what: steps(settings, Path(folder), chosen) for what, chosen in runs}
     print(table(taken))
     if options.output:
         write_json(options.output, taken)
 
 
-def constitution(settings: Settings) -> list[dict[str, str]]:
-    """16 principles in the wordings of the demo's own."""
-    known = [p.model_dump() for p in load_constitution(settings.constitution)]
-    return [
-        {**known[number % len(known)], "id": f"principle-{number:02}"}
-        for number in range(PRINCIPLES)
-    ]
+def constitution(number: int) -> list[dict[str, str]]:
+    """So many principles, no text of which occurs twice."""
+    rng = random.Random(0)
+    found: list[dict[str, str]] = []
+    seen: set[str] = set()
+    for kind in islice(cycle(world.CATEGORIES), number):
+        texts: dict[str, str] = {}
+        for role in ROLES:
+            drawn = (principles.draw(role, frozenset([kind]), 1, rng).text for _ in count())
+            texts[role] = next(text for text in drawn if text not in seen)
+        seen.update(texts.values())
+        found.append({"id": f"principle-{len(found):02}", **texts})
+    return found
 
 
-def steps(settings: Settings, folder: Path, principles: list[Record]) -> dict[str, Taken]:
+def steps(settings: Settings, folder: Path, chosen: list[Record]) -> dict[str, Taken]:
     """Responses, revisions and judging of one constitution, with the folder's journals."""
     results = Path(settings.results)
     supervised, judge = settings.supervised, settings.preferences.judges.logprob.model_dump_json()
     responses = folder / "respond.jsonl"
     texts = {
-        stage: [json.dumps({name: p[name] for name in ("id", *names)}) for p in principles]
+        stage: [json.dumps({name: p[name] for name in ("id", *names)}) for p in chosen]
         for stage, names in (
             ("revise", ("critique", "revision")),
             ("judge", ("preference",)),

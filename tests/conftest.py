@@ -71,16 +71,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
     return Together(config, log)
 
 
-def _place(item: pytest.Item) -> int:
-    """Where a test stands in the order."""
+def _place(item: pytest.Item) -> tuple[int, bool]:
+    """Where a test stands in the order: among the longest, with the slow ones, or with the rest."""
     names = {item.path.name, item.path.parent.name}
-    return next((n for n, name in enumerate(LONGEST) if name in names), len(LONGEST))
+    place = next((n for n, name in enumerate(LONGEST) if name in names), len(LONGEST))
+    return place, not any(item.get_closest_marker(marker) for marker in ("slow", *NEEDS))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers that follow from fixtures and folders, see pyproject.toml; and the order."""
-    items.sort(key=_place)
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         for marker, any_of in NEEDS.items():
@@ -88,6 +88,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
         if item.path.parent.name in HEAVY:
             item.add_marker("heavy")
+    items.sort(key=_place)
 
 
 def _made(path: str, by: str) -> Path:

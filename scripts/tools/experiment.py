@@ -66,10 +66,13 @@ def _begun(options: argparse.Namespace, settings: Settings) -> str:
     path = new_experiment.create(options.name, Path(source), more)
     what = "is there already, and stays as it is" if known else f"a copy of {source}"
     ending = f"EXPERIMENT={options.name}{more}"
+    asked = f"  make understand {ending} how the demo's models understand it, in half a minute"
+    understand = [asked] if profile == USUAL else []
     return "\n".join(
         [
             f"{path}: {what}. Now:",
             f"  $EDITOR {path}",
+            *understand,
             f"  make plan {ending}       what it would run, and what that costs",
             f"  make compare {ending}    run it, and show what it changed",
             f"Other settings than the constitution: {place / experiments.SETTINGS}",

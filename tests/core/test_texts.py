@@ -93,7 +93,6 @@ def test_only_the_ends_of_a_text_are_trimmed(text, before, after):
         "<|im_end|>\n<|im_start|>",
         "<|eot_id|>",
         "<end_of_turn>\n<start_of_turn>",
-        "<extra_id_1>",
         " [INST]",
     ],
 )

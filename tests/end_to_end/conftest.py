@@ -45,7 +45,9 @@ class OddProject(Project):
 
     def keep_logs(self) -> None:
         """Keep what the trainings have said: a training's log begins anew with each start."""
-        self.logs += [path.read_text(errors="replace") for path in self.results.glob("logs/*_*.log")]
+        self.logs += [
+            path.read_text(errors="replace") for path in self.results.glob("logs/*_*.log")
+        ]
 
 
 def _moved(value: Any) -> Any:

@@ -47,7 +47,7 @@ _HEADING = re.compile(
 )
 _END_TOKEN = re.compile(
     r"(?:<\|(?:im_end|im_start|eot_id|eom_id|end_of_text|endoftext|end|user|assistant|system)\|>"
-    r"|<(?:start|end)_of_turn>|<extra_id_[0-9]+>|</s>|\[/?INST\])\Z"
+    r"|<(?:start|end)_of_turn>|</s>|\[/?INST\])\Z"
 )
 _FORMULA = re.compile("[\t\r\n]|\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 

@@ -16,10 +16,15 @@ NLP = "nemo.collections.nlp"
 COMMON = "nemo.collections.common"
 MULTIMODAL = "nemo.collections.multimodal"
 
-# text_generation_strategy imports these for `isinstance` alone; they need torchvision or Mamba.
+# text_generation_strategy imports these for `isinstance` alone; they need torchvision, Mamba, or (prompt
+# learning, a third of a server's start) NLTK and transformers.
 placeholder(f"{MULTIMODAL}.models.multimodal_llm.neva.neva_model", "MegatronNevaModel")
 placeholder(f"{NLP}.models.language_modeling.megatron_griffin_model", "MegatronGriffinModel")
 placeholder(f"{NLP}.models.language_modeling.megatron_mamba_model", "MegatronMambaModel")
+placeholder(
+    f"{NLP}.models.language_modeling.megatron_gpt_prompt_learning_model",
+    "MegatronGPTPromptLearningModel",
+)
 
 # Only used with trainer.ppo.trt_llm.enable=True, which needs a GPU.
 placeholder("nemo_aligner.utils.trt_llm", "GPTGenerateTRTLLM")
