@@ -102,8 +102,11 @@ def main() -> None:
     torch.manual_seed(0)
     model = TinyModel(options.model)
     asked = drawn(options.each, random.Random(0))
-    principles = json.load(sys.stdin)
-    json.dump([understood(model, principle, asked) for principle in principles], sys.stdout)
+    principles, found = json.load(sys.stdin), []
+    for number, principle in enumerate(principles, 1):
+        print(f"asks about principle {number} of {len(principles)}", file=sys.stderr)
+        found.append(understood(model, principle, asked))
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -97,9 +97,8 @@ def _note(row: Record) -> str:
         odd = [kind for kind, value in leaning.items() if ODD <= abs(value) < SURE - neutral]
         if odd:
             unsure.append(f"{name} unsure of {', '.join(f'{k} ({shares[k]:.0%})' for k in odd)}")
-    [*first] = said
     alike = len(said) == 1
-    parts = first if alike else [f"{' and '.join(said[what])} {what}" for what in first]
+    parts = [*said] if alike else [f"{' and '.join(names)} {what}" for what, names in said.items()]
     return f"{row['id']}: {'; '.join([*parts, *unsure])}"
 
 
