@@ -1,51 +1,23 @@
 """The worker in the NeMo environment, a tokenizer and small models."""
 
-import json
-import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sentencepiece
-from tests.conversion.support import HERE, SCRIPTS, Refused
+from tests.conversion.support import Call, started
 
 WORDS = "help me to write a polite answer about the quick brown fox that jumps over lazy dogs"
 PIECES = 320
 
 
-Call = Callable[..., Any]
-
-
 @pytest.fixture(scope="session")
 def call(nemo_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
     """Calls a function of worker.py; a UserError comes back as :class:`Refused`."""
-    log = tmp_path_factory.mktemp("worker") / "log"
-    with log.open("w") as stderr:
-        worker = subprocess.Popen(
-            [nemo_python, HERE / "worker.py"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "2"},
-        )
-
-    def call(function: str, *arguments: Any) -> Any:
-        worker.stdin.write(json.dumps([function, *arguments], default=str) + "\n")
-        worker.stdin.flush()
-        line = worker.stdout.readline()
-        assert line, f"the worker ended:\n{log.read_text()[-3000:]}"
-        answer = json.loads(line)
-        if "user_error" in answer:
-            raise Refused(answer["user_error"])
-        return answer["value"]
-
-    yield call
-    worker.stdin.close()
-    worker.wait(timeout=60)
+    with started(nemo_python, tmp_path_factory.mktemp("worker") / "log") as call:
+        yield call
 
 
 @pytest.fixture(scope="session")
