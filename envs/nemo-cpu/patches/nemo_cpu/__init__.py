@@ -8,8 +8,8 @@ this folder lists every patch, with the reason for it.
 import gc
 import os
 
-# Objects between two collections of garbage. Python's 700 make collections a seventh of a start, since
-# what is imported is never garbage.
+# Objects between two collections of garbage. What is imported is never garbage, and with Python's
+# 700 looking for some is a seventh of a start.
 COLLECTED_EVERY = (50_000, 20, 100)
 
 

@@ -16,8 +16,8 @@ NLP = "nemo.collections.nlp"
 COMMON = "nemo.collections.common"
 MULTIMODAL = "nemo.collections.multimodal"
 
-# text_generation_strategy imports these for `isinstance` alone; they need torchvision, Mamba, or (prompt
-# learning, a third of a server's start) NLTK and transformers.
+# text_generation_strategy imports these for `isinstance` alone; they need torchvision, Mamba, or
+# (prompt learning, a third of a server's start) NLTK and transformers.
 placeholder(f"{MULTIMODAL}.models.multimodal_llm.neva.neva_model", "MegatronNevaModel")
 placeholder(f"{NLP}.models.language_modeling.megatron_griffin_model", "MegatronGriffinModel")
 placeholder(f"{NLP}.models.language_modeling.megatron_mamba_model", "MegatronMambaModel")
