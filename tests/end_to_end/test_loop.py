@@ -32,30 +32,26 @@ def test_an_edit_in_place_keeps_the_run_before_and_the_new_report_shows_both(pro
     assert copy.planned() == set()
 
 
-# What an experiment asks models first, by the first part of the workflow that it makes itself.
+# What an experiment asks models first, by the first part of the workflow that it makes itself; and
+# the models that it therefore has of its own.
 FIRST = {"supervised": "sl_cai/revisions/0", "preference": "rl_cai/preferences/0"}
-WHOLE = "demo_without_honesty"
+OWN = {"supervised": ["sl_cai", "rl_cai"], "preference": ["rl_cai"]}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_each_example_is_planned_and_asks_for_what_its_edit_changes(project, name):
-    words = ["--config", f"experiment={name}", "--"]
-    plan = project.plan(*words, "compare")
+def test_each_example_is_planned_run_and_answered_in_one_sentence(project, name):
+    example, words = EXAMPLES[name], ["--config", f"experiment={name}", "--", "compare"]
+    plan = project.plan(*words)
     assert re.search(r"results/demo/experiments/\w+: \d+ jobs .* [1-9][\d,]* reused", plan)
-    made = f"results/demo/experiments/{name}/{FIRST[EXAMPLES[name].first]}"
-    project.snakemake(*words, f"{made}.jsonl")
-    usage = json.loads((project.folder / f"{made}.ledger.json").read_text())["notes"]["usage"]
+    project.snakemake(*words)
+    first = project.results / f"experiments/{name}/{FIRST[example.first]}.ledger.json"
+    usage = json.loads(first.read_text())["notes"]["usage"]
     assert 0 < usage["reused"] < usage["questions"]
-
-
-def test_an_example_is_run_to_its_end_and_answered_in_one_sentence(project):
-    project.snakemake("--config", f"experiment={WHOLE}", "--", "compare")
-    page = project.results / f"comparisons/base--{WHOLE}.html"
+    page = project.results / f"comparisons/base--{name}.html"
     told = json.loads(page.with_suffix(".json").read_text())
     changed = [(row["id"], row["change"]) for row in told["principles"]]
-    example = EXAMPLES[WHOLE]
     assert [row for row in changed if row[1] != "same"] == [(example.principle, example.change)]
-    assert told["models"] == ["sl_cai", "rl_cai"]  # SL-CAI reads what was edited, too
+    assert told["models"] == OWN[example.first]
     sentence = told["headline"]
     assert re.search(r"(kinds of harm show no difference|: harmless \d+)", sentence)
     assert re.search(r"; helpful \S+% → \S+%", sentence) and TOOK.search(sentence)
