@@ -51,7 +51,9 @@ def test_each_example_is_planned_run_and_answered_in_one_sentence(project, name)
     told = json.loads(page.with_suffix(".json").read_text())
     changed = [(row["id"], row["change"]) for row in told["principles"]]
     assert [row for row in changed if row[1] != "same"] == [(example.principle, example.change)]
-    assert told["models"] == OWN[example.first]
+    # At this size a principle in other words may lead to the same revisions, and to one SL-CAI.
+    alike = [["rl_cai"]] if example.change == "edited" else []
+    assert told["models"] in [OWN[example.first], *alike]
     sentence = told["headline"]
     assert re.search(r"(kinds of harm show no difference|: harmless \d+)", sentence)
     assert re.search(r"; helpful \S+% → \S+%", sentence) and TOOK.search(sentence)
