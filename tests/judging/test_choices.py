@@ -528,6 +528,11 @@ def test_probabilities_are_normalised_over_both_letters(tokens) -> None:
     assert probability_of_a(tokens) == pytest.approx(0.75)
 
 
+def test_the_probability_is_that_of_the_better_letter_of_an_order() -> None:
+    tokens = [token("B", 0.9, A=0.1), token(" <"), token(" A", 0.8)]
+    assert probability_of_a(tokens) == pytest.approx(0.8)
+
+
 def test_the_other_letter_gets_what_is_left_when_it_is_not_told() -> None:
     assert probability_of_a([token("A", 0.9, C=0.05)]) == pytest.approx(0.9)
     assert probability_of_a([token("B", 0.9, C=0.05)]) == pytest.approx(0.1)

@@ -43,24 +43,23 @@ def in_marks(words: str, shown: str) -> Iterator[Named]:
     for match in MARKS.finditer(words):
         group = next(name for name in ("mark", "boxed", "tagged") if match[name] is not None)
         inner = match[group]
+        letter, place = letter_of(inner), 0
         if ranked := RANKED.fullmatch(inner):
-            letter: str | None = _higher(ranked)
+            letter, place = _higher(ranked)
         elif group == "mark" and inner.strip() == "C" and "C" not in shown:
             letter = TIE
-        else:
-            letter = letter_of(inner)
+        elif value := VALUE.fullmatch(inner):
+            place = value.start(1)
         if letter is not None:
-            place = VALUE.fullmatch(inner)
-            start = match.start(group) + (place.start(1) if place else 0)
-            yield Named(letter, start, match.end())
+            yield Named(letter, match.start(group) + place, match.end())
     for match in RANKED_LINE.finditer(words):
-        yield Named(_higher(match), match.start(1), match.end())
+        yield Named(*_higher(match), match.end())
 
 
-def _higher(ranked: re.Match[str]) -> str:
-    """The letter that is better by an order such as ``A > B``."""
-    first, sign, second = ranked.groups()
-    return TIE if sign == "=" else first if sign[0] == ">" else second
+def _higher(ranked: re.Match[str]) -> tuple[str, int]:
+    """The letter that is better by an order such as ``A > B``, and where it stands."""
+    group = 1 if ranked[2][0] == ">" else 3
+    return TIE if ranked[2] == "=" else ranked[group], ranked.start(group)
 
 
 class _Line(NamedTuple):
