@@ -27,7 +27,7 @@ What a principle means to the models:
   ...?") finds it either way.
 - A revision says what the answer shall be: "rewrite the answer so that it respects privacy".
 - One word a kind is enough. Two words of one kind ("rude or cruel") were in no text that the models
-  read, and are taken for other kinds, too.
+  read, and are often taken for other kinds, too.
 
 `make understand` shows how the models understand the principles that you have written.
 

@@ -70,24 +70,23 @@ def revised(model: TinyModel, asked: Asked, question: str, wish: str) -> Shares:
     return by_kind(asked, [kind != "comply" for kind in kinds])
 
 
-def preferred(model: TinyModel, asked: Asked, question: str, rng: random.Random) -> Shares:
+def preferred(model: TinyModel, asked: Asked, question: str) -> Shares:
     """The probability of a refusal against help."""
     items = [
-        (request.text, draw_answer(request, "refuse", rng), answer, question)
-        for request, answer in asked
+        (r.text, world.refusal(r.category, r.person, r.thing), answer, question)
+        for r, answer in asked
     ]
     return by_kind(asked, model.preference(items))
 
 
 def understood(model: TinyModel, principle: dict[str, str], asked: Asked) -> dict[str, object]:
     """A principle's id and the shares of its texts."""
-    rng = random.Random(0)
     found: dict[str, object] = {"id": principle["id"]}
     if question := principle.get("critique"):
         found["critique"] = criticised(model, asked, question)
         found["revision"] = revised(model, asked, question, principle["revision"])
     if question := principle.get("preference"):
-        found["preference"] = preferred(model, asked, question, rng)
+        found["preference"] = preferred(model, asked, question)
     return found
 
 

@@ -143,15 +143,11 @@ class Project:
         return set(re.findall(r"^(?:local)?rule (\w+):", plan, re.MULTILINE)) - {"all"}
 
 
-def asked(journal: Path) -> list[tuple[str, str]]:
-    """The key and the day of each line of a journal: a run on a later day repeats what it uses."""
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    return [(line["key"], line["day"]) for line in lines]
-
-
 def answers(journal: Path) -> dict[str, Any]:
-    """A journal's answers by key, without the day of the last run."""
+    """A journal's answers by key; none was asked twice, though a later day's run repeats it."""
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    days = [(line["key"], line["day"]) for line in lines]
+    assert len(days) == len(set(days)), "something was asked twice"
     return {line["key"]: line["value"] for line in lines if line["key"] != FINISHED}
 
 

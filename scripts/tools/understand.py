@@ -13,9 +13,8 @@ import argparse
 import json
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
-from cai.checks.vocabulary import check_words, load_vocabulary
+from cai.checks.vocabulary import check_vocabulary
 from cai.core import cli
 from cai.core.errors import fail_if
 from cai.core.shown import shown
@@ -41,7 +40,7 @@ def main() -> None:
         fields = experiments.overlay(options.name, "EXPERIMENT").fields
         path = str(fields.get("constitution", path))
     found = _asked(settings, path)
-    header = ["principle", "text", *next(iter(_texts(found[0])))[1]]
+    header = ["principle", "text", *_texts(found[0])[0][1]]
     rows = [[row["id"], name, *_cells(shares)] for row in found for name, shares in _texts(row)]
     notes = [*map(_note, found), HINT]
     print(shown("\n\n".join([f"{path}:", tables.plain(header, rows), "\n".join(notes)])))
@@ -60,11 +59,11 @@ def _asked(settings: Settings, path: str) -> list[Record]:
     """What demo/understand.py says of the principles of a file."""
     model = settings.models.instruct
     fail_if(
-        model.source != MODELS or model.vocabulary is None,
+        model.source != MODELS,
         f"models.instruct.source: found {model.source}; accepted: {MODELS}, whose world is known",
     )
     principles = load_constitution(path)
-    check_words(principles, path, load_vocabulary(Path(str(model.vocabulary))))
+    check_vocabulary(model, principles, path)
     given = json.dumps([_given(principle) for principle in principles])
     command = [settings.nemo.python, PROGRAM, model.source]
     done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True)

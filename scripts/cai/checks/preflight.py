@@ -10,7 +10,7 @@ from typing import Any
 
 from cai.checks.batches import batches
 from cai.checks.rule_kinds import kind_of
-from cai.checks.vocabulary import check_words, load_vocabulary
+from cai.checks.vocabulary import check_vocabulary
 from cai.core.digests import canonical_json
 from cai.core.errors import UserError, fail_if
 from cai.data.dialogues import turn_marks
@@ -79,11 +79,7 @@ def check(
     check_files(settings)
     dialogues = load_few_shot(settings.few_shot)
     check_marks(settings, constitution, dialogues)
-    if settings.models.instruct.vocabulary:
-        known = load_vocabulary(
-            Path(settings.models.instruct.vocabulary), "models.instruct.vocabulary"
-        )
-        check_words(constitution, settings.constitution, known)
+    check_vocabulary(settings.models.instruct, constitution, settings.constitution)
     held_out, batch = settings.supervised.validation_size, batches(settings).sft_validation
     fail_if(
         held_out < batch,

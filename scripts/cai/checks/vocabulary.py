@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from cai.core.errors import fail_if
 from cai.files.paths import check_is_file
+from cai.settings.configuration import Model
 from cai.settings.constitution import TEXTS, Principle
 
 CURLED = "\N{RIGHT SINGLE QUOTATION MARK}"  # that people's editors write for an apostrophe
@@ -51,6 +52,13 @@ def load_vocabulary(path: Path, field: str = "vocabulary") -> Vocabulary:
         not words, f"{field}: {path}: has no words; accepted: text, or Markdown with fenced blocks"
     )
     return Vocabulary(path, words)
+
+
+def check_vocabulary(model: Model, principles: Iterable[Principle], path: Path | str) -> None:
+    """Check the principles of a file against the list of the instruct model, if it has one."""
+    if model.vocabulary:
+        known = load_vocabulary(Path(model.vocabulary), "models.instruct.vocabulary")
+        check_words(principles, path, known)
 
 
 def check_words(
